@@ -1,0 +1,62 @@
+/**
+ * Every bound of the kit in one place, units in the names.
+ *
+ * A queue without a bound is a leak with a delay; a bound without a name is a surprise. What happens when a limit is
+ * reached is said beside it. The generated reference prints this table.
+ */
+export const limits = {
+  /** Cores a mask may name; a higher core is refused with EINVAL (SPDK: SPDK_CPUSET_SIZE 1024). */
+  cores_max: 1024,
+  /** Reactors of one application; more is refused with EINVAL. */
+  reactors_max: 64,
+  /** Events one mailbox (one pair of cores) holds; past it the sender keeps an overflow list. Power of two. */
+  mailbox_events: 8192,
+  /** Events taken from one source in one turn (SPDK: SPDK_EVENT_BATCH_SIZE 8). */
+  event_batch: 8,
+  /** Messages run of one thread in one turn (SPDK: SPDK_MSG_BATCH_SIZE 8). */
+  msg_batch: 8,
+  /** Functions that can be named across cores; past it registration throws ENOSPC. */
+  event_fns_max: 4096,
+  /** Bytes of a function's name across cores. */
+  event_fn_name_bytes: 60,
+  /** Lightweight threads alive at once; past it create throws ENOSPC. */
+  threads_max: 1024,
+  /** Bytes of a thread's or poller's name; longer throws ENAMETOOLONG (SPDK: 256). */
+  name_bytes: 252,
+  /** Smallest block of the shared heap, header included. */
+  heap_block_bytes_min: 32,
+  /** Largest block of the shared heap, header included; a larger request throws EINVAL. */
+  heap_block_bytes_max: 65536,
+  /** A slab: what a core takes from the shared heap at once. */
+  heap_slab_bytes: 65536,
+  /** Shared heap of one application, default; exhaustion throws ENOMEM. */
+  heap_bytes: 16 * 1024 * 1024,
+  /** Small and large I/O buffers (SPDK: 8 KiB and 132 KiB). */
+  iobuf_small_bytes: 8 * 1024,
+  iobuf_large_bytes: 132 * 1024,
+  /** I/O buffers start at this alignment. */
+  iobuf_align_bytes: 4096,
+  /** Buffers of each kind, default; none left means wait, never fail (SPDK: 8192 and 1024). */
+  iobuf_small_count: 1024,
+  iobuf_large_count: 256,
+  /** Buffers that a core keeps for itself, default (SPDK: 128 and 16). */
+  iobuf_small_cache: 64,
+  iobuf_large_cache: 16,
+  /** Time after the last work in which an adaptive reactor keeps polling. */
+  idle_poll_us: 50,
+  /** Polling between two turns of libuv. */
+  slice_us: 50,
+  /** An event or poller that runs longer is named in the log. */
+  stall_ms: 100,
+  /** Entries of a reactor's submission ring; a full ring is submitted and goes on. */
+  uring_entries: 512,
+  /** JSON-RPC connections of one server (SPDK: 64); a further one is closed. */
+  rpc_connections: 64,
+  /** What the first stop is given before a second signal forces the exit. */
+  stop_grace_ms: 5000,
+} as const;
+
+/** Name and value of every limit, for the generated reference. */
+export function limitRows(): { name: string; value: number }[] {
+  return Object.entries(limits).map(([name, value]) => ({ name, value }));
+}
