@@ -1,0 +1,15 @@
+export type { Deprecation, DeprecationOptions } from './deprecation.ts';
+export {
+  LOG_LEVELS,
+  Log,
+  type LogComponent,
+  type LogConfig,
+  type LogFunction,
+  type LogLevel,
+  type LogOptions,
+  type LogRecord,
+  type LogSink,
+  type LogText,
+  log,
+} from './log.ts';
+export { type StderrSinkOptions, stderrSink } from './stderr-sink.ts';
