@@ -1,0 +1,14 @@
+export { decodeParams, type ItemSpec, type ParamSchema, type ParamSpec, type ParamsOf, typeText } from './params.ts';
+export { RPC_RUNTIME, RPC_STARTUP, type RpcContext, type RpcMethod, RpcRegistry } from './registry.ts';
+export {
+  RPC_INTERNAL_ERROR,
+  RPC_INVALID_PARAMS,
+  RPC_INVALID_REQUEST,
+  RPC_INVALID_STATE,
+  RPC_METHOD_NOT_FOUND,
+  RPC_PARSE_ERROR,
+  RpcError,
+  type RpcErrorObject,
+  toRpcError,
+} from './rpc-error.ts';
+export { strerror } from './strerror.ts';
