@@ -1,0 +1,29 @@
+/**
+ * Time for reactors: read once a turn, in microseconds, from a source that a simulation can replace.
+ *
+ * Everything that needs "now" on the data path takes `clock.nowUs`, the value of this turn. Only the reactor loop calls `read`.
+ */
+export interface Clock {
+  /** Microseconds since an arbitrary start; the value of the last `read`. */
+  nowUs: number;
+  /** Refreshes and returns `nowUs`. */
+  read(): number;
+}
+
+/** The machine's monotonic clock. Threads of one process agree on it: performance.timeOrigin is added in. */
+export class RealClock implements Clock {
+  nowUs: number;
+  readonly #originUs: number;
+  constructor() {
+    this.#originUs = (performance.timeOrigin - EPOCH_MS) * 1000;
+    this.nowUs = 0;
+    this.read();
+  }
+  read(): number {
+    this.nowUs = performance.now() * 1000 + this.#originUs;
+    return this.nowUs;
+  }
+}
+
+/** Keeps microseconds small enough to stay exact to a fraction of one in a double. */
+const EPOCH_MS = Date.UTC(2026, 0, 1);
