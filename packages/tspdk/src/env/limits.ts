@@ -11,6 +11,8 @@ export const limits = {
   reactors_max: 64,
   /** Events one mailbox (one pair of cores) holds; past it the sender keeps an overflow list. Power of two. */
   mailbox_events: 8192,
+  /** Events that wait at the sender when a mailbox is full; past it the send throws ENOMEM. */
+  mailbox_overflow_events: 1 << 20,
   /** Events taken from one source in one turn (SPDK: SPDK_EVENT_BATCH_SIZE 8). */
   event_batch: 8,
   /** Messages run of one thread in one turn (SPDK: SPDK_MSG_BATCH_SIZE 8). */

@@ -1,0 +1,96 @@
+// The mailbox's promises: every event once and in order, whatever the interleaving, the capacity and the moment of publishing.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Worker } from 'node:worker_threads';
+import fc from 'fast-check';
+import { Inbox, mailboxBytes, Outbox } from './mailbox.ts';
+
+function take(inbox: Inbox, max: number, out: number[][]): void {
+  let n = Math.min(max, inbox.available());
+  if (n <= 0) return;
+  for (; n > 0; n--) {
+    const at = inbox.slot;
+    out.push([...inbox.i32.subarray(at, at + 4)]);
+    inbox.advance();
+  }
+  inbox.commit();
+}
+
+test('property: events arrive once, in order, through any interleaving of push, publish and take', () => {
+  const step = fc.oneof(
+    fc.record({ op: fc.constant('push'), n: fc.integer({ min: 1, max: 20 }) }),
+    fc.record({ op: fc.constant('publish'), n: fc.constant(0) }),
+    fc.record({ op: fc.constant('take'), n: fc.integer({ min: 1, max: 20 }) }),
+  );
+  fc.assert(
+    fc.property(
+      fc.array(step, { maxLength: 200 }),
+      fc.constantFrom(2, 4, 8),
+      fc.constantFrom(0, -3, 2 ** 31 - 5),
+      (steps, capacity, start) => {
+        const buffer = new SharedArrayBuffer(mailboxBytes(capacity));
+        const words = new Int32Array(buffer);
+        // Start near the wrap of the 32-bit indices.
+        words[0] = start;
+        words[16] = start;
+        const out = new Outbox(buffer, 0, capacity, 'test');
+        const inbox = new Inbox(buffer, 0, capacity);
+        const got: number[][] = [];
+        let sent = 0;
+        let visible = 0;
+        for (const { op, n } of steps) {
+          if (op === 'push') for (let i = 0; i < n; i++) out.push(sent, ~sent, 7, sent++ * 3);
+          else if (op === 'take') take(inbox, n, got);
+          else {
+            out.publish();
+            visible = sent - out.overflowing;
+          }
+          assert.ok(got.length <= visible, 'nothing is seen before it is published');
+        }
+        while (got.length < sent) {
+          out.publish();
+          take(inbox, 100, got);
+        }
+        assert.deepEqual(
+          got,
+          Array.from({ length: sent }, (_, i) => [i, ~i, 7, i * 3]),
+        );
+        assert.equal(out.overflowing, 0);
+      },
+    ),
+  );
+});
+
+test('two threads: a million events cross in order through a ring of eight', async () => {
+  const buffer = new SharedArrayBuffer(mailboxBytes(8));
+  const count = 1_000_000;
+  const code = `
+    const { parentPort, workerData } = require('node:worker_threads');
+    import(workerData.url).then(({ Outbox }) => {
+      const out = new Outbox(workerData.buffer, 0, 8, 'test');
+      for (let i = 0; i < ${count}; i++) { out.push(i, i ^ 0x5555, 0, -i); if (i % 5 === 0) out.publish(); while (out.overflowing > 100) out.publish(); }
+      while (out.publish() || out.overflowing > 0);
+      parentPort.postMessage('done');
+    });`;
+  const worker = new Worker(code, {
+    eval: true,
+    workerData: { buffer, url: new URL('./mailbox.js', import.meta.url).href },
+  });
+  const inbox = new Inbox(buffer, 0, 8);
+  let next = 0;
+  while (next < count) {
+    let n = inbox.available();
+    if (n <= 0) continue;
+    for (; n > 0; n--) {
+      const at = inbox.slot;
+      if (inbox.i32[at] !== next || inbox.i32[at + 1] !== (next ^ 0x5555) || inbox.i32[at + 3] !== (-next | 0)) {
+        assert.fail(`event ${next} arrived as ${[...inbox.i32.subarray(at, at + 4)]}`);
+      }
+      next++;
+      inbox.advance();
+    }
+    inbox.commit();
+  }
+  assert.equal(next, count);
+  await worker.terminate();
+});
