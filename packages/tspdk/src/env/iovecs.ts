@@ -1,0 +1,46 @@
+/**
+ * A list of pieces of I/O memory, as iovec is to C: reused, of fixed capacity, never allocated per I/O.
+ */
+import { SpdkError } from './errors.ts';
+import type { Segment } from './segment.ts';
+
+/** Pieces `[0, count)`: `bytes[i]` bytes at `offset[i]` of `segment[i]`. */
+export class IoVecs {
+  readonly capacity: number;
+  readonly segment: (Segment | null)[];
+  readonly offset: Float64Array;
+  readonly bytes: Float64Array;
+  count = 0;
+  /** Sum of `bytes`. */
+  totalBytes = 0;
+
+  constructor(capacity: number) {
+    this.capacity = capacity;
+    this.segment = new Array<Segment | null>(capacity).fill(null);
+    this.offset = new Float64Array(capacity);
+    this.bytes = new Float64Array(capacity);
+  }
+
+  /** True when no piece more fits. */
+  get full(): boolean {
+    return this.count === this.capacity;
+  }
+
+  /** Appends a piece. @throws {SpdkError} ENOSPC when full: the caller asks `full` first. */
+  push(segment: Segment, offset: number, bytes: number): void {
+    const i = this.count;
+    if (i === this.capacity) throw new SpdkError('ENOSPC', `I/O vector of ${this.capacity} pieces is full`);
+    this.segment[i] = segment;
+    this.offset[i] = offset;
+    this.bytes[i] = bytes;
+    this.count = i + 1;
+    this.totalBytes += bytes;
+  }
+
+  /** Empties the list; the segments are let go. */
+  reset(): void {
+    for (let i = 0; i < this.count; i++) this.segment[i] = null;
+    this.count = 0;
+    this.totalBytes = 0;
+  }
+}

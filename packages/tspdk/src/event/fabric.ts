@@ -1,0 +1,95 @@
+/**
+ * The shared memory that ties the reactors of one application together: a line of words for each core, and a mailbox for each
+ * ordered pair. Made once by the app core, seen by all, gone with the application.
+ *
+ *   words     | application line | core line 0 | core line 1 | ...        a line is 16 words, one cache line
+ *   mailboxes | 0→0 | 0→1 | ... | 1→0 | ...
+ *
+ * Core lines are indexed by position in `cores`, not by core number.
+ */
+import { createHeapMemory, type HeapMemory } from '../env/heap.ts';
+import { limits } from '../env/limits.ts';
+import { mailboxBytes } from '../env/mailbox.ts';
+
+const LINE = 16;
+
+/** Words of a core's line. */
+export const coreWord = {
+  /** ReactorState of that core. */
+  state: 0,
+  /** 1 while the core sleeps in libuv and wants its doorbell rung. */
+  sleeping: 1,
+  /** The doorbell's descriptor; -1 when it has none. */
+  doorbell: 2,
+} as const;
+
+/** Words of the application's line. */
+export const appWord = {
+  /** 1 from the first stop on: no new iteration starts. */
+  stopping: 0,
+  /** Ids given to I/O devices so far. */
+  ioDevices: 1,
+  /** Ids given to segments so far. */
+  segments: 2,
+} as const;
+
+/** States of a reactor, as SPDK's. Only ever moves forward. */
+export const reactorState = {
+  uninitialized: 0,
+  initialized: 1,
+  running: 2,
+  exiting: 3,
+  shutdown: 4,
+} as const;
+
+/** What crosses to a worker so that its reactor can join. Structured clone keeps the buffers shared. */
+export interface Fabric {
+  /** Core numbers, ascending; the first in `cores` that equals `mainCore` runs on the main thread. */
+  readonly cores: readonly number[];
+  readonly mainCore: number;
+  readonly words: SharedArrayBuffer;
+  readonly mailboxes: SharedArrayBuffer;
+  readonly mailboxEvents: number;
+  readonly heap: HeapMemory;
+  /** Slots of the lightweight threads of all cores. */
+  readonly threads: SharedArrayBuffer;
+}
+
+/** Options of `createFabric`. */
+export interface FabricOptions {
+  readonly cores: readonly number[];
+  readonly mainCore: number;
+  readonly heapBytes?: number;
+  readonly mailboxEvents?: number;
+  readonly threads: SharedArrayBuffer;
+}
+
+/** Makes the shared memory of one application. App core only. */
+export function createFabric(options: FabricOptions): Fabric {
+  const { cores } = options;
+  // Many reactors: shorter rings, or the pairs alone would fill memory (64 cores have 4096 pairs).
+  const mailboxEvents =
+    options.mailboxEvents ?? (cores.length <= 8 ? limits.mailbox_events : limits.mailbox_events / 8);
+  const words = new SharedArrayBuffer((1 + cores.length) * LINE * 4);
+  const i32 = new Int32Array(words);
+  for (let i = 0; i < cores.length; i++) i32[coreLine(i) + coreWord.doorbell] = -1;
+  return {
+    cores,
+    mainCore: options.mainCore,
+    words,
+    mailboxes: new SharedArrayBuffer(cores.length * cores.length * mailboxBytes(mailboxEvents)),
+    mailboxEvents,
+    heap: createHeapMemory(options.heapBytes),
+    threads: options.threads,
+  };
+}
+
+/** Index of the first word of the line of the core at position `index`. */
+export function coreLine(index: number): number {
+  return (1 + index) * LINE;
+}
+
+/** Byte offset of the mailbox from position `from` to position `to`. */
+export function mailboxOffset(fabric: Fabric, from: number, to: number): number {
+  return (from * fabric.cores.length + to) * mailboxBytes(fabric.mailboxEvents);
+}

@@ -1,0 +1,359 @@
+/**
+ * The reactor: one per core, and everything that core runs happens inside its turns.
+ *
+ * A turn takes events from every source (itself, then each other core), lets each lightweight thread run, submits and reaps the I/O ring once,
+ * publishes what it has sent, and accounts its time as busy or idle. It never blocks and knows nothing of libuv: reactor-loop.ts
+ * decides when turns run and when the core sleeps; the simulator runs turns of many reactors in one isolate.
+ *
+ * `send` is the only way to another core. Events arrive in order for each pair of cores.
+ *
+ * Sending and sleeping: a sender publishes the mailbox's tail, then reads the receiver's `sleeping` word; a receiver sets `sleeping`, then
+ * looks at all tails (`prepareSleep`). Both use sequentially consistent Atomics, so at least one sees the other: no event is left behind by a
+ * sleeping core. Whoever clears the word by exchange rings, so one ring is enough.
+ */
+import type { Clock } from '../env/clock.ts';
+import { current } from '../env/current.ts';
+import { type DoorbellTarget, ringDoorbell } from '../env/doorbell.ts';
+import { SpdkError } from '../env/errors.ts';
+import { defineEvent, type EventFn, eventFnName, handlers } from '../env/event-fn.ts';
+import { Heap, type Ptr } from '../env/heap.ts';
+import { limits } from '../env/limits.ts';
+import { Inbox, Outbox } from '../env/mailbox.ts';
+import { SegmentTable } from '../env/segment.ts';
+import type { AppHandle } from './app-handle.ts';
+import { appWord, coreLine, coreWord, type Fabric, mailboxOffset, reactorState } from './fabric.ts';
+import { SelfQueue } from './self-queue.ts';
+
+/** Something a reactor polls each turn: a lightweight thread, the ring. Returns > 0 when it did something. */
+export interface Pollable {
+  readonly name: string;
+  poll(maxMsgs: number, nowUs: number): number;
+  /** When it must be polled next even if nothing happens: µs on the clock; `Infinity` when events alone wake it; 0 for every turn. */
+  nextPollUs(nowUs: number): number;
+}
+
+/** A key of per-reactor state: one value per reactor, made on first use. */
+export interface LocalKey<T> {
+  readonly name: string;
+  readonly make: (reactor: Reactor) => T;
+}
+
+/** Counters of one reactor, times in µs. */
+export interface ReactorStats {
+  busyUs: number;
+  idleUs: number;
+  turns: number;
+  events: number;
+  stalls: number;
+}
+
+/** What the reactor needs from whoever made it. */
+export interface ReactorOptions {
+  readonly fabric: Fabric;
+  readonly core: number;
+  readonly clock: Clock;
+  readonly app: AppHandle;
+  /** A fault in an event or poller: the reactor goes on, the application decides. */
+  readonly onFault: (error: unknown, what: string) => void;
+  /** A turn, or a part of it, ran longer than `limits.stall_ms`. */
+  readonly onStall?: (what: string, ms: number) => void;
+}
+
+/** One core's reactor. Its core's thread only, but for the static helpers. */
+export class Reactor {
+  readonly core: number;
+  /** Position of this core in `cores`. */
+  readonly index: number;
+  readonly cores: readonly number[];
+  readonly fabric: Fabric;
+  readonly clock: Clock;
+  readonly heap: Heap;
+  readonly segments = new SegmentTable();
+  readonly app: AppHandle;
+  readonly stats: ReactorStats = { busyUs: 0, idleUs: 0, turns: 0, events: 0, stalls: 0 };
+  /** Iterations that this core started and whose completion has not come home. */
+  iterations = 0;
+  /** True inside `turn`. */
+  inTurn = false;
+  /** Called when work is added outside a turn, so that the loop makes one soon. Set by the loop. */
+  onKick: () => void = () => {};
+
+  readonly #words: Int32Array;
+  readonly #line: number;
+  readonly #indexOf = new Map<number, number>();
+  readonly #self = new SelfQueue();
+  readonly #outboxes: (Outbox | null)[] = [];
+  readonly #inboxes: Inbox[] = [];
+  readonly #dirty: number[] = [];
+  readonly #isDirty: Uint8Array;
+  readonly #doorbells: (DoorbellTarget | null)[];
+  readonly #pollables: Pollable[] = [];
+  readonly #locals = new Map<LocalKey<unknown>, unknown>();
+  readonly #onFault: (error: unknown, what: string) => void;
+  readonly #onStall: (what: string, ms: number) => void;
+  #turnStartUs: number;
+
+  constructor(options: ReactorOptions) {
+    const { fabric, core } = options;
+    this.core = core;
+    this.cores = fabric.cores;
+    this.fabric = fabric;
+    this.index = fabric.cores.indexOf(core);
+    if (this.index < 0) throw new SpdkError('EINVAL', `core ${core} is not one of ${fabric.cores.join(',')}`);
+    this.clock = options.clock;
+    this.app = options.app;
+    this.#onFault = options.onFault;
+    this.#onStall = options.onStall ?? (() => {});
+    this.#words = new Int32Array(fabric.words);
+    this.#line = coreLine(this.index);
+    this.#isDirty = new Uint8Array(fabric.cores.length);
+    this.#doorbells = fabric.cores.map(() => null);
+    fabric.cores.forEach((other, i) => {
+      this.#indexOf.set(other, i);
+      if (i === this.index) {
+        this.#outboxes.push(null);
+        return;
+      }
+      const out = mailboxOffset(fabric, this.index, i);
+      this.#outboxes.push(new Outbox(fabric.mailboxes, out, fabric.mailboxEvents, `core ${core} to core ${other}`));
+      this.#inboxes.push(new Inbox(fabric.mailboxes, mailboxOffset(fabric, i, this.index), fabric.mailboxEvents));
+    });
+    this.heap = new Heap(fabric.heap, core);
+    this.heap.sendHome = (owner, ptr) => this.send(owner, blockHome, ptr, 0, 0);
+    this.#turnStartUs = this.clock.read();
+    this.setState(reactorState.initialized);
+  }
+
+  /** This core's state, one of `reactorState`. */
+  get state(): number {
+    return Atomics.load(this.#words, this.#line + coreWord.state);
+  }
+
+  /** Moves to the next state. @throws when it would move back. */
+  setState(state: number): void {
+    if (state <= this.state) throw new Error(`reactor ${this.core}: state ${this.state} cannot become ${state}`);
+    Atomics.store(this.#words, this.#line + coreWord.state, state);
+  }
+
+  /** True from the first stop of the application on. */
+  get stopping(): boolean {
+    return Atomics.load(this.#words, appWord.stopping) !== 0;
+  }
+
+  /** Refuses new iterations on every core from now on. */
+  markStopping(): void {
+    Atomics.store(this.#words, appWord.stopping, 1);
+  }
+
+  /** A number no other I/O device of the application has. Any core. */
+  allocIoDeviceId(): number {
+    return Atomics.add(this.#words, appWord.ioDevices, 1) + 1;
+  }
+
+  /** A number no other segment of the application has. Any core. */
+  allocSegmentId(): number {
+    return Atomics.add(this.#words, appWord.segments, 1) + 1;
+  }
+
+  /** How to ring the other cores. Index as in `cores`. */
+  setDoorbells(targets: readonly (DoorbellTarget | null)[]): void {
+    for (let i = 0; i < targets.length; i++) this.#doorbells[i] = targets[i] as DoorbellTarget | null;
+  }
+
+  /** The value of `key` on this reactor. */
+  local<T>(key: LocalKey<T>): T {
+    const known = this.#locals.get(key as LocalKey<unknown>);
+    if (known !== undefined || this.#locals.has(key as LocalKey<unknown>)) return known as T;
+    const made = key.make(this);
+    this.#locals.set(key as LocalKey<unknown>, made);
+    return made;
+  }
+
+  /**
+   * Runs `fn` on `core` with three 32-bit arguments; in order for each pair of cores.
+   * @throws {SpdkError} EINVAL for a core without a reactor; ESHUTDOWN when that core has stopped; ENOMEM when its mailbox overflows.
+   */
+  send(core: number, fn: EventFn, arg1: number, arg2: number, arg3: number): void {
+    if (core === this.core) {
+      this.#self.push(fn.id, arg1, arg2, arg3);
+    } else {
+      const to = this.#indexOf.get(core);
+      if (to === undefined)
+        throw new SpdkError('EINVAL', `no reactor on core ${core}: cores are ${this.cores.join(',')}`);
+      if (Atomics.load(this.#words, coreLine(to) + coreWord.state) >= reactorState.shutdown) {
+        throw new SpdkError('ESHUTDOWN', `event "${fn.name}" for core ${core}: that reactor has stopped`);
+      }
+      (this.#outboxes[to] as Outbox).push(fn.id, arg1, arg2, arg3);
+      if (this.#isDirty[to] === 0) {
+        this.#isDirty[to] = 1;
+        this.#dirty.push(to);
+      }
+    }
+    if (!this.inTurn) this.onKick();
+  }
+
+  /** Polled each turn from now on, in order of addition. */
+  addPollable(pollable: Pollable): void {
+    this.#pollables.push(pollable);
+    this.kick();
+  }
+
+  /** Not polled any more. May be called from inside a poll. */
+  removePollable(pollable: Pollable): void {
+    const at = this.#pollables.indexOf(pollable);
+    if (at >= 0) this.#pollables.splice(at, 1);
+  }
+
+  /** Work was added outside a turn (a promise, a timer, a socket): have a turn soon. Cheap inside one. */
+  kick(): void {
+    if (!this.inTurn) this.onKick();
+  }
+
+  /** One turn. Returns how much was done; 0 is an idle turn. */
+  turn(): number {
+    const before = this.#turnStartUs;
+    const now = this.clock.read();
+    this.#turnStartUs = now;
+    // The time since the last turn began belongs to what that turn was; sleeping counts as idle, see `wake`.
+    if (this.#wasBusy) this.stats.busyUs += now - before;
+    else this.stats.idleUs += now - before;
+    this.stats.turns++;
+    this.inTurn = true;
+    current.reactor = this;
+    let done = this.#runSelf();
+    const inboxes = this.#inboxes;
+    for (let i = 0; i < inboxes.length; i++) done += this.#runInbox(inboxes[i]);
+    const pollables = this.#pollables;
+    for (let i = 0; i < pollables.length; i++) done += this.#poll(pollables[i], now);
+    if (this.#dirty.length > 0) this.#publish();
+    this.inTurn = false;
+    this.#wasBusy = done > 0;
+    return done;
+  }
+  #wasBusy = false;
+
+  /** True when a turn would find something to do right now: events of any core, or overflow to pass on. */
+  hasWork(): boolean {
+    if (this.#self.head !== this.#self.tail || this.#dirty.length > 0) return true;
+    for (const inbox of this.#inboxes) if (inbox.available() > 0) return true;
+    return false;
+  }
+
+  /** The earliest time at which some pollable wants a turn. */
+  nextPollUs(nowUs: number): number {
+    let next = Number.POSITIVE_INFINITY;
+    for (const pollable of this.#pollables) next = Math.min(next, pollable.nextPollUs(nowUs));
+    return next;
+  }
+
+  /** Says "ring me", then looks once more. False, and nothing said, when there is work after all. */
+  prepareSleep(): boolean {
+    Atomics.store(this.#words, this.#line + coreWord.sleeping, 1);
+    if (!this.hasWork()) return true;
+    this.awake();
+    return false;
+  }
+
+  /** The core is awake again: nobody needs to ring. */
+  awake(): void {
+    Atomics.store(this.#words, this.#line + coreWord.sleeping, 0);
+  }
+
+  #runSelf(): number {
+    const queue = this.#self;
+    let n = (queue.tail - queue.head) | 0;
+    if (n === 0) return 0;
+    if (n > limits.event_batch) n = limits.event_batch;
+    this.stats.events += n;
+    for (let i = 0; i < n; i++) {
+      const words = queue.words;
+      const at = (queue.head & queue.mask) << 2;
+      queue.head = (queue.head + 1) | 0;
+      this.#run(words[at], words[at + 1], words[at + 2], words[at + 3]);
+    }
+    return n;
+  }
+
+  #runInbox(inbox: Inbox): number {
+    let n = inbox.available();
+    if (n === 0) return 0;
+    if (n > limits.event_batch) n = limits.event_batch;
+    this.stats.events += n;
+    const i32 = inbox.i32;
+    for (let i = 0; i < n; i++) {
+      const at = inbox.slot;
+      inbox.advance();
+      this.#run(i32[at], i32[at + 1], i32[at + 2], i32[at + 3]);
+    }
+    inbox.commit();
+    return n;
+  }
+
+  #run(id: number, arg1: number, arg2: number, arg3: number): void {
+    try {
+      handlers[id](arg1, arg2, arg3);
+    } catch (error) {
+      this.#fault(error, id);
+    }
+  }
+
+  #fault(error: unknown, id: number): void {
+    const what =
+      handlers[id] === undefined
+        ? `event "${eventFnName(id)}" on core ${this.core}: its module is not loaded there`
+        : `event "${eventFnName(id)}" on core ${this.core}`;
+    this.#onFault(error, what);
+  }
+
+  #poll(pollable: Pollable, now: number): number {
+    try {
+      const rc = pollable.poll(limits.msg_batch, now);
+      return rc > 0 ? rc : 0;
+    } catch (error) {
+      this.#onFault(error, `${pollable.name} on core ${this.core}`);
+      return 1;
+    }
+  }
+
+  /** Makes sent events visible and wakes receivers that sleep. */
+  publish(): void {
+    if (this.#dirty.length > 0) this.#publish();
+  }
+
+  #publish(): void {
+    const dirty = this.#dirty;
+    let kept = 0;
+    for (let i = 0; i < dirty.length; i++) {
+      const to = dirty[i];
+      const outbox = this.#outboxes[to] as Outbox;
+      outbox.publish();
+      if (outbox.overflowing > 0) dirty[kept++] = to;
+      else this.#isDirty[to] = 0;
+      const sleeping = coreLine(to) + coreWord.sleeping;
+      if (Atomics.load(this.#words, sleeping) === 1 && Atomics.exchange(this.#words, sleeping, 0) === 1) {
+        const bell = this.#doorbells[to];
+        if (bell !== null && bell !== undefined) ringDoorbell(bell);
+      }
+    }
+    dirty.length = kept;
+  }
+
+  /** Called by the loop when a turn's parts took long; names what is known. */
+  reportStall(ms: number): void {
+    this.stats.stalls++;
+    this.#onStall(`reactor ${this.core}`, ms);
+  }
+}
+
+/** The reactor whose turn is running, or whose isolate this is. @throws {SpdkError} ENODEV outside of any. */
+export function currentReactor(): Reactor {
+  if (current.reactor === null) throw new SpdkError('ENODEV', 'no reactor runs in this context');
+  return current.reactor as Reactor;
+}
+
+/** A key for `reactor.local`. Make it at module load. */
+export function localKey<T>(name: string, make: (reactor: Reactor) => T): LocalKey<T> {
+  return { name, make };
+}
+
+const blockHome = defineEvent('env.heap.home', (ptr) => currentReactor().heap.receive((ptr >>> 0) as Ptr));
