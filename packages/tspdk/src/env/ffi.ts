@@ -86,7 +86,7 @@ function openKoffi(koffi: Koffi): Ffi {
   // A C function that returns its pointer argument turns a view into its address; `koffi.address` gives a BigInt.
   const identity = libc.func('memmove', l, ['void *', 'void *', l]);
   const setup = long('syscall', l, i, l);
-  const enter = long('syscall', l, i, i, i, i, l, l);
+  const enter = int('syscall', l, i, i, i, i, l, l);
   const register = long('syscall', l, i, i, l, i);
   return {
     name: `koffi ${koffi.version}`,
