@@ -54,6 +54,20 @@ export const limits = {
   uring_entries: 512,
   /** JSON-RPC connections of one server (SPDK: 64); a further one is closed. */
   rpc_connections: 64,
+  /** Bytes of one JSON-RPC request or batch; a longer one is answered with Invalid request and costs its connection (SPDK: 32 KiB). */
+  rpc_request_bytes_max: 1024 * 1024,
+  /** Bytes of one JSON-RPC reply; a longer result is answered with Internal error (SPDK: 32 MiB). */
+  rpc_reply_bytes_max: 32 * 1024 * 1024,
+  /** Reply bytes a connection may leave unread before nothing more is taken from it. */
+  rpc_unread_bytes: 1024 * 1024,
+  /** Calls of one connection that may wait for their reply; more are taken when some have finished. */
+  rpc_outstanding_calls: 256,
+  /** Calls in one JSON-RPC batch; a longer one is answered with Invalid request. */
+  rpc_batch_calls: 1024,
+  /** Depth of nested arrays and objects in JSON (SPDK: 64); deeper is a parse error. */
+  json_nesting_max: 64,
+  /** Notifications kept for notify_get_notifications; older ones are overwritten (SPDK: 1024). */
+  notify_events: 1024,
   /** What the first stop is given before a second signal forces the exit. */
   stop_grace_ms: 5000,
 } as const;

@@ -1,3 +1,6 @@
+export { formatRpcAddress, parseRpcAddress, RPC_DEFAULT_PATH, RPC_DEFAULT_PORT, type RpcAddress } from './address.ts';
+export { RpcClient } from './client.ts';
+export { parseJson, stringifyJson } from './json.ts';
 export { decodeParams, type ItemSpec, type ParamSchema, type ParamSpec, type ParamsOf, typeText } from './params.ts';
 export { RPC_RUNTIME, RPC_STARTUP, type RpcContext, type RpcMethod, RpcRegistry } from './registry.ts';
 export {
@@ -11,4 +14,5 @@ export {
   type RpcErrorObject,
   toRpcError,
 } from './rpc-error.ts';
+export { RpcServer, type RpcServerOptions } from './server.ts';
 export { strerror } from './strerror.ts';

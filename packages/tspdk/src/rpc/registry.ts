@@ -22,8 +22,6 @@ export interface RpcContext {
   readonly peer: string | null;
   /** Runs `fn` after the reply was handed to the operating system: for methods that end the process. */
   afterReply(fn: () => void): void;
-  /** Runs `fn` when the caller goes away before the reply. */
-  onClose(fn: () => void): void;
 }
 
 /** A method as it is registered. */
@@ -48,7 +46,7 @@ interface Entry {
 
 /** The context of a call that no connection made. */
 function localContext(method: string): RpcContext {
-  return { method, peer: null, afterReply: (fn) => setImmediate(fn), onClose: () => {} };
+  return { method, peer: null, afterReply: (fn) => setImmediate(fn) };
 }
 
 export class RpcRegistry {
