@@ -61,7 +61,6 @@ export interface FabricOptions {
   readonly mainCore: number;
   readonly heapBytes?: number;
   readonly mailboxEvents?: number;
-  readonly threads: SharedArrayBuffer;
 }
 
 /** Makes the shared memory of one application. App core only. */
@@ -80,7 +79,7 @@ export function createFabric(options: FabricOptions): Fabric {
     mailboxes: new SharedArrayBuffer(cores.length * cores.length * mailboxBytes(mailboxEvents)),
     mailboxEvents,
     heap: createHeapMemory(options.heapBytes),
-    threads: options.threads,
+    threads: new SharedArrayBuffer(limits.threads_max * 512),
   };
 }
 

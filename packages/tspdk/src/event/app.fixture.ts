@@ -1,0 +1,23 @@
+/** Events for app.test.ts, in a module of their own: every reactor loads it, and a test file must not be loaded twice. */
+import { AllocSite } from '../env/alloc-site.ts';
+import { SpdkError } from '../env/errors.ts';
+import { defineEvent } from '../env/event-fn.ts';
+import { defineControl } from './control.ts';
+import { currentReactor, localKey } from './reactor.ts';
+
+/** What the workers load. */
+export const fixtureUrl = import.meta.url;
+
+const visits = localKey('test.visits', () => ({ count: 0 }));
+export const visit = defineEvent('test.app.visit', () => {
+  currentReactor().local(visits).count++;
+});
+export const stopFromHere = defineEvent('test.app.stop', (rc) => currentReactor().app.stop(rc));
+export const throwHere = defineEvent('test.app.throw', () => {
+  throw new SpdkError('EIO', 'thrown on purpose');
+});
+const leakSite = new AllocSite('test.leaky');
+export const leakHere = defineEvent('test.app.leak', () => {
+  currentReactor().heap.alloc(64, leakSite);
+});
+export const visitsOf = defineControl('test.app.visits', (_: null, reactor) => reactor.local(visits).count);

@@ -1,0 +1,268 @@
+/**
+ * The application: reactors on the cores of a mask, subsystems, a start function, and an orderly stop.
+ *
+ * The main thread is the main core's reactor; every further core in the mask is a worker thread. Mask 0x1 is therefore a single-threaded program.
+ * SPDK: spdk_app_start, spdk_app_stop, spdk_app_start_shutdown.
+ *
+ * `stop(rc)` may come from any core, a signal, an RPC, during start-up, and any number of times; the first return code wins. What then
+ * happens, and in which order, is argued in reactor-host.ts.
+ */
+import { allowedCores, pinThread } from '../env/affinity.ts';
+import { current } from '../env/current.ts';
+import { SpdkError } from '../env/errors.ts';
+import { limits } from '../env/limits.ts';
+import type { Segment } from '../env/segment.ts';
+import { log } from '../log/index.ts';
+import type { AppHandle } from './app-handle.ts';
+import { type AppOptions, type ResolvedOptions, resolveOptions } from './app-options.ts';
+import { type Control, runControl } from './control.ts';
+import { createFabric, type Fabric } from './fabric.ts';
+import type { RemoteReactor } from './launcher.ts';
+import type { Reactor } from './reactor.ts';
+import { isQuiet, leaveReactor, type QuietReport, ReactorHost, startReactor } from './reactor-host.ts';
+import { attachSegment, detachSegment } from './segments.ts';
+import { SignalWatch } from './signals.ts';
+import { SubsystemGraph } from './subsystem.ts';
+
+const appLog = log.register('app');
+
+/** Runs on the app thread once everything is initialised. */
+export type StartFn = (app: App) => Promise<void> | void;
+
+/** A running application. Its methods run on the app core unless they say otherwise. */
+export class App implements AppHandle {
+  readonly options: ResolvedOptions;
+  readonly fabric: Fabric;
+  readonly host: ReactorHost;
+  readonly subsystems: SubsystemGraph;
+  readonly #remotes = new Map<number, RemoteReactor>();
+  readonly #stopAsked: Promise<void>;
+  #stopNow: () => void = () => {};
+  #rc: number | null = null;
+  /** What the main thread may run on when it is not pinned. */
+  readonly #allowedBefore = allowedCores();
+
+  private constructor(options: ResolvedOptions) {
+    this.options = options;
+    this.subsystems = new SubsystemGraph(options.subsystems);
+    this.fabric = createFabric({
+      cores: options.cores,
+      mainCore: options.mainCore,
+      ...(options.heapBytes === undefined ? {} : { heapBytes: options.heapBytes }),
+    });
+    this.#stopAsked = new Promise((resolve) => {
+      this.#stopNow = resolve;
+    });
+    this.host = new ReactorHost({
+      fabric: this.fabric,
+      core: options.mainCore,
+      app: this,
+      clock: options.platform.clock(),
+      makeLoop: (reactor) => options.platform.makeLoop(reactor, options.loop),
+      onFault: (error, what) => this.fault(error, what),
+      onStall: (what, ms) => appLog.warn(`${what} did not come back for ${Math.round(ms)} ms`),
+    });
+  }
+
+  /**
+   * Runs an application to its end. Resolves with the exit code: that of the first `stop`, or 1 when start-up failed or something leaked.
+   * @throws {SpdkError} EINVAL for options that cannot be right; EBUSY when this thread already runs an application.
+   */
+  static async start(options: AppOptions, startFn: StartFn): Promise<number> {
+    const resolved = resolveOptions(options);
+    if (current.reactor !== null && !resolved.platform.shared) {
+      throw new SpdkError('EBUSY', 'this thread already runs an application');
+    }
+    const app = new App(resolved);
+    return app.#run(startFn);
+  }
+
+  get mainCore(): number {
+    return this.fabric.mainCore;
+  }
+  get cores(): readonly number[] {
+    return this.fabric.cores;
+  }
+  /** The app core's reactor. */
+  get reactor(): Reactor {
+    return this.host.reactor;
+  }
+  /** True from the first stop on. */
+  get stopping(): boolean {
+    return this.#rc !== null;
+  }
+
+  stop(rc: number): void {
+    if (this.#rc !== null) return;
+    this.#rc = rc;
+    this.reactor.markStopping();
+    this.#stopNow();
+  }
+
+  /** An event, poller or thread threw: said once with its stack, and the application stops with code 1. */
+  fault(error: unknown, what: string): void {
+    appLog.error(`${what}: ${error instanceof Error ? error.stack : String(error)}`);
+    this.stop(1);
+  }
+
+  async call<P, R>(core: number, control: Control<P, R>, payload: P): Promise<R> {
+    if (core === this.mainCore) return (await runControl(control.name, payload, this.reactor)) as R;
+    const remote = this.#remotes.get(core);
+    if (remote === undefined)
+      throw new SpdkError('EINVAL', `no reactor on core ${core}: cores are ${this.cores.join(',')}`);
+    return (await remote.link.call(control.name, payload)) as R;
+  }
+
+  /** Runs a control function on every core, the app core first; the others at the same time. Rejects with the first error, after all answered. */
+  async callAll<P, R>(control: Control<P, R>, payload: P): Promise<R[]> {
+    const first = await this.call(this.mainCore, control, payload);
+    const others = this.cores.filter((core) => core !== this.mainCore);
+    const answers = await Promise.allSettled(others.map((core) => this.call(core, control, payload)));
+    const failed = answers.find((answer) => answer.status === 'rejected');
+    if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+    return [first, ...answers.map((answer) => (answer as PromiseFulfilledResult<R>).value)];
+  }
+
+  /** Memory for I/O data on every reactor under one number. Zeroed. */
+  async shareSegment(sizeBytes: number): Promise<Segment> {
+    const sab = new SharedArrayBuffer(sizeBytes);
+    const id = this.reactor.allocSegmentId();
+    await this.callAll(attachSegment, { id, sab });
+    return this.reactor.segments.get(id);
+  }
+
+  /** Forgets a segment on every reactor; nobody may use it any more. */
+  async dropSegment(segment: Segment): Promise<void> {
+    await this.callAll(detachSegment, { id: segment.id });
+  }
+
+  async #run(startFn: StartFn): Promise<number> {
+    const { options } = this;
+    if (!options.platform.shared) current.reactor = this.reactor;
+    const signals = options.signals ? new SignalWatch(this) : null;
+    let failure: unknown = null;
+    try {
+      await this.#startReactors();
+      await this.#startServices();
+      if (!this.stopping) {
+        await startFn(this);
+      }
+    } catch (error) {
+      failure = error;
+      appLog.error(`start-up failed: ${error instanceof Error ? error.message : String(error)}`);
+      this.stop(1);
+    }
+    await this.#stopAsked;
+    const rc = await this.#shutdown();
+    signals?.close();
+    if (!options.platform.shared) current.reactor = null;
+    if (failure !== null && options.throwOnStartFailure) throw failure;
+    return rc;
+  }
+
+  async #startReactors(): Promise<void> {
+    const { options } = this;
+    const modules = [...new Set([...options.modules, ...options.subsystems.flatMap((s) => [...(s.modules ?? [])])])];
+    const others = this.cores.filter((core) => core !== this.mainCore);
+    const launched = await Promise.allSettled(
+      others.map(async (core) => {
+        const remote = await options.platform.launch({
+          fabric: this.fabric,
+          core,
+          modules,
+          loop: options.loop,
+          pin: options.pin,
+          local: this.reactor,
+          onDeath: (dead, error) => this.fault(error, `reactor ${dead}`),
+        });
+        this.#remotes.set(core, remote);
+      }),
+    );
+    const failed = launched.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw (failed as PromiseRejectedResult).reason;
+    // Pinned only now: threads inherit the mask of the one that makes them.
+    if (options.pin) {
+      const { pinned, reason } = pinThread([this.mainCore]);
+      if (!pinned) appLog.notice(`threads are not pinned: ${reason}`);
+    }
+    const doorbells = this.cores.map((core) =>
+      core === this.mainCore ? this.host.loop.target : (this.#remotes.get(core) as RemoteReactor).doorbell,
+    );
+    await this.callAll(startReactor, { doorbells });
+  }
+
+  async #startServices(): Promise<void> {
+    for (const service of this.options.services) await service.start(this);
+    for (const subsystem of this.subsystems.order) subsystem.registerRpc?.(this);
+    for (const service of this.options.services) await service.beforeInit?.(this);
+    await this.subsystems.init(this, () => this.stopping);
+    for (const service of this.options.services) if (!this.stopping) await service.afterInit?.(this);
+  }
+
+  async #shutdown(): Promise<number> {
+    const { options } = this;
+    let rc = this.#rc as number;
+    try {
+      await options.shutdownFn?.(this);
+    } catch (error) {
+      appLog.error(`shutdown function: ${error instanceof Error ? error.stack : String(error)}`);
+      rc ||= 1;
+    }
+    for (const service of [...options.services].reverse()) await service.stop?.(this);
+    for (const { name, error } of await this.subsystems.fini(this)) {
+      appLog.error(`subsystem "${name}" failed to finish: ${error instanceof Error ? error.stack : String(error)}`);
+      rc ||= 1;
+    }
+    if (!(await this.#quiesce())) rc ||= 1;
+    const leaked = await this.#leave();
+    await Promise.all([...this.#remotes.values()].map((remote) => remote.end()));
+    if (options.pin) pinThread(this.#allowedBefore);
+    for (const line of leaked) appLog.error(line);
+    return leaked.length > 0 ? rc || 1 : rc;
+  }
+
+  /** Waits until no event is under way on any core; see reactor-host.ts. False when that took longer than the grace. */
+  async #quiesce(): Promise<boolean> {
+    const deadlineUs = this.reactor.clock.read() + limits.stop_grace_ms * 1000;
+    let before = -1;
+    for (let round = 0; ; round++) {
+      const reports = await this.#askAll();
+      const events = reports.reduce((sum, report) => sum + report.events, 0);
+      const busy = reports.filter((report) => report.iterations > 0 || report.work);
+      if (busy.length === 0 && events === before) return true;
+      if (this.reactor.clock.read() > deadlineUs) {
+        const who = busy.map((report) => `core ${report.core}: ${report.iterations} iteration(s) in flight`).join('; ');
+        appLog.error(
+          `cores are still busy ${limits.stop_grace_ms} ms after the stop, leaving anyway: ${who || 'events go on'}`,
+        );
+        return false;
+      }
+      before = events;
+      await this.options.platform.pause(round);
+    }
+  }
+
+  async #askAll(): Promise<QuietReport[]> {
+    const reports: QuietReport[] = [];
+    for (const core of this.#liveCores()) reports.push(await this.call(core, isQuiet, null));
+    return reports;
+  }
+
+  /** Workers first, the app core last. What is still allocated comes back as lines for the log. */
+  async #leave(): Promise<string[]> {
+    const lines: string[] = [];
+    for (const core of [...this.#liveCores()].reverse()) {
+      for (const held of await this.call(core, leaveReactor, null)) {
+        lines.push(
+          `leak: core ${core} still holds ${held.blocks} block(s), ${held.bytes} bytes, allocated by ${held.site}`,
+        );
+      }
+    }
+    return lines;
+  }
+
+  /** The app core and every worker that came up. */
+  #liveCores(): number[] {
+    return [this.mainCore, ...this.cores.filter((core) => this.#remotes.has(core))];
+  }
+}

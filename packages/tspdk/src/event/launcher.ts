@@ -1,0 +1,90 @@
+/**
+ * Brings up the reactors of the other cores: real worker threads here; the simulator has a launcher of its own behind the same port.
+ */
+import { Worker } from 'node:worker_threads';
+import { allocSiteTable } from '../env/alloc-site.ts';
+import type { DoorbellTarget } from '../env/doorbell.ts';
+import { SpdkError } from '../env/errors.ts';
+import { functionTable } from '../env/event-fn.ts';
+import { ControlLink, type ControlMessage } from './control.ts';
+import type { Fabric } from './fabric.ts';
+import type { Reactor } from './reactor.ts';
+import type { LoopOptions } from './reactor-loop.ts';
+import type { WorkerBoot } from './worker.ts';
+
+/** A reactor on another core, seen from the app core. */
+export interface RemoteReactor {
+  readonly core: number;
+  readonly link: ControlLink;
+  readonly doorbell: DoorbellTarget | null;
+  /** Lets the thread end; resolves when it has. */
+  end(): Promise<void>;
+}
+
+/** What a remote reactor is started with. */
+export interface LaunchOptions {
+  readonly fabric: Fabric;
+  readonly core: number;
+  readonly modules: readonly string[];
+  readonly loop: LoopOptions;
+  readonly pin: boolean;
+  /** The app core's reactor, on which calls from the remote one run. */
+  readonly local: Reactor;
+  /** The thread ended though nobody asked it to. */
+  readonly onDeath: (core: number, error: unknown) => void;
+}
+
+type FromWorker =
+  | { readonly kind: 'ready'; readonly doorbell: DoorbellTarget | null }
+  | { readonly kind: 'failed'; readonly message: string; readonly stack?: string }
+  | ControlMessage;
+
+/**
+ * Starts a worker thread with a reactor and waits until it is ready.
+ * @throws {SpdkError} with what the worker said when it could not load its modules or make its reactor.
+ */
+export function launchWorker(options: LaunchOptions): Promise<RemoteReactor> {
+  const boot: WorkerBoot = {
+    fabric: options.fabric,
+    core: options.core,
+    tables: { functions: functionTable(), sites: allocSiteTable() },
+    modules: options.modules,
+    loop: options.loop,
+    pin: options.pin,
+  };
+  const worker = new Worker(new URL('./worker.js', import.meta.url), {
+    workerData: boot,
+    name: `reactor_${options.core}`,
+  });
+  const link = new ControlLink(options.local, { postMessage: (message) => worker.postMessage(message) });
+  let ending = false;
+  const exited = new Promise<void>((resolve) => {
+    worker.once('exit', (code) => {
+      link.close(new SpdkError('ESHUTDOWN', `the reactor of core ${options.core} has ended`));
+      if (!ending) options.onDeath(options.core, new Error(`its thread ended with exit code ${code}`));
+      resolve();
+    });
+  });
+  return new Promise((resolve, reject) => {
+    worker.on('error', (error) => {
+      reject(error);
+      if (!ending) options.onDeath(options.core, error);
+    });
+    worker.on('message', (message: FromWorker) => {
+      if (message.kind === 'failed') {
+        ending = true;
+        const error = new SpdkError('EINVAL', message.message);
+        if (message.stack !== undefined) error.stack = message.stack;
+        void worker.terminate();
+        reject(error);
+      } else if (message.kind === 'ready') {
+        const end = async () => {
+          ending = true;
+          worker.postMessage({ kind: 'bye' });
+          await exited;
+        };
+        resolve({ core: options.core, link, doorbell: message.doorbell, end });
+      } else link.receive(message);
+    });
+  });
+}

@@ -1,0 +1,128 @@
+/**
+ * When turns run: the loop that lives inside Node's event loop and lets it have its share.
+ *
+ * Busy: turns run back to back for a slice (50 µs), then libuv has a turn, through an ordinary immediate. So promises, timers, sockets and
+ * any library work on any reactor. Idle, in `adaptive` mode: after `idle_poll_us` without work the core says that it sleeps, looks once more, and
+ * leaves behind an *unref'd* immediate. libuv then blocks, with its own timers and watchers right; whatever wakes it (the doorbell, a
+ * ring completion through the same eventfd, a socket, a timer, a message) runs that immediate, which is the next turn. `poll` mode never sleeps.
+ *
+ * A timer's callback runs before libuv blocks, not after; if it adds work (`kick`), the immediate is made ordinary again, so that
+ * libuv does not block at all. That is why adding work outside a turn must kick.
+ *
+ * Timed pollers: a sleeping core sets a timer for the earliest; libuv's has millisecond steps, so what is due within two milliseconds is
+ * waited for by polling... unless the wait would be all there is to do: see `#sleep`.
+ */
+import { type Doorbell, openDoorbell } from '../env/doorbell.ts';
+import { limits } from '../env/limits.ts';
+import type { Reactor } from './reactor.ts';
+
+/** How a reactor spends idle time. */
+export interface LoopOptions {
+  /** `adaptive` sleeps when idle; `poll` never does and takes a whole core. */
+  readonly mode: 'adaptive' | 'poll';
+  /** Polling after the last work before sleeping, µs. */
+  readonly idlePollUs?: number;
+  /** Doorbell without FFI, for tests. */
+  readonly nativeDoorbell?: boolean;
+}
+
+/** Drives one reactor from its thread's event loop. */
+export class ReactorLoop {
+  readonly reactor: Reactor;
+  readonly doorbell: Doorbell;
+  readonly #poll: boolean;
+  readonly #idlePollUs: number;
+  #immediate: NodeJS.Immediate | null = null;
+  #timer: NodeJS.Timeout | null = null;
+  #timerAtUs = Number.POSITIVE_INFINITY;
+  #lastWorkUs = 0;
+  #sleeping = false;
+  #stopped = false;
+  /** How often the core went to sleep. */
+  sleeps = 0;
+
+  constructor(reactor: Reactor, options: LoopOptions) {
+    this.reactor = reactor;
+    this.#poll = options.mode === 'poll';
+    this.#idlePollUs = options.idlePollUs ?? limits.idle_poll_us;
+    this.doorbell = openDoorbell(options.nativeDoorbell === undefined ? {} : { native: options.nativeDoorbell });
+    reactor.onKick = () => this.#kick();
+  }
+
+  /** Begins to make turns. */
+  start(): void {
+    this.#lastWorkUs = this.reactor.clock.read();
+    this.#immediate = setImmediate(this.#slice);
+  }
+
+  /** Makes no more turns and closes the doorbell; other cores must have stopped sending. */
+  stop(): void {
+    this.#stopped = true;
+    this.reactor.onKick = () => {};
+    if (this.#immediate !== null) clearImmediate(this.#immediate);
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#immediate = null;
+    this.#timer = null;
+    this.doorbell.close();
+  }
+
+  #kick(): void {
+    if (this.#stopped || !this.#sleeping) return;
+    this.#sleeping = false;
+    this.reactor.awake();
+    this.#immediate?.ref();
+  }
+
+  readonly #slice = (): void => {
+    if (this.#stopped) return;
+    const reactor = this.reactor;
+    if (this.#sleeping) {
+      this.#sleeping = false;
+      reactor.awake();
+    }
+    this.#immediate = null;
+    const clock = reactor.clock;
+    const start = clock.read();
+    const end = start + limits.slice_us;
+    let now = start;
+    let idle = false;
+    do {
+      if (reactor.turn() > 0) this.#lastWorkUs = clock.nowUs;
+      else if (!this.#poll && clock.nowUs - this.#lastWorkUs >= this.#idlePollUs) idle = true;
+      if (this.#stopped) return;
+      if (clock.nowUs - now > limits.stall_ms * 1000) reactor.reportStall((clock.nowUs - now) / 1000);
+      now = clock.nowUs;
+    } while (now < end && !idle);
+    if (idle) this.#sleep(now);
+    else this.#immediate = setImmediate(this.#slice);
+  };
+
+  #sleep(nowUs: number): void {
+    const reactor = this.reactor;
+    const nextUs = reactor.nextPollUs(nowUs);
+    this.#immediate = setImmediate(this.#slice);
+    // Something wants a turn before libuv's timers could give one: keep turning, libuv gets its share each slice.
+    if (nextUs - nowUs < 1000) return;
+    if (!reactor.prepareSleep()) return;
+    this.#setTimer(nextUs, nowUs);
+    this.#sleeping = true;
+    this.sleeps++;
+    this.#immediate.unref();
+  }
+
+  /** A timer that wakes libuv when the earliest timed poller is due; its callback has nothing to do. */
+  #setTimer(nextUs: number, nowUs: number): void {
+    if (nextUs === this.#timerAtUs && this.#timer !== null) return;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = null;
+    this.#timerAtUs = nextUs;
+    if (nextUs === Number.POSITIVE_INFINITY) return;
+    this.#timer = setTimeout(
+      () => {
+        this.#timer = null;
+        this.#kick();
+      },
+      Math.min(Math.floor((nextUs - nowUs) / 1000), 0x7fffffff),
+    );
+  }
+}

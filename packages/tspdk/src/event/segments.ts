@@ -1,0 +1,15 @@
+/**
+ * Segments on every reactor: memory for I/O data is made on the app core and attached everywhere under one number.
+ */
+import { defineControl } from './control.ts';
+
+export const attachSegment = defineControl(
+  'event.segment.attach',
+  (payload: { id: number; sab: SharedArrayBuffer }, reactor): void => {
+    reactor.segments.attach(payload.id, payload.sab);
+  },
+);
+
+export const detachSegment = defineControl('event.segment.detach', (payload: { id: number }, reactor): void => {
+  reactor.segments.detach(payload.id);
+});
