@@ -3,6 +3,7 @@
  */
 import { allowedCores } from '../env/affinity.ts';
 import { SpdkError } from '../env/errors.ts';
+import type { IoBufOptions } from '../env/iobuf.ts';
 import { limits } from '../env/limits.ts';
 import type { App } from './app.ts';
 import { type Platform, realPlatform } from './platform.ts';
@@ -45,6 +46,8 @@ export interface AppOptions {
   readonly shutdownFn?: (app: App) => Promise<void> | void;
   /** Shared heap, bytes. */
   readonly heapBytes?: number;
+  /** I/O buffer pools. */
+  readonly iobuf?: IoBufOptions;
   /** Reject instead of resolving with 1 when start-up fails. Default true: the error says more than a number. */
   readonly throwOnStartFailure?: boolean;
   /** Doorbells without FFI, for tests. */
@@ -65,6 +68,7 @@ export interface ResolvedOptions {
   readonly signals: boolean;
   readonly shutdownFn: ((app: App) => Promise<void> | void) | undefined;
   readonly heapBytes: number | undefined;
+  readonly iobuf: IoBufOptions | undefined;
   readonly throwOnStartFailure: boolean;
   readonly platform: Platform;
 }
@@ -106,6 +110,7 @@ export function resolveOptions(options: AppOptions): ResolvedOptions {
     signals: options.signals ?? true,
     shutdownFn: options.shutdownFn,
     heapBytes: options.heapBytes,
+    iobuf: options.iobuf,
     throwOnStartFailure: options.throwOnStartFailure ?? true,
     platform: options.platform ?? realPlatform,
   };

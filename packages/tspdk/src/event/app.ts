@@ -10,6 +10,7 @@
 import { allowedCores, pinThread } from '../env/affinity.ts';
 import { current } from '../env/current.ts';
 import { SpdkError } from '../env/errors.ts';
+import { heldIoBufs } from '../env/iobuf.ts';
 import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
 import { log } from '../log/index.ts';
@@ -49,6 +50,7 @@ export class App implements AppHandle {
       cores: options.cores,
       mainCore: options.mainCore,
       ...(options.heapBytes === undefined ? {} : { heapBytes: options.heapBytes }),
+      ...(options.iobuf === undefined ? {} : { iobuf: options.iobuf }),
     });
     this.#stopAsked = new Promise((resolve) => {
       this.#stopNow = resolve;
@@ -189,6 +191,8 @@ export class App implements AppHandle {
       core === this.mainCore ? this.host.loop.target : (this.#remotes.get(core) as RemoteReactor).doorbell,
     );
     await this.callAll(startReactor, { doorbells });
+    if (this.reactor.ring !== null) appLog.info(`io_uring: ${this.reactor.ring.summary}`);
+    else appLog.notice(`io_uring is not used, the node backends serve instead: ${this.reactor.ringReason}`);
   }
 
   async #startServices(): Promise<void> {
@@ -215,6 +219,9 @@ export class App implements AppHandle {
     }
     if (!(await this.#quiesce())) rc ||= 1;
     const leaked = await this.#leave();
+    for (const { core, kind, count } of heldIoBufs(this.fabric.iobuf)) {
+      leaked.push(`leak: core ${core} still holds ${count} ${kind} I/O buffer(s)`);
+    }
     await Promise.all([...this.#remotes.values()].map((remote) => remote.end()));
     if (options.pin) pinThread(this.#allowedBefore);
     for (const line of leaked) appLog.error(line);

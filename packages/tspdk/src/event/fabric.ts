@@ -8,6 +8,7 @@
  * Core lines are indexed by position in `cores`, not by core number.
  */
 import { createHeapMemory, type HeapMemory } from '../env/heap.ts';
+import { createIoBufMemory, type IoBufMemory, type IoBufOptions } from '../env/iobuf.ts';
 import { limits } from '../env/limits.ts';
 import { mailboxBytes } from '../env/mailbox.ts';
 
@@ -33,6 +34,9 @@ export const appWord = {
   segments: 2,
 } as const;
 
+/** Segments that every application has; others are numbered from `first` on. */
+export const segmentId = { small: 1, large: 2, first: 16 } as const;
+
 /** States of a reactor, as SPDK's. Only ever moves forward. */
 export const reactorState = {
   uninitialized: 0,
@@ -51,6 +55,7 @@ export interface Fabric {
   readonly mailboxes: SharedArrayBuffer;
   readonly mailboxEvents: number;
   readonly heap: HeapMemory;
+  readonly iobuf: IoBufMemory;
   /** Slots of the lightweight threads of all cores. */
   readonly threads: SharedArrayBuffer;
 }
@@ -61,6 +66,7 @@ export interface FabricOptions {
   readonly mainCore: number;
   readonly heapBytes?: number;
   readonly mailboxEvents?: number;
+  readonly iobuf?: IoBufOptions;
 }
 
 /** Makes the shared memory of one application. App core only. */
@@ -79,6 +85,7 @@ export function createFabric(options: FabricOptions): Fabric {
     mailboxes: new SharedArrayBuffer(cores.length * cores.length * mailboxBytes(mailboxEvents)),
     mailboxEvents,
     heap: createHeapMemory(options.heapBytes),
+    iobuf: createIoBufMemory(cores.length, options.iobuf),
     threads: new SharedArrayBuffer(limits.threads_max * 512),
   };
 }

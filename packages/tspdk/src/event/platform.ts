@@ -6,6 +6,7 @@ import { type LaunchOptions, launchWorker, type RemoteReactor } from './launcher
 import type { Reactor } from './reactor.ts';
 import type { LoopPort } from './reactor-host.ts';
 import { type LoopOptions, ReactorLoop } from './reactor-loop.ts';
+import { openReactorRing } from './ring-pollable.ts';
 
 /** See `realPlatform`. */
 export interface Platform {
@@ -24,7 +25,12 @@ export const realPlatform: Platform = {
   clock: () => new RealClock(),
   makeLoop: (reactor, options) => {
     const loop = new ReactorLoop(reactor, options);
-    return { target: loop.doorbell.target, start: () => loop.start(), stop: () => loop.stop() };
+    return {
+      target: loop.doorbell.target,
+      openRing: () => openReactorRing(reactor, loop.doorbell.fd),
+      start: () => loop.start(),
+      stop: () => loop.stop(),
+    };
   },
   launch: launchWorker,
   pause: (round) =>

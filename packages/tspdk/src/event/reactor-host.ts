@@ -25,6 +25,8 @@ import { localKey, Reactor, type ReactorOptions } from './reactor.ts';
 /** What drives a reactor: reactor-loop.ts, or the simulator's scheduler. */
 export interface LoopPort {
   readonly target: DoorbellTarget | null;
+  /** Opens what the loop's reactor needs of the kernel (its io_uring); returns what closes it. */
+  openRing(): () => void;
   start(): void;
   stop(): void;
 }
@@ -54,6 +56,7 @@ export class ReactorHost {
     this.reactor = new Reactor(options);
     this.loop = options.makeLoop(this.reactor);
     this.reactor.local(hostKey).host = this;
+    this.closers.push(this.loop.openRing());
   }
 
   /** Everyone is there: take the doorbells and begin to turn. */

@@ -17,11 +17,13 @@ import { type DoorbellTarget, ringDoorbell } from '../env/doorbell.ts';
 import { SpdkError } from '../env/errors.ts';
 import { defineEvent, type EventFn, eventFnName, handlers } from '../env/event-fn.ts';
 import { Heap, type Ptr } from '../env/heap.ts';
+import { IoBufChannel } from '../env/iobuf.ts';
 import { limits } from '../env/limits.ts';
 import { Inbox, Outbox } from '../env/mailbox.ts';
 import { SegmentTable } from '../env/segment.ts';
+import type { Ring } from '../env/uring.ts';
 import type { AppHandle } from './app-handle.ts';
-import { appWord, coreLine, coreWord, type Fabric, mailboxOffset, reactorState } from './fabric.ts';
+import { appWord, coreLine, coreWord, type Fabric, mailboxOffset, reactorState, segmentId } from './fabric.ts';
 import { SelfQueue } from './self-queue.ts';
 
 /** Something a reactor polls each turn: a lightweight thread, the ring. Returns > 0 when it did something. */
@@ -30,6 +32,10 @@ export interface Pollable {
   poll(maxMsgs: number, nowUs: number): number;
   /** When it must be polled next even if nothing happens: µs on the clock; `Infinity` when events alone wake it; 0 for every turn. */
   nextPollUs(nowUs: number): number;
+  /** The core is about to sleep: from now on what happens must wake it. False when there is work already. */
+  armWake?(): boolean;
+  /** The core is awake: nothing needs to wake it. */
+  disarmWake?(): void;
 }
 
 /** A key of per-reactor state: one value per reactor, made on first use. */
@@ -69,6 +75,10 @@ export class Reactor {
   readonly clock: Clock;
   readonly heap: Heap;
   readonly segments = new SegmentTable();
+  readonly iobuf: IoBufChannel;
+  /** This reactor's io_uring; null where it is denied or absent (`ringReason` says why). Set before the reactor starts. */
+  ring: Ring | null = null;
+  ringReason = '';
   readonly app: AppHandle;
   readonly stats: ReactorStats = { busyUs: 0, idleUs: 0, turns: 0, events: 0, stalls: 0 };
   /** Iterations that this core started and whose completion has not come home. */
@@ -120,6 +130,20 @@ export class Reactor {
     });
     this.heap = new Heap(fabric.heap, core);
     this.heap.sendHome = (owner, ptr) => this.send(owner, blockHome, ptr, 0, 0);
+    this.iobuf = new IoBufChannel({
+      memory: fabric.iobuf,
+      index: this.index,
+      cores: fabric.cores.length,
+      core,
+      small: this.segments.attach(segmentId.small, fabric.iobuf.small.data),
+      large: this.segments.attach(segmentId.large, fabric.iobuf.large.data),
+      port: {
+        askSpill: (large) => {
+          for (const other of fabric.cores) if (other !== core) this.send(other, iobufSpill, large ? 1 : 0, 0, 0);
+        },
+        tellAvailable: (to, large) => this.send(fabric.cores[to], iobufServe, large ? 1 : 0, 0, 0),
+      },
+    });
     this.#turnStartUs = this.clock.read();
     this.setState(reactorState.initialized);
   }
@@ -152,7 +176,7 @@ export class Reactor {
 
   /** A number no other segment of the application has. Any core. */
   allocSegmentId(): number {
-    return Atomics.add(this.#words, appWord.segments, 1) + 1;
+    return Atomics.add(this.#words, appWord.segments, 1) + segmentId.first;
   }
 
   /** How to ring the other cores. Index as in `cores`. */
@@ -249,7 +273,9 @@ export class Reactor {
   /** Says "ring me", then looks once more. False, and nothing said, when there is work after all. */
   prepareSleep(): boolean {
     Atomics.store(this.#words, this.#line + coreWord.sleeping, 1);
-    if (!this.hasWork()) return true;
+    let quiet = true;
+    for (const pollable of this.#pollables) if (pollable.armWake?.() === false) quiet = false;
+    if (quiet && !this.hasWork()) return true;
     this.awake();
     return false;
   }
@@ -257,6 +283,7 @@ export class Reactor {
   /** The core is awake again: nobody needs to ring. */
   awake(): void {
     Atomics.store(this.#words, this.#line + coreWord.sleeping, 0);
+    for (const pollable of this.#pollables) pollable.disarmWake?.();
   }
 
   #runSelf(): number {
@@ -357,3 +384,6 @@ export function localKey<T>(name: string, make: (reactor: Reactor) => T): LocalK
 }
 
 const blockHome = defineEvent('env.heap.home', (ptr) => currentReactor().heap.receive((ptr >>> 0) as Ptr));
+
+const iobufSpill = defineEvent('env.iobuf.spill', (large) => currentReactor().iobuf.spill(large === 1));
+const iobufServe = defineEvent('env.iobuf.serve', (large) => currentReactor().iobuf.serve(large === 1));

@@ -70,6 +70,8 @@ export class Ring {
   #generations = new Int32Array(0);
   #freeSlots = new Int32Array(0);
   #freeCount = 0;
+  /** Called when an operation is queued while none was: outside a turn, the reactor must then have one soon. */
+  onQueued: () => void = () => {};
   #polling = false;
   #closing = false;
   #closed = false;
@@ -262,7 +264,7 @@ export class Ring {
     } else {
       at = (this.#sqTail & this.#sqMask) * L.SQE_WORDS;
       this.#sqTail = (this.#sqTail + 1) | 0;
-      this.#queued++;
+      if (this.#queued++ === 0) this.onQueued();
       this.#room--;
     }
     words[at] = opcode;
