@@ -23,6 +23,10 @@ export const limits = {
   event_fn_name_bytes: 60,
   /** Lightweight threads alive at once; past it create throws ENOSPC. */
   threads_max: 1024,
+  /** Messages waiting for one thread; past it a send on its own core throws ENOMEM, what comes from other cores is still taken (SPDK: 65536). */
+  thread_messages_max: 65536,
+  /** What an exiting thread is given to unregister and release; then it is exited by force and the log says so (SPDK: 5 s). */
+  thread_exit_timeout_ms: 5000,
   /** Bytes of a thread's or poller's name; longer throws ENAMETOOLONG (SPDK: 256). */
   name_bytes: 252,
   /** Smallest block of the shared heap, header included. */
