@@ -12,6 +12,15 @@ import type { EventFn } from '../env/event-fn.ts';
 import type { Heap } from '../env/heap.ts';
 import type { SharedThreadTable } from './shared-thread-table.ts';
 
+/** What a host polls each turn. Thread is one. */
+export interface Pollable {
+  readonly name: string;
+  /** Returns > 0 when it did something. */
+  poll(maxMsgs: number, nowUs: number): number;
+  /** When it must be polled next even if no event comes: µs on the clock, 0 for every turn, Infinity when events alone wake it. */
+  nextPollUs(nowUs: number): number;
+}
+
 /** One core's carrier of threads. */
 export interface ThreadHost {
   /** This core's number. */
@@ -26,6 +35,13 @@ export interface ThreadHost {
    * @throws {SpdkError} ESHUTDOWN when that core has stopped.
    */
   send(core: number, fn: EventFn, arg1: number, arg2: number, arg3: number): void;
+  /** Work was added: have a turn soon. Cheap inside one. */
+  kick(): void;
+  addPollable(pollable: Pollable): void;
+  /** May be called from inside a poll. */
+  removePollable(pollable: Pollable): void;
+  /** A number that no other io_device of the application has. */
+  allocIoDeviceId(): number;
   /** This reactor's own instance of what `key` makes. */
   local<T>(key: LocalKey<T>): T;
 }
@@ -33,32 +49,12 @@ export interface ThreadHost {
 /** Names a piece of state that every reactor has its own copy of. Made at module load by `localKey`. */
 export interface LocalKey<T> {
   readonly name: string;
-  /** Dense, so that a host may keep an array. */
-  readonly index: number;
   readonly make: (host: ThreadHost) => T;
 }
 
-let keys = 0;
-
 /** `const exports = localKey('nbd_exports', () => new Map())`, then `host.local(exports)`. Call at module load. */
 export function localKey<T>(name: string, make: (host: ThreadHost) => T): LocalKey<T> {
-  return { name, index: keys++, make };
-}
-
-/** The array behind `ThreadHost.local`. */
-export class LocalStore {
-  readonly #host: ThreadHost;
-  readonly #values: unknown[] = [];
-  constructor(host: ThreadHost) {
-    this.#host = host;
-  }
-  get<T>(key: LocalKey<T>): T {
-    const known = this.#values[key.index];
-    if (known !== undefined) return known as T;
-    const made = key.make(this.#host);
-    this.#values[key.index] = made;
-    return made;
-  }
+  return { name, make };
 }
 
 /** The host whose turn this is. @throws {SpdkError} EINVAL outside of any turn. */

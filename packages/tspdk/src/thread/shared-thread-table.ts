@@ -1,7 +1,7 @@
 /**
  * The threads of all cores, in shared memory: so that any core can name a thread, find it, and see that it is gone.
  *
- *   head (16 words)  tickets given | threads alive | next core | app thread | io_device ids given | ...
+ *   head (16 words)  tickets given | threads alive | next core | app thread | ...
  *   slot (104 words) state | id | core | bound | critical fn + 1 | name bytes | name (63 words) | cpumask (32 words) | pad
  *
  * An id is a ticket: `Atomics.add` on the first head word, plus one. Ids therefore start at 1, ascend in order of creation, and
@@ -35,7 +35,6 @@ const TICKETS = 0;
 const ALIVE = 1;
 const NEXT_CORE = 2;
 const APP_THREAD = 3;
-const DEVICE_IDS = 4;
 
 const STATE = 0;
 const ID = 1;
@@ -87,7 +86,10 @@ export class SharedThreadTable {
         throw new SpdkError('ENOSPC', `thread "${name}": all ${this.slots} places are taken`);
       }
       if (Atomics.load(this.words, TICKETS) >= ID_MAX) {
-        throw new SpdkError('ENOSPC', `thread "${name}": all ${ID_MAX} thread ids are used up, restart the application`);
+        throw new SpdkError(
+          'ENOSPC',
+          `thread "${name}": all ${ID_MAX} thread ids are used up, restart the application`,
+        );
       }
       const id = Atomics.add(this.words, TICKETS, 1) + 1;
       const at = this.#at(id);
@@ -203,11 +205,6 @@ export class SharedThreadTable {
   /** A number that goes round: whose turn it is to get a new thread (SPDK's g_next_core). */
   nextCoreTurn(): number {
     return Atomics.add(this.words, NEXT_CORE, 1) >>> 0;
-  }
-
-  /** A fresh io_device id, 1 and up, unique in the application. */
-  nextDeviceId(): number {
-    return Atomics.add(this.words, DEVICE_IDS, 1) + 1;
   }
 
   #at(id: number): number {

@@ -1,0 +1,4 @@
+export interface IoChannel<C> {
+  readonly device: { readonly name: string };
+  ctx: C;
+}

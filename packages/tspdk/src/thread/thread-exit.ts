@@ -1,0 +1,109 @@
+/**
+ * How a thread ends (spdk_thread_exit): running, exiting, exited. Control path; each turn of an exiting thread takes one step.
+ *
+ * It is exited when every poller is unregistered, every channel released, every message run, every unregistration and iteration that it
+ * started has ended, and nothing from another core is under way to it. The last is what SPDK gets from its shared ring and what
+ * mailboxes need a protocol for:
+ *
+ *   1. the thread has nothing left     -> its slot is CLOSED; other cores refuse to send from now on
+ *   2. a fence event goes to each core -> each answers with an event
+ *   3. all answers are here            -> exited, if what arrived meanwhile has run
+ *
+ * A sender looks at the slot and pushes its event in one stretch of code; if it saw the slot open, its event was in the mailbox before its
+ * core handled the fence, and mailboxes keep order, so the message was here before the answer. Thus: what a send accepted, runs. With one
+ * core there is nobody to ask, and a thread with nothing left is exited in the same turn.
+ *
+ * After limits.thread_exit_timeout_ms it is exited by force, as in SPDK, and the log names what it still had. Messages that wait then
+ * are run first; later ones are dropped and counted.
+ */
+import { SpdkError } from '../env/errors.ts';
+import { defineEvent } from '../env/event-fn.ts';
+import { limits } from '../env/limits.ts';
+import { log } from '../log/index.ts';
+import { currentHost } from './host.ts';
+import { SLOT_CLOSED, SLOT_EXITING } from './shared-thread-table.ts';
+import { THREAD_EXITED, THREAD_EXITING, THREAD_RUNNING, type Thread } from './thread.ts';
+import { threadsOf } from './threads.ts';
+
+const component = log.register('thread');
+
+/** See Thread.exit. */
+export function startExit(thread: Thread): void {
+  if (thread.state !== THREAD_RUNNING) return;
+  thread.state = THREAD_EXITING;
+  thread.exitDeadlineUs = thread.host.clock.nowUs + limits.thread_exit_timeout_ms * 1000;
+  thread.host.shared.setState(thread.id, SLOT_EXITING);
+}
+
+/** Whether the next step of the exit can be taken now, so that the reactor must not sleep over it. */
+export function wantsTurn(thread: Thread): boolean {
+  return thread.fencesOut <= 0 && whatHolds(thread) === null;
+}
+
+/** The end of each turn of an exiting thread. */
+export function exitStep(thread: Thread, nowUs: number): void {
+  if (nowUs >= thread.exitDeadlineUs) {
+    forceExit(thread);
+    return;
+  }
+  if (whatHolds(thread) !== null) return;
+  if (thread.fencesOut < 0) close(thread);
+  if (thread.fencesOut === 0) finish(thread);
+}
+
+/** What keeps the thread from exiting, in words; null when nothing does but the fence. */
+export function whatHolds(thread: Thread): string | null {
+  if (thread.messages.size > 0) return `${thread.messages.size} message(s)`;
+  if (thread.pollers.registered > 0) return `poller "${thread.pollers.all()[0]?.name}"`;
+  for (const channel of thread.channels.values()) return `a channel of io_device "${channel.device.name}"`;
+  if (thread.unregisterCount > 0) return `${thread.unregisterCount} io_device(s) that are being unregistered`;
+  if (thread.forEachCount > 0) return `${thread.forEachCount} iteration(s) that have not ended`;
+  return null;
+}
+
+function close(thread: Thread): void {
+  const { host, id } = thread;
+  host.shared.setState(id, SLOT_CLOSED);
+  thread.fencesOut = 0;
+  for (const core of host.cores) {
+    if (core === host.core) continue;
+    try {
+      host.send(core, fence, id, host.core, 0);
+      thread.fencesOut++;
+    } catch (error) {
+      // A core that has stopped sends nothing any more.
+      if (!(error instanceof SpdkError && error.code === 'ESHUTDOWN')) throw error;
+    }
+  }
+}
+
+const fence = defineEvent('thread.exit.fence', (id, home) => {
+  currentHost().send(home, fenceAnswer, id, 0, 0);
+});
+
+const fenceAnswer = defineEvent('thread.exit.fence_answer', (id) => {
+  const thread = currentHost().local(threadsOf).find(id);
+  if (thread !== undefined) thread.fencesOut--;
+});
+
+function forceExit(thread: Thread): void {
+  component.error(
+    `thread ${thread.name}:${thread.id} did not exit in ${limits.thread_exit_timeout_ms} ms and is exited by force; it still has ` +
+      `${whatHolds(thread) ?? 'no answer from another core'}`,
+  );
+  thread.messages.run(thread.messages.size, thread);
+  finish(thread);
+}
+
+function finish(thread: Thread): void {
+  const { host } = thread;
+  thread.state = THREAD_EXITED;
+  thread.exitDeadlineUs = Number.POSITIVE_INFINITY;
+  for (const poller of thread.pollers.all()) component.warn(`poller ${poller.name} still registered at thread exit`);
+  for (const channel of thread.channels.values()) {
+    component.error(`thread ${thread.name} still has a channel of io_device ${channel.device.name}`);
+  }
+  host.shared.free(thread.id);
+  host.local(threadsOf).remove(thread);
+  component.debug(() => `thread ${thread.name}:${thread.id} has exited`);
+}
