@@ -72,6 +72,34 @@ export const limits = {
   json_nesting_max: 64,
   /** Notifications kept for notify_get_notifications; older ones are overwritten (SPDK: 1024). */
   notify_events: 1024,
+  /** Payload of one NBD READ or WRITE; a larger WRITE costs the connection, a larger READ is refused (protocol: 2^25). */
+  nbd_payload_bytes_max: 32 * 1024 * 1024,
+  /** Bytes of an export name or of any other string of the NBD handshake; longer is refused (protocol: 4096). */
+  nbd_string_bytes_max: 4096,
+  /** Data of one NBD handshake option; a larger one costs the connection. */
+  nbd_option_bytes_max: 32 * 1024,
+  /** Options of one NBD handshake; a further one costs the connection. */
+  nbd_options_max: 1024,
+  /** Silence in the NBD handshake, after which the connection is dropped. */
+  nbd_handshake_idle_ms: 30_000,
+  /** NBD connections of one application; a further one is closed at once. */
+  nbd_connections_max: 1024,
+  /** Exports of the NBD target; a further one is refused with ENOSPC. */
+  nbd_exports_max: 1024,
+  /** Requests of one NBD connection in progress; when all are, the connection is not read. */
+  nbd_requests: 256,
+  /** Receive buffer of one NBD connection, two banks; when both are in use, the connection is not read. */
+  nbd_recv_bytes: 256 * 1024,
+  /** Reply headers of one NBD send. */
+  nbd_arena_bytes: 16 * 1024,
+  /** An NBD WRITE of this size or more is received straight to where it goes, not through the receive buffer. */
+  nbd_direct_write_bytes: 32 * 1024,
+  /** Entries of one gathered NBD send. */
+  nbd_send_iovs: 128,
+  /** A larger NBD READ or WRITE on a disk that is not memory is carried out in pieces of this size. Power of two. */
+  nbd_piece_bytes: 128 * 1024,
+  /** Pieces of one NBD READ in flight. */
+  nbd_read_pieces: 4,
   /** What the first stop is given before a second signal forces the exit. */
   stop_grace_ms: 5000,
 } as const;

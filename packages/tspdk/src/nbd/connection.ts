@@ -1,0 +1,294 @@
+/**
+ * One client: from the accepted socket to the last buffer it gave back.
+ *
+ *    handshake -> transmission -> (draining) -> closing -> closed -> gone
+ *
+ * `run()` does what there is to do, may be called at any time and never waits: parse, execute, reply, receive. Replies of I/O that
+ * completes later are gathered: `touch()` asks the poll group for one `run()` after this turn's completions. *Draining* finishes what was
+ * begun and answers it; *closing* answers nothing more. The connection is gone when the socket has let go of its memory
+ * and so has every disk; only then does its lane serve another client.
+ * Belongs to one poll group and reactor.
+ */
+import { assert } from '../env/errors.ts';
+import type { IoVecs } from '../env/iovecs.ts';
+import { limits } from '../env/limits.ts';
+import { DirectWrite, WRITE_PIECES } from './direct-write.ts';
+import { Executor } from './executor.ts';
+import { Handshake } from './handshake.ts';
+import type { Lane } from './lane.ts';
+import { Negotiator, type NegotiatorHost } from './negotiate.ts';
+import type { BufferPoolPort, BufferPort, ExportPort, SockPort } from './ports.ts';
+import { ReadStream } from './read-stream.ts';
+import { Receiver } from './receiver.ts';
+import { Replier } from './replier.ts';
+import { Request, type RequestOwner } from './request.ts';
+
+/** What a connection asks of its poll group. */
+export interface ConnectionHost extends NegotiatorHost<ExportPort> {
+  readonly buffers: BufferPoolPort;
+  newIoVecs(): IoVecs;
+  /** Microseconds, as of this turn. */
+  nowUs(): number;
+  /** Call `run()` once, after this turn's completions. */
+  dirty(connection: Connection): void;
+  /** The handshake is over. */
+  entered(connection: Connection): void;
+  /** It broke the protocol, or its socket broke. */
+  broken(connection: Connection, reason: string): void;
+  /** Nothing refers to it any more. */
+  gone(connection: Connection): void;
+}
+
+/** A tally for nbd_get_connections. */
+export class ConnectionStats {
+  reads = 0;
+  writes = 0;
+  others = 0;
+  errors = 0;
+  readBytes = 0;
+  writtenBytes = 0;
+}
+
+export class Connection implements RequestOwner {
+  readonly id: number;
+  readonly lane: Lane;
+  readonly sock: SockPort;
+  readonly buffers: BufferPoolPort;
+  readonly negotiator: Negotiator<ExportPort>;
+  /** When the peer last said something in the handshake. */
+  heardUs: number;
+  /** The poll group will run it. */
+  isDirty = false;
+
+  /** The socket is being closed: nothing is answered any more. */
+  closing = false;
+  #closed = false;
+  #gone = false;
+  #draining = false;
+  readonly #host: ConnectionHost;
+  readonly #iovs: IoVecs;
+  #handshake: Handshake | null;
+  #running = false;
+
+  // The transmission phase.
+  export!: ExportPort;
+  structured = false;
+  allocationContext = false;
+  /** I/O at disks, and places in queues. */
+  outstanding = 0;
+  /** By Request.index: offset of the command, and of the I/O. */
+  at!: Float64Array;
+  ioAt!: Float64Array;
+  receiver!: Receiver;
+  executor!: Executor;
+  replier!: Replier;
+  directWrite!: DirectWrite;
+  readStream!: ReadStream;
+  #slots: Request[] = [];
+  #free: Request[] = [];
+
+  constructor(id: number, sock: SockPort, lane: Lane, host: ConnectionHost) {
+    this.id = id;
+    this.sock = sock;
+    this.lane = lane;
+    this.#host = host;
+    this.buffers = host.buffers;
+    this.heardUs = host.nowUs();
+    this.#iovs = host.newIoVecs();
+    this.negotiator = new Negotiator(host);
+    this.#handshake = new Handshake(lane, sock, this.#iovs, this.negotiator);
+  }
+
+  get inHandshake(): boolean {
+    return this.#handshake !== null;
+  }
+
+  // ---- called by the socket
+
+  onRecv(bytes: number): void {
+    if (bytes <= 0) {
+      if (bytes < 0 && !this.closing) this.#host.broken(this, `receiving failed with errno ${-bytes}`);
+      this.close();
+      return;
+    }
+    if (this.#handshake !== null) {
+      this.heardUs = this.#host.nowUs();
+      this.#handshake.received(bytes);
+    } else this.receiver.received(bytes);
+    this.run();
+  }
+
+  onSent(result: number): void {
+    if (this.#handshake !== null) this.#handshake.sent();
+    else this.replier.sent();
+    if (result < 0) {
+      this.close();
+      return;
+    }
+    this.run();
+  }
+
+  onClose(): void {
+    this.closing = true;
+    this.#closed = true;
+    if (this.#handshake === null) this.#abandon();
+    this.#finishIfGone();
+  }
+
+  // ---- called by the poll group
+
+  run(): void {
+    this.isDirty = false;
+    if (this.#closed) {
+      this.#finishIfGone();
+      return;
+    }
+    if (this.closing || this.#running) return;
+    this.#running = true;
+    if (this.#handshake !== null) this.#runHandshake(this.#handshake);
+    if (this.#handshake === null && !this.closing) {
+      this.receiver.parse();
+      if (!this.closing) this.replier.flush();
+      if (!this.closing) this.receiver.post();
+      if (this.#draining && this.outstanding === 0 && this.replier.quiet) this.close();
+    }
+    this.#running = false;
+  }
+
+  #runHandshake(handshake: Handshake): void {
+    const ended = handshake.run();
+    if (ended === 'wait') return;
+    const { negotiator } = this;
+    const exp = negotiator.export;
+    if (ended === 'closed' || exp === null) {
+      if (negotiator.closeReason !== '') {
+        this.protocolError(negotiator.closeReason);
+        return;
+      }
+      this.close();
+      return;
+    }
+    if (exp.removed) {
+      this.close();
+      return;
+    }
+    const indices = limits.nbd_requests + WRITE_PIECES + limits.nbd_read_pieces;
+    this.export = exp;
+    this.structured = negotiator.structured;
+    this.allocationContext = negotiator.allocationContext;
+    this.at = new Float64Array(indices);
+    this.ioAt = new Float64Array(indices);
+    for (let i = 0; i < limits.nbd_requests; i++) this.#slots.push(new Request(this, i));
+    this.#free = this.#slots.slice().reverse();
+    this.executor = new Executor(this);
+    this.replier = new Replier(this, this.#iovs);
+    this.directWrite = new DirectWrite(this, limits.nbd_requests);
+    this.readStream = new ReadStream(this, limits.nbd_requests + WRITE_PIECES);
+    this.receiver = new Receiver(this, handshake.head, handshake.tail);
+    this.#handshake = null;
+    this.#host.entered(this);
+  }
+
+  /** Finish what was begun, answer it, then close. What is already here is still looked at (and refused, if the export is gone). */
+  drain(): void {
+    if (this.#handshake !== null) {
+      this.close();
+      return;
+    }
+    if (this.closing || this.#draining) return;
+    this.receiver.parse();
+    this.receiver.ended = true;
+    this.#draining = true;
+    this.touch();
+  }
+
+  close(): void {
+    if (this.closing) return;
+    this.closing = true;
+    if (this.#handshake === null) this.receiver.ended = true;
+    this.sock.close();
+  }
+
+  // ---- called by the parts
+
+  /** Wants a `run()`; does nothing while one is under way. */
+  touch(): void {
+    if (this.#running || this.isDirty) return;
+    this.isDirty = true;
+    this.#host.dirty(this);
+  }
+
+  protocolError(reason: string): void {
+    this.fail(reason);
+  }
+
+  /** Ends the connection for a reason worth a log line. */
+  fail(reason: string): void {
+    if (!this.closing) this.#host.broken(this, reason);
+    this.close();
+  }
+
+  /** The client has said DISC. */
+  disconnectRequested(): void {
+    this.#draining = true;
+  }
+
+  takeSlot(): Request | null {
+    return this.#free.pop() ?? null;
+  }
+
+  releaseSlot(request: Request): void {
+    if (request.buf !== null) this.buffers.put(request.buf);
+    request.clear();
+    this.#free.push(request);
+  }
+
+  /** Requests in progress. */
+  get inProgress(): number {
+    return this.#slots.length - this.#free.length;
+  }
+
+  reply(request: Request): void {
+    if (this.#closed) this.releaseSlot(request);
+    else this.replier.queue(request);
+  }
+
+  bufferReady(request: Request, buf: BufferPort): void {
+    this.outstanding--;
+    if (request.parent === null) this.executor.bufferReady(request, buf);
+    else if (request.index < limits.nbd_requests + WRITE_PIECES) this.directWrite.bufferReady(request, buf);
+    else this.readStream.bufferReady(request, buf);
+  }
+
+  poolReady(request: Request): void {
+    this.executor.poolReady(request);
+  }
+
+  /** Takes a request out of the queue for buffers, if it is there. */
+  cancelWait(request: Request): void {
+    if (!request.waitsForBuffer) return;
+    request.waitsForBuffer = false;
+    this.outstanding--;
+    this.buffers.cancelWait(request);
+  }
+
+  /** The kernel has let go: everything that no disk works on goes back. */
+  #abandon(): void {
+    for (const request of this.#slots) {
+      if (!request.waitsForBuffer) continue;
+      this.cancelWait(request);
+      this.releaseSlot(request);
+    }
+    this.receiver.abandon();
+    this.directWrite.abandon();
+    this.readStream.abandon();
+    this.replier.abandon();
+  }
+
+  #finishIfGone(): void {
+    if (this.#gone || this.outstanding > 0) return;
+    this.#gone = true;
+    assert(this.inProgress === 0, 'every request slot of a closed connection is free');
+    this.#host.gone(this);
+  }
+}

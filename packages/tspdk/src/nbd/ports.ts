@@ -1,0 +1,86 @@
+/**
+ * What the NBD data path needs of the layers below, as narrow as it is used.
+ *
+ * The socket, the I/O buffers and the block device fit these shapes as they are; tests have fakes that do. Nothing here is code.
+ * All of it is called and calls back on the reactor of the connection; sizes and offsets are safe integers.
+ */
+import type { IoVecs } from '../env/iovecs.ts';
+import type { Segment } from '../env/segment.ts';
+
+export interface SockPort {
+  /** One at a time. Answered by onRecv: bytes, 0 at the end of the stream, or a negative errno. */
+  recv(segment: Segment, offset: number, bytes: number): void;
+  /** One at a time. Answered by onSent: all of it, or a negative errno. The list may not change until then. */
+  send(iovs: IoVecs): void;
+  /** Ends both directions. onClose comes once, when the kernel no longer touches our memory. */
+  close(): void;
+  readonly peer: string;
+}
+
+export interface BufferPort {
+  readonly segment: Segment;
+  readonly offset: number;
+  readonly sizeBytes: number;
+}
+
+/** A place in the queue for a buffer. */
+export interface BufferWaiterPort {
+  onBuf(buf: BufferPort): void;
+}
+
+export interface BufferPoolPort {
+  getSmall(): BufferPort | null;
+  getLarge(): BufferPort | null;
+  put(buf: BufferPort): void;
+  waitSmall(waiter: BufferWaiterPort): void;
+  waitLarge(waiter: BufferWaiterPort): void;
+  cancelWait(waiter: BufferWaiterPort): void;
+}
+
+/** status: 0 or a negative errno. */
+export type IoDone = (ctx: unknown, status: number) => void;
+
+/** A place in the queue for a bdev's request pool. */
+export interface IoWaitPort {
+  onReady(): void;
+}
+
+/** Calls return 0, or a negative errno and then never call back; -ENOMEM means queueIoWait and try again. */
+export interface ChannelPort {
+  read(segment: Segment, at: number, byteOffset: number, bytes: number, done: IoDone, ctx: unknown): number;
+  write(segment: Segment, at: number, byteOffset: number, bytes: number, done: IoDone, ctx: unknown): number;
+  unmap(byteOffset: number, bytes: number, done: IoDone, ctx: unknown): number;
+  writeZeroes(byteOffset: number, bytes: number, flags: number, done: IoDone, ctx: unknown): number;
+  flush(byteOffset: number, bytes: number, done: IoDone, ctx: unknown): number;
+  queueIoWait(entry: IoWaitPort): void;
+  /** Appends the disk's own memory to `out` and is true; false when the disk is no memory, or `out` has no room. */
+  zcopy(byteOffset: number, bytes: number, out: IoVecs): boolean;
+}
+
+/** Receives extents in order; returns false when it takes no more. */
+export type ExtentSink = (bytes: number, allocated: boolean, zero: boolean) => boolean;
+
+/** An export as one reactor's connections see it. */
+export interface ExportPort {
+  readonly name: string;
+  readonly description: string;
+  /** The present size: a resize changes it. */
+  readonly sizeBytes: number;
+  readonly flags: number;
+  readonly minBlockBytes: number;
+  readonly preferredBlockBytes: number;
+  readonly blockBytes: number;
+  readonly readOnly: boolean;
+  /** Gone, or going: every further request gets ESHUTDOWN. */
+  readonly removed: boolean;
+  /** The disk's data can be reached by `zcopy`. */
+  readonly memory: boolean;
+  readonly canTrim: boolean;
+  /** Zeroes can be written faster than data. */
+  readonly fastZero: boolean;
+  /** A completed write may still be volatile: FUA needs a flush. */
+  readonly volatileCache: boolean;
+  readonly channel: ChannelPort;
+  /** Tells what is allocated in the range, in order and without gaps. */
+  extents(byteOffset: number, bytes: number, sink: ExtentSink): void;
+}

@@ -1,0 +1,185 @@
+/**
+ * Bytes from the socket become requests: the receive side of a connection in the transmission phase.
+ *
+ * Two banks take turns. A small WRITE's payload is used where it was received, so a bank that a disk still reads from is
+ * left alone (`retain`, `release`) until it is done; what is incomplete at the end of a bank moves to the start of the other. A
+ * large WRITE is received straight to where it goes (direct-write.ts); a refused one is skipped.
+ * All requests that one receive brought are started before the first reply goes out. When slots or banks run out the socket is
+ * simply not read: the peer's window closes, and nothing grows. Data path; the connection's reactor only.
+ */
+import { limits } from '../env/limits.ts';
+import type { Connection } from './connection.ts';
+import { BANK_BYTES } from './lane.ts';
+import type { Request } from './request.ts';
+import * as wire from './wire.ts';
+
+/** Room below which a bank is left for the other one. */
+const ROOM_BYTES_MIN = 16 * 1024;
+
+export class Receiver {
+  readonly #conn: Connection;
+  /** Offsets in the lane's segment: unparsed bytes are [#head, #tail) of bank #bank. */
+  #bank = 0;
+  #head: number;
+  #tail: number;
+  readonly #refs = [0, 0];
+  #posted = false;
+  /** Bytes the request at #head has in all, as far as is known. */
+  #need = wire.REQUEST_BYTES;
+  #skip = 0;
+  #skipped: Request | null = null;
+  /** No further request is read: the client said so, or the export is going. */
+  ended = false;
+
+  /** [head, tail) is what came with the handshake's last bytes, in bank 0. */
+  constructor(conn: Connection, head: number, tail: number) {
+    this.#conn = conn;
+    this.#head = head;
+    this.#tail = tail;
+  }
+
+  retain(bank: number): void {
+    this.#refs[bank]++;
+  }
+  release(bank: number): void {
+    this.#refs[bank]--;
+  }
+
+  /** The socket's answer, `bytes` > 0. */
+  received(bytes: number): void {
+    this.#posted = false;
+    if (this.#conn.directWrite.active) this.#conn.directWrite.received(bytes);
+    else this.#tail += bytes;
+  }
+
+  /** Asks the socket for more, when there is room and nothing is outstanding. */
+  post(): void {
+    const conn = this.#conn;
+    if (this.#posted || this.ended) return;
+    const direct = conn.directWrite;
+    if (direct.active) {
+      if (!direct.aim()) return;
+      this.#posted = true;
+      conn.sock.recv(direct.segment!, direct.offset, direct.bytes);
+      return;
+    }
+    if (!this.#makeRoom()) return;
+    this.#posted = true;
+    conn.sock.recv(conn.lane.segment, this.#tail, this.#bankEnd() - this.#tail);
+  }
+
+  #bankEnd(): number {
+    return this.#conn.lane.offset + (this.#bank + 1) * BANK_BYTES;
+  }
+
+  #makeRoom(): boolean {
+    const kept = this.#tail - this.#head;
+    if (this.#refs[this.#bank] === 0) {
+      this.#moveTo(this.#bank, kept); // as low as possible: the same, warm bytes again and again
+      return this.#tail < this.#bankEnd();
+    }
+    const room = this.#bankEnd() - this.#tail;
+    if (room >= ROOM_BYTES_MIN && this.#bankEnd() - this.#head >= this.#need) return true;
+    const other = 1 - this.#bank;
+    if (this.#refs[other] !== 0) return false;
+    this.#moveTo(other, kept);
+    return true;
+  }
+
+  #moveTo(bank: number, kept: number): void {
+    const { lane } = this.#conn;
+    const start = lane.offset + bank * BANK_BYTES;
+    this.#bank = bank;
+    if (start === this.#head) return;
+    if (kept > 0) lane.segment.u8.copyWithin(start, this.#head, this.#tail);
+    this.#head = start;
+    this.#tail = start + kept;
+  }
+
+  /** Starts every request that is complete. */
+  parse(): void {
+    const conn = this.#conn;
+    const view = conn.lane.view;
+    this.#need = wire.REQUEST_BYTES;
+    const direct = conn.directWrite;
+    while (!this.ended) {
+      const available = this.#tail - this.#head;
+      if (direct.active) {
+        if (available > 0) this.#head += direct.take(conn.lane.segment, this.#head, available);
+        if (direct.active) return;
+        continue;
+      }
+      if (this.#skip > 0) {
+        if (!this.#skipSome(available)) return;
+        continue;
+      }
+      if (available < wire.REQUEST_BYTES) return;
+      const head = this.#head;
+      if (view.getUint32(head) !== wire.REQUEST_MAGIC) {
+        conn.protocolError('a request has the wrong magic');
+        return;
+      }
+      const type = view.getUint16(head + 6);
+      const length = view.getUint32(head + 24);
+      const write = type === wire.CMD_WRITE;
+      if (write && length > limits.nbd_payload_bytes_max) {
+        conn.protocolError(`a WRITE has ${length} bytes, limit ${limits.nbd_payload_bytes_max}`);
+        return;
+      }
+      const whole = write ? wire.REQUEST_BYTES + length : wire.REQUEST_BYTES;
+      const large = available < whole && length >= limits.nbd_direct_write_bytes;
+      if (available < whole && !large) {
+        this.#need = whole;
+        return;
+      }
+      if (type === wire.CMD_DISC) {
+        this.ended = true;
+        conn.disconnectRequested();
+        return;
+      }
+      const request = conn.takeSlot();
+      if (request === null) return;
+      request.type = type;
+      request.flags = view.getUint16(head + 4);
+      request.cookieHi = view.getInt32(head + 8);
+      request.cookieLo = view.getInt32(head + 12);
+      conn.at[request.index] = wire.readOffset(view, head + 16);
+      request.length = length;
+      this.#head = head + wire.REQUEST_BYTES;
+      if (large) this.#startLarge(request);
+      else {
+        this.#head = head + whole;
+        conn.executor.execute(request, head + wire.REQUEST_BYTES, this.#bank);
+      }
+    }
+  }
+
+  #startLarge(request: Request): void {
+    const error = this.#conn.executor.check(request);
+    if (error !== 0) {
+      request.error = error;
+      this.#skip = request.length;
+      this.#skipped = request;
+      return;
+    }
+    this.#head += this.#conn.directWrite.start(request, this.#conn.lane.segment, this.#head, this.#tail - this.#head);
+  }
+
+  #skipSome(available: number): boolean {
+    const bytes = Math.min(this.#skip, available);
+    this.#head += bytes;
+    this.#skip -= bytes;
+    if (this.#skip > 0) return false;
+    const request = this.#skipped!;
+    this.#skipped = null;
+    this.#conn.executor.finish(request, request.error);
+    return true;
+  }
+
+  /** The connection is over. */
+  abandon(): void {
+    const request = this.#skipped;
+    this.#skipped = null;
+    if (request !== null) this.#conn.releaseSlot(request);
+  }
+}
