@@ -111,7 +111,8 @@ function judge(events, { code, signal, timedOut }, timeoutMs) {
     running = path.slice(0, event.nesting);
     if (!event.counted) continue;
     if (event.type === 'fail') outcome.failures.push({ name, text: `${event.error}\n    at ${event.at}` });
-    else if (event.skip !== undefined) outcome.skips.push({ name, reason: event.skip === 'true' ? 'no reason given' : event.skip });
+    else if (event.skip !== undefined)
+      outcome.skips.push({ name, reason: event.skip === 'true' ? 'no reason given' : event.skip });
     else outcome.passed++;
   }
   const where = running.length > 0 ? `in: ${running.join(' > ')}` : 'outside any test';

@@ -56,6 +56,14 @@ export const limits = {
   stall_ms: 100,
   /** Entries of a reactor's submission ring; a full ring is submitted and goes on. */
   uring_entries: 512,
+  /** Block I/Os under way at once on one reactor; past it a submission gets -ENOMEM and may queue (SPDK: bdev_io_pool_size). */
+  bdev_ios_max: 65535,
+  /** Block I/Os made at once when a reactor needs more. */
+  bdev_io_grow: 256,
+  /** Zeroes that emulated "write zeroes" writes at once. */
+  bdev_zero_bytes: 1024 * 1024,
+  /** Largest single piece of a memory disk's storage; a larger disk has several. */
+  bdev_malloc_segment_bytes: 1024 * 1024 * 1024,
   /** JSON-RPC connections of one server (SPDK: 64); a further one is closed. */
   rpc_connections: 64,
   /** Bytes of one JSON-RPC request or batch; a longer one is answered with Invalid request and costs its connection (SPDK: 32 KiB). */

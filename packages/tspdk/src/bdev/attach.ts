@@ -1,0 +1,136 @@
+/**
+ * What the app core has every reactor do: attach a disk, tell of its removal, detach it, resize, count. Control path, by control calls.
+ */
+import { SpdkError } from '../env/errors.ts';
+import { defineControl } from '../event/control.ts';
+import { Bdev } from './bdev.ts';
+import { closeHomeEnd } from './carry.ts';
+import { IoStat, type ResetStatMode } from './io-stat.ts';
+import { bdevManager } from './manager.ts';
+import { type BdevSpec, bdevModule } from './module.ts';
+import { ENODEV } from './status.ts';
+
+/** Makes this reactor's replica. */
+export const attachBdev = defineControl('bdev.attach', async (spec: BdevSpec, reactor): Promise<void> => {
+  const manager = reactor.local(bdevManager);
+  const bdev = new Bdev(spec, manager, new IoStat());
+  if (spec.homeCore < 0 || spec.homeCore === reactor.core) {
+    bdev.backend = await bdevModule(spec.moduleName).attach(spec, reactor);
+  }
+  manager.byId.set(spec.id, bdev);
+  for (const name of [bdev.name, ...bdev.aliases]) manager.byName.set(name, bdev);
+});
+
+/** Tells the owners of descriptors here; resolves when all have let go. */
+export const removeBdev = defineControl('bdev.remove', async (id: number, reactor): Promise<void> => {
+  const bdev = reactor.local(bdevManager).byId.get(id);
+  if (bdev === undefined) return;
+  bdev.removing = true;
+  for (const channel of bdev.channels.values()) channel.abortQueued(ENODEV);
+  const released = new Promise<void>((resolve) => {
+    bdev.onReleased = resolve;
+  });
+  for (const desc of [...bdev.descs]) desc.notify('remove');
+  bdev.checkReleased();
+  await released;
+});
+
+/** Forgets the replica; every core has let go. */
+export const detachBdev = defineControl('bdev.detach', async (id: number, reactor): Promise<void> => {
+  const manager = reactor.local(bdevManager);
+  const bdev = manager.byId.get(id);
+  if (bdev === undefined) return;
+  manager.byId.delete(id);
+  for (const [name, named] of [...manager.byName]) if (named === bdev) manager.byName.delete(name);
+  closeHomeEnd(bdev);
+  await bdev.backend?.close();
+});
+
+/** A new size, told to the owners of descriptors. */
+export const resizeBdev = defineControl('bdev.resize', (payload: { id: number; blocks: number }, reactor): void => {
+  const bdev = reactor.local(bdevManager).byId.get(payload.id);
+  if (bdev === undefined) return;
+  bdev.backend?.resize?.(payload.blocks);
+  bdev.blocks = payload.blocks;
+  bdev.sizeBytes = payload.blocks * bdev.blockSizeBytes;
+  for (const desc of [...bdev.descs]) desc.notify('resize');
+});
+
+/** Another name, or one less. */
+export const aliasBdev = defineControl(
+  'bdev.alias',
+  (payload: { id: number; alias: string; add: boolean }, reactor): void => {
+    const manager = reactor.local(bdevManager);
+    const bdev = manager.byId.get(payload.id);
+    if (bdev === undefined) return;
+    if (payload.add) {
+      bdev.aliases.push(payload.alias);
+      manager.byName.set(payload.alias, bdev);
+    } else {
+      bdev.aliases.splice(bdev.aliases.indexOf(payload.alias), 1);
+      manager.byName.delete(payload.alias);
+    }
+  },
+);
+
+export interface BdevStatRequest {
+  readonly ids: readonly number[];
+  readonly reset: ResetStatMode;
+}
+
+/** Counters of one disk on one reactor. */
+export interface BdevStatReply {
+  readonly id: number;
+  readonly words: Float64Array;
+  /** By lightweight thread. */
+  readonly channels: { readonly thread: number; readonly words: Float64Array }[];
+}
+
+/** Reads counters, then resets them. */
+export const statBdev = defineControl('bdev.stat', (request: BdevStatRequest, reactor): BdevStatReply[] => {
+  const manager = reactor.local(bdevManager);
+  const replies: BdevStatReply[] = [];
+  for (const id of request.ids) {
+    const bdev = manager.byId.get(id);
+    if (bdev === undefined) continue;
+    const sum = new IoStat();
+    bdev.collectStat(sum);
+    const channels = [...bdev.channels].map(([thread, channel]) => ({
+      thread: threadId(thread),
+      words: channel.stat.words.slice(),
+    }));
+    replies.push({ id, words: sum.words, channels });
+    if (request.reset === 'none') continue;
+    bdev.pastStat.reset(request.reset);
+    for (const channel of bdev.channels.values()) channel.stat.reset(request.reset);
+  }
+  return replies;
+});
+
+function threadId(thread: unknown): number {
+  const id = (thread as { id?: unknown } | null)?.id;
+  return typeof id === 'number' ? id : 0;
+}
+
+/** Sizes of the pool of I/Os. */
+export const setPoolOptions = defineControl('bdev.options', (payload: { ios: number; growBy: number }, reactor): void =>
+  reactor.local(bdevManager).pool.setOptions(payload),
+);
+
+/** Memory that every reactor sees under one number. */
+export const attachSegment = defineControl(
+  'bdev.segment.attach',
+  (payload: { id: number; sab: SharedArrayBuffer; zeroes: boolean }, reactor): void => {
+    const segment = reactor.segments.attach(payload.id, payload.sab);
+    if (payload.zeroes) reactor.local(bdevManager).zeroes = segment;
+  },
+);
+
+export const detachSegment = defineControl('bdev.segment.detach', (id: number, reactor): void => {
+  try {
+    reactor.segments.detach(id);
+  } catch (error) {
+    // Where attaching did not come to this core there is nothing to undo.
+    if (!(error instanceof SpdkError && error.code === 'ENOENT')) throw error;
+  }
+});

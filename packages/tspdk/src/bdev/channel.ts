@@ -1,0 +1,229 @@
+/**
+ * The way to the data: what a descriptor's owner submits I/O through, on one lightweight thread.
+ *
+ * Every call returns 0 when the I/O was taken, and then calls back exactly once, later; or a negative errno, and then never
+ * calls back: -ENOMEM (queue up with `queueIoWait` and try again), -EINVAL (range, alignment, buffer), -EBADF (not open for
+ * writing), -ENOTSUP, -ENODEV (being removed). Offsets and lengths are bytes, multiples of the block size. Memory is (segment, offset) and must
+ * stay as it is until the callback. The channel's reactor and thread only. Data path: nothing is allocated.
+ */
+import type { IoVecs } from '../env/iovecs.ts';
+import type { Segment } from '../env/segment.ts';
+import type { Bdev } from './bdev.ts';
+import { type BdevIo, type BdevIoDone, IO_QUEUED, IO_SUBMITTED, type IoWaitEntry } from './bdev-io.ts';
+import type { BdevDesc } from './desc.ts';
+import { emulateWriteZeroes } from './emulate.ts';
+import type { Extents } from './extents.ts';
+import { IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES } from './io-type.ts';
+import { startReset } from './reset.ts';
+import { EBADF, EINVAL, ENODEV, ENOMEM, ENOTSUP } from './status.ts';
+import type { ThreadChannel } from './thread-channel.ts';
+
+const MODIFIES = (1 << IO_WRITE) | (1 << IO_UNMAP) | (1 << IO_WRITE_ZEROES);
+
+export class BdevChannel {
+  readonly bdev: Bdev;
+  readonly desc: BdevDesc;
+  readonly shared: ThreadChannel;
+  #writable: boolean;
+  #open = true;
+
+  constructor(desc: BdevDesc, shared: ThreadChannel) {
+    this.desc = desc;
+    this.bdev = desc.bdev;
+    this.shared = shared;
+    this.#writable = desc.write;
+    shared.refs++;
+  }
+
+  /** Reads `bytes` at `byteOffset` of the disk into `offset` of `segment`. */
+  read(segment: Segment, offset: number, byteOffset: number, bytes: number, cb: BdevIoDone, ctx: unknown): number {
+    return this.#single(IO_READ, segment, offset, byteOffset, bytes, 0, cb, ctx);
+  }
+
+  /** Writes. `flags`: IO_FLAG_FUA. */
+  write(
+    segment: Segment,
+    offset: number,
+    byteOffset: number,
+    bytes: number,
+    cb: BdevIoDone,
+    ctx: unknown,
+    flags = 0,
+  ): number {
+    return this.#single(IO_WRITE, segment, offset, byteOffset, bytes, flags, cb, ctx);
+  }
+
+  /** Reads `iovs.totalBytes` bytes into the pieces of `iovs`, which the caller leaves alone until the callback. */
+  readv(iovs: IoVecs, byteOffset: number, cb: BdevIoDone, ctx: unknown): number {
+    return this.#vectored(IO_READ, iovs, byteOffset, 0, cb, ctx);
+  }
+
+  /** Writes the pieces of `iovs`. `flags`: IO_FLAG_FUA. */
+  writev(iovs: IoVecs, byteOffset: number, cb: BdevIoDone, ctx: unknown, flags = 0): number {
+    return this.#vectored(IO_WRITE, iovs, byteOffset, flags, cb, ctx);
+  }
+
+  /** The range may be forgotten; it reads as zeroes afterwards on the kit's own modules. */
+  unmap(byteOffset: number, bytes: number, cb: BdevIoDone, ctx: unknown): number {
+    return this.#noData(IO_UNMAP, byteOffset, bytes, 0, cb, ctx);
+  }
+
+  /** The range reads as zeroes afterwards. `flags`: IO_FLAG_FUA, IO_FLAG_NO_HOLE. */
+  writeZeroes(byteOffset: number, bytes: number, flags: number, cb: BdevIoDone, ctx: unknown): number {
+    return this.#noData(IO_WRITE_ZEROES, byteOffset, bytes, flags, cb, ctx);
+  }
+
+  /** What was completed before is on stable storage when this completes. The range is a hint. */
+  flush(byteOffset: number, bytes: number, cb: BdevIoDone, ctx: unknown): number {
+    return this.#noData(IO_FLUSH, byteOffset, bytes, 0, cb, ctx);
+  }
+
+  /** Aborts what the disk has under way on every channel of every core, and starts afresh. */
+  reset(cb: BdevIoDone, ctx: unknown): number {
+    if (!this.#open || this.bdev.removing) return ENODEV;
+    return startReset(this.shared, cb, ctx);
+  }
+
+  /**
+   * Aborts this thread's I/Os that were submitted with `ioCtx` as their context; they complete with -ECANCELED as far as the
+   * module can still stop them. Returns how many that were (SPDK: spdk_bdev_abort). Not a data path: looks at all of the pool.
+   */
+  abort(ioCtx: unknown): number {
+    let aborted = 0;
+    for (const io of this.shared.manager.pool.all) {
+      if (io.sink !== this.shared || io.ctx !== ioCtx) continue;
+      if (io.state !== IO_SUBMITTED && io.state !== IO_QUEUED) continue;
+      if (this.shared.abort(io)) aborted++;
+    }
+    return aborted;
+  }
+
+  /** After -ENOMEM: `entry.onReady()` is called once on this thread, when there is room. FIFO over all disks of the reactor. */
+  queueIoWait(entry: IoWaitEntry): void {
+    this.shared.manager.pool.wait(entry, this.shared.thread);
+  }
+
+  /** False when it did not wait. */
+  cancelIoWait(entry: IoWaitEntry): boolean {
+    return this.shared.manager.pool.cancelWait(entry);
+  }
+
+  /**
+   * The data where it lies: appends the disk's own memory to `out`, valid until the channel is closed. False when the disk cannot, the range is
+   * outside, or `out` has no room (then `out` is as before). With `write` the caller is about to change those bytes: it calls `zcopyWritten`
+   * when it has, at once for a plain copy. Counts as an I/O.
+   */
+  zcopy(byteOffset: number, bytes: number, out: IoVecs, write = false): boolean {
+    const { bdev } = this;
+    const backend = bdev.backend;
+    if (backend === null || backend.zcopy === undefined || bdev.removing || !this.#open) return false;
+    if (write && !this.#writable) return false;
+    if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return false;
+    if (!backend.zcopy(byteOffset, bytes, out, write)) return false;
+    this.shared.stat.count(write ? IO_WRITE : IO_READ, bytes, 0);
+    return true;
+  }
+
+  /** The bytes named by a `zcopy` for writing have been written. */
+  zcopyWritten(byteOffset: number, bytes: number): void {
+    this.bdev.backend?.zcopyWritten?.(byteOffset, bytes);
+  }
+
+  /**
+   * Appends what is allocated in the range to `out`: fewer bytes than asked when `out` is full or the disk likes, never none. All of it is
+   * data when the disk cannot tell. 0, or -EINVAL for a range outside, or what the disk answers.
+   */
+  blockStatus(byteOffset: number, bytes: number, out: Extents): number {
+    const { bdev } = this;
+    if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return EINVAL;
+    if (bdev.removing || !this.#open) return ENODEV;
+    if (bdev.backend?.blockStatus === undefined) {
+      out.push(bytes, 0);
+      return 0;
+    }
+    return bdev.backend.blockStatus(byteOffset, bytes, out);
+  }
+
+  /** Gives the channel back. What is outstanding still completes. */
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    this.desc.channelClosed(this);
+    this.shared.release();
+  }
+
+  #check(type: number, byteOffset: number, bytes: number): number {
+    const { bdev } = this;
+    if (bdev.removing || !this.#open) return ENODEV;
+    if ((bdev.ioTypes & (1 << type)) === 0) return ENOTSUP;
+    if ((MODIFIES & (1 << type)) !== 0 && !this.#writable) return EBADF;
+    if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return EINVAL;
+    // Not `%`: on doubles past 2^31 that is a slow library call. Exact for safe integers: see the test.
+    const block = bdev.blockSizeBytes;
+    if (Math.floor(byteOffset / block) * block !== byteOffset) return EINVAL;
+    if (Math.floor(bytes / block) * block !== bytes) return EINVAL;
+    return 0;
+  }
+
+  #single(
+    type: number,
+    segment: Segment,
+    offset: number,
+    byteOffset: number,
+    bytes: number,
+    flags: number,
+    cb: BdevIoDone,
+    ctx: unknown,
+  ): number {
+    const rc = this.#check(type, byteOffset, bytes);
+    if (rc !== 0) return rc;
+    if (!(offset >= 0 && offset + bytes <= segment.sizeBytes)) return EINVAL;
+    const io = this.shared.manager.pool.get();
+    if (io === null) return ENOMEM;
+    io.ownIovs.push(segment, offset, bytes);
+    this.#submit(io, type, byteOffset, bytes, flags, cb, ctx);
+    return 0;
+  }
+
+  #vectored(type: number, iovs: IoVecs, byteOffset: number, flags: number, cb: BdevIoDone, ctx: unknown): number {
+    const rc = this.#check(type, byteOffset, iovs.totalBytes);
+    if (rc !== 0) return rc;
+    for (let i = 0; i < iovs.count; i++) {
+      const offset = iovs.offset[i];
+      if (!(offset >= 0 && offset + iovs.bytes[i] <= (iovs.segment[i] as Segment).sizeBytes)) return EINVAL;
+    }
+    const io = this.shared.manager.pool.get();
+    if (io === null) return ENOMEM;
+    io.iovs = iovs;
+    this.#submit(io, type, byteOffset, iovs.totalBytes, flags, cb, ctx);
+    return 0;
+  }
+
+  #noData(type: number, byteOffset: number, bytes: number, flags: number, cb: BdevIoDone, ctx: unknown): number {
+    const rc = this.#check(type, byteOffset, bytes);
+    if (rc !== 0) return rc;
+    const io = this.shared.manager.pool.get();
+    if (io === null) return ENOMEM;
+    this.#submit(io, type, byteOffset, bytes, flags, cb, ctx);
+    return 0;
+  }
+
+  #submit(
+    io: BdevIo,
+    type: number,
+    byteOffset: number,
+    bytes: number,
+    flags: number,
+    cb: BdevIoDone,
+    ctx: unknown,
+  ): void {
+    io.type = type;
+    io.byteOffset = byteOffset;
+    io.bytes = bytes;
+    io.flags = flags;
+    io.cb = cb;
+    io.ctx = ctx;
+    if ((this.bdev.moduleIoTypes & (1 << type)) === 0) emulateWriteZeroes(this.shared, io);
+    else this.shared.submit(io);
+  }
+}

@@ -1,0 +1,20 @@
+export { Bdev } from './bdev.ts';
+export type { BdevIo, BdevIoDone, IoWaitEntry } from './bdev-io.ts';
+export { BdevChannel } from './channel.ts';
+export { BdevDesc, type BdevEvent, type BdevOpenOptions } from './desc.ts';
+export { EXTENT_HOLE, EXTENT_ZERO, Extents } from './extents.ts';
+export { IoStat, RESET_STAT_MODES, type ResetStatMode, TICKS_PER_SECOND } from './io-stat.ts';
+export * from './io-type.ts';
+export {
+  type BackendChannel,
+  type BdevBackend,
+  type BdevConfigCall,
+  type BdevLimits,
+  type BdevModule,
+  type BdevSpec,
+  bdevModule,
+  type NewBdev,
+  registerBdevModule,
+} from './module.ts';
+export { type BdevOptions, BdevRegistry, type BdevStat, bdevRegistry, type ExamineHook } from './registry.ts';
+export { dropSegment, shareSegment } from './segments.ts';

@@ -1,0 +1,53 @@
+/**
+ * What can be asked of a block device, and the flags of a request.
+ *
+ * Numbers and names are SPDK's (enum spdk_bdev_io_type, spdk_bdev_get_io_type_name): clients of `bdev_get_bdevs` read the names.
+ * Sets of types are bit masks of `1 << type`.
+ */
+export const IO_READ = 1;
+export const IO_WRITE = 2;
+export const IO_UNMAP = 3;
+export const IO_FLUSH = 4;
+export const IO_RESET = 5;
+export const IO_WRITE_ZEROES = 9;
+export const IO_ZCOPY = 10;
+export const IO_ABORT = 16;
+export const IO_SEEK_HOLE = 17;
+export const IO_SEEK_DATA = 18;
+
+/** Names by number, in SPDK's order; types that the kit does not have yet are listed so that clients find every key. */
+export const IO_TYPE_NAMES: readonly string[] = [
+  '',
+  'read',
+  'write',
+  'unmap',
+  'flush',
+  'reset',
+  'nvme_admin',
+  'nvme_io',
+  'nvme_io_md',
+  'write_zeroes',
+  'zcopy',
+  'get_zone_info',
+  'zone_management',
+  'zone_append',
+  'compare',
+  'compare_and_write',
+  'abort',
+  'seek_hole',
+  'seek_data',
+  'copy',
+  'nvme_iov_md',
+];
+
+/** The mask of some types. */
+export function ioTypes(...types: readonly number[]): number {
+  let mask = 0;
+  for (const type of types) mask |= 1 << type;
+  return mask;
+}
+
+/** Complete only when the data is on stable storage (write, write zeroes). */
+export const IO_FLAG_FUA = 1;
+/** Zeroes must not become a hole: the space stays allocated (write zeroes). */
+export const IO_FLAG_NO_HOLE = 2;

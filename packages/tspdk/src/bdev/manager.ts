@@ -1,0 +1,131 @@
+/**
+ * The block layer on one reactor: which disks there are, the pool of I/Os, and the completions that wait for their turn.
+ *
+ * A module may complete an I/O inside `submit`. The submitter must not hear of it before its own call has returned, or a callback
+ * that submits again would dig the stack deeper with each I/O. So what is completed inside any submit is kept here and
+ * reported when the reactor polls this object, once a turn; everything else is reported at once. One reactor's thread only.
+ */
+
+import { current } from '../env/current.ts';
+import { SpdkError } from '../env/errors.ts';
+import { limits } from '../env/limits.ts';
+import { makeSegment, type Segment } from '../env/segment.ts';
+import { localKey, type Pollable, type Reactor } from '../event/reactor.ts';
+import type { Bdev } from './bdev.ts';
+import { type BdevIo, BdevIoPool } from './bdev-io.ts';
+
+/** Wants to be called again at a time, by `retryAt`. */
+export interface Retry {
+  retry(): void;
+}
+
+export class BdevManager implements Pollable {
+  readonly name = 'bdev';
+  readonly reactor: Reactor;
+  readonly pool: BdevIoPool;
+  /** By name and by alias. */
+  readonly byName = new Map<string, Bdev>();
+  readonly byId = new Map<number, Bdev>();
+  /** How many `submit`s of modules are on the stack. */
+  depth = 0;
+  #deferred: BdevIo[] = [];
+  #deferredCount = 0;
+  #spare: BdevIo[] = [];
+  readonly #retries: { at: number; what: Retry }[] = [];
+  #zeroes: Segment | null = null;
+  readonly #errors: unknown[] = [];
+
+  constructor(reactor: Reactor) {
+    this.reactor = reactor;
+    this.pool = new BdevIoPool({ ios: limits.bdev_ios_max, growBy: limits.bdev_io_grow }, (entry, owner) => {
+      const thread = current.thread;
+      current.thread = owner;
+      try {
+        entry.onReady();
+      } finally {
+        current.thread = thread;
+      }
+    });
+    reactor.addPollable(this);
+  }
+
+  /** @throws {SpdkError} ENODEV when there is no such disk here. */
+  get(name: string): Bdev {
+    const bdev = this.byName.get(name);
+    if (bdev === undefined) throw new SpdkError('ENODEV', `no bdev named "${name}"`);
+    return bdev;
+  }
+
+  /** Zeroes to write from. Shared with every reactor once the layer is initialised; never written to. */
+  get zeroes(): Segment {
+    this.#zeroes ??= makeSegment(0, new SharedArrayBuffer(limits.bdev_zero_bytes));
+    return this.#zeroes;
+  }
+  set zeroes(segment: Segment) {
+    this.#zeroes = segment;
+  }
+
+  /** Reports `io` in the next poll. */
+  defer(io: BdevIo): void {
+    this.#deferred[this.#deferredCount++] = io;
+    if (this.#deferredCount === 1) this.reactor.kick();
+  }
+
+  /** Calls `what.retry()` once, not before `delayUs` from now. */
+  retryAfter(delayUs: number, what: Retry): void {
+    this.#retries.push({ at: this.reactor.clock.nowUs + delayUs, what });
+    this.reactor.kick();
+  }
+
+  poll(_maxMsgs: number, nowUs: number): number {
+    let done = 0;
+    const n = this.#deferredCount;
+    if (n > 0) {
+      const batch = this.#deferred;
+      this.#deferred = this.#spare;
+      this.#spare = batch;
+      this.#deferredCount = 0;
+      for (let i = 0; i < n; i++) {
+        const io = batch[i];
+        this.#finish(io);
+      }
+      done = n;
+    }
+    if (this.#retries.length > 0) done += this.#runRetries(nowUs);
+    if (this.#errors.length > 0) throw this.#errors.shift();
+    return done;
+  }
+
+  nextPollUs(nowUs: number): number {
+    if (this.#deferredCount > 0 || this.#errors.length > 0) return nowUs;
+    let next = Number.POSITIVE_INFINITY;
+    for (const retry of this.#retries) next = Math.min(next, retry.at);
+    return next;
+  }
+
+  /** A callback that throws must not take the rest of the batch with it. */
+  #finish(io: BdevIo): void {
+    try {
+      io.sink.finish(io);
+    } catch (error) {
+      this.onCallbackError(error);
+    }
+  }
+
+  /** Somebody else's code threw; the reactor hears of it once the work at hand is done. */
+  onCallbackError(error: unknown): void {
+    this.#errors.push(error);
+    this.reactor.kick();
+  }
+
+  /** What is added meanwhile has its turn next time. */
+  #runRetries(nowUs: number): number {
+    const due = this.#retries.filter((retry) => retry.at <= nowUs);
+    if (due.length === 0) return 0;
+    for (const retry of due) this.#retries.splice(this.#retries.indexOf(retry), 1);
+    for (const { what } of due) what.retry();
+    return due.length;
+  }
+}
+
+export const bdevManager = localKey('bdev', (reactor) => new BdevManager(reactor));

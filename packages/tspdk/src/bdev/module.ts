@@ -1,0 +1,133 @@
+/**
+ * What a bdev module implements: the contract between the block layer (mechanism) and a kind of disk (policy).
+ *
+ * Three parts, by where they run. `BdevModule` is control, on the app core: it makes and ends disks. `BdevBackend` is one disk on one reactor,
+ * made from the disk's spec, which crosses by structured clone. `BackendChannel` is the data path of one lightweight thread:
+ * `submit` takes an I/O and answers by `io.complete(status)`, at once or later, on the same reactor. The layer has already checked range,
+ * alignment, memory bounds and permission; it defers answers given from inside `submit`, so a module may complete at once.
+ * A module registers itself when its file is loaded; every reactor loads the same files.
+ */
+import { SpdkError } from '../env/errors.ts';
+import type { IoVecs } from '../env/iovecs.ts';
+import type { Reactor } from '../event/reactor.ts';
+import type { BdevIo } from './bdev-io.ts';
+import type { Extents } from './extents.ts';
+
+/** What a disk is. Structured-cloneable. */
+export interface BdevSpec {
+  /** The same on every reactor; never used again. Given by the layer. */
+  readonly id: number;
+  readonly name: string;
+  readonly aliases: readonly string[];
+  /** Lower case, canonical. */
+  readonly uuid: string;
+  readonly moduleName: string;
+  readonly productName: string;
+  readonly blockSizeBytes: number;
+  readonly blocks: number;
+  readonly writable: boolean;
+  /** Mask of `1 << IO_*` that the module takes. */
+  readonly ioTypes: number;
+  /** Completed writes may be lost with the machine until a flush. */
+  readonly volatileCache: boolean;
+  /** The core that alone may run the backend; -1 when every core has its own. */
+  readonly homeCore: number;
+  readonly limits: BdevLimits;
+  /** State that all cores see: see shared-state.ts. */
+  readonly shared: SharedArrayBuffer;
+  /** The module's own. */
+  readonly data: unknown;
+}
+
+/** Preferences and bounds of a disk, in blocks; 0 says nothing. */
+export interface BdevLimits {
+  readonly physicalBlockSizeBytes: number;
+  readonly optimalIoBoundaryBlocks: number;
+  readonly preferredWriteAlignmentBlocks: number;
+  readonly preferredWriteGranularityBlocks: number;
+  readonly optimalWriteSizeBlocks: number;
+  readonly preferredUnmapAlignmentBlocks: number;
+  readonly preferredUnmapGranularityBlocks: number;
+}
+
+/** What a module's `create` gives; the rest is the layer's or has a default. */
+export interface NewBdev {
+  readonly name: string;
+  readonly aliases?: readonly string[];
+  readonly uuid?: string | undefined;
+  readonly productName: string;
+  /** A power of two from 512 to 64 KiB, or 512 times something. */
+  readonly blockSizeBytes: number;
+  readonly blocks: number;
+  readonly writable?: boolean;
+  readonly ioTypes: number;
+  readonly volatileCache?: boolean;
+  readonly homeCore?: number;
+  readonly limits?: Partial<BdevLimits>;
+  readonly data: unknown;
+}
+
+/** A call that would make a disk again (save_config). */
+export interface BdevConfigCall {
+  readonly method: string;
+  readonly params: Record<string, unknown>;
+}
+
+/** A kind of disk. App core, but for `attach`. */
+export interface BdevModule<P = unknown> {
+  readonly name: string;
+  /** Checks `params` and takes what the disk needs. The layer then attaches it on every reactor. @throws {SpdkError} */
+  create(params: P, reactor: Reactor): Promise<NewBdev> | NewBdev;
+  /** One reactor's part of the disk; on the home core only, when it has one. */
+  attach(spec: BdevSpec, reactor: Reactor): Promise<BdevBackend> | BdevBackend;
+  /** Every reactor has let go: give back what `create` took. Also called with `spec.data` when attaching failed. */
+  destroy(spec: Pick<BdevSpec, 'name' | 'data'>, reactor: Reactor): Promise<void> | void;
+  /** `driver_specific` of bdev_get_bdevs. */
+  dumpInfo?(spec: BdevSpec): Record<string, unknown>;
+  configCalls(spec: BdevSpec): BdevConfigCall[];
+}
+
+/** One disk on one reactor. */
+export interface BdevBackend {
+  /** For one lightweight thread. */
+  createChannel(): BackendChannel;
+  /** The disk has another size from now on. */
+  resize?(blocks: number): void;
+  /**
+   * Appends the pieces of the disk's own memory that hold the range; false when that cannot be done or there is no room.
+   * `write`: the caller will change the bytes, and says so again by `zcopyWritten` when it has.
+   */
+  zcopy?(byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean;
+  zcopyWritten?(byteOffset: number, bytes: number): void;
+  /** Appends extents from `byteOffset` on; fewer than asked when `out` is full. 0 or a negative errno. */
+  blockStatus?(byteOffset: number, bytes: number, out: Extents): number;
+  /** Nobody has a channel any more. */
+  close(): Promise<void> | void;
+}
+
+/** The data path of one lightweight thread. */
+export interface BackendChannel {
+  submit(io: BdevIo): void;
+  /** Completes `io` early (-ECANCELED) if that is possible. True when it was, or will be, because of this call. */
+  abort?(io: BdevIo): boolean;
+  /** Every I/O has completed. */
+  close(): void;
+}
+
+const modules = new Map<string, BdevModule>();
+
+/** Makes a kind of disk known. At module load. @throws {SpdkError} EEXIST */
+export function registerBdevModule<P>(module: BdevModule<P>): BdevModule<P> {
+  if (modules.has(module.name)) throw new SpdkError('EEXIST', `bdev module "${module.name}" is already registered`);
+  modules.set(module.name, module as BdevModule);
+  return module;
+}
+
+/** @throws {SpdkError} ENOENT */
+export function bdevModule(name: string): BdevModule {
+  const module = modules.get(name);
+  if (module === undefined) {
+    throw new SpdkError('ENOENT', `no bdev module "${name}"; loaded: ${[...modules.keys()].join(', ') || 'none'}`);
+  }
+  return module;
+}

@@ -1,0 +1,295 @@
+/**
+ * All block devices of an application: made, found, resized and removed here, on the app core, and replayed on every reactor.
+ *
+ * Control path. A disk exists for users once every reactor has it, and is gone once every descriptor on every reactor is closed: `delete` tells
+ * the owners, waits for them, then lets the module take its memory or file back. Names are unique over names, aliases and uuids.
+ */
+import { randomUUID } from 'node:crypto';
+import { SpdkError } from '../env/errors.ts';
+import { limits } from '../env/limits.ts';
+import { localKey, type Reactor } from '../event/reactor.ts';
+import { aliasBdev, attachBdev, detachBdev, removeBdev, resizeBdev, setPoolOptions, statBdev } from './attach.ts';
+import type { Bdev } from './bdev.ts';
+import { callAll } from './call-all.ts';
+import { IoStat, type ResetStatMode } from './io-stat.ts';
+import { bdevManager } from './manager.ts';
+import { type BdevConfigCall, type BdevLimits, type BdevSpec, bdevModule, type NewBdev } from './module.ts';
+import { dropSegment, shareSegment } from './segments.ts';
+import { createSharedState } from './shared-state.ts';
+
+/** Looks at a disk that has just been made, and may make others on top of it (SPDK: examine_config, examine_disk). */
+export type ExamineHook = (bdev: Bdev) => Promise<void> | void;
+
+export interface BdevOptions {
+  /** I/Os under way at once on one reactor. */
+  bdev_io_pool_size: number;
+  /** I/Os made at once. */
+  bdev_io_cache_size: number;
+  /** Examine disks as they are made. */
+  bdev_auto_examine: boolean;
+}
+
+/** Counters of a disk, over all reactors. */
+export interface BdevStat {
+  readonly bdev: Bdev;
+  readonly stat: IoStat;
+  readonly channels: { readonly thread: number; readonly stat: IoStat }[];
+}
+
+const NO_LIMITS: BdevLimits = {
+  physicalBlockSizeBytes: 0,
+  optimalIoBoundaryBlocks: 0,
+  preferredWriteAlignmentBlocks: 0,
+  preferredWriteGranularityBlocks: 0,
+  optimalWriteSizeBlocks: 0,
+  preferredUnmapAlignmentBlocks: 0,
+  preferredUnmapGranularityBlocks: 0,
+};
+
+export class BdevRegistry {
+  readonly reactor: Reactor;
+  readonly options: BdevOptions = {
+    bdev_io_pool_size: limits.bdev_ios_max,
+    bdev_io_cache_size: limits.bdev_io_grow,
+    bdev_auto_examine: true,
+  };
+  readonly examineHooks: ExamineHook[] = [];
+  #ids = 0;
+  /** Names of disks that are being made. */
+  readonly #reserved = new Set<string>();
+  readonly #removals = new Map<number, Promise<void>>();
+  readonly #examining = new Set<Promise<void>>();
+  #zeroes = 0;
+
+  constructor(reactor: Reactor) {
+    if (reactor.core !== reactor.app.mainCore) {
+      throw new SpdkError(
+        'EWRONGTHREAD',
+        `bdevs are made on core ${reactor.app.mainCore}, not on core ${reactor.core}`,
+      );
+    }
+    this.reactor = reactor;
+  }
+
+  /** Before the first disk: shares the zeroes that emulation writes from. */
+  async init(): Promise<void> {
+    this.#zeroes = await shareSegment(this.reactor, limits.bdev_zero_bytes, true);
+  }
+
+  /** Removes every disk and gives everything back. */
+  async fini(): Promise<void> {
+    await Promise.all(this.list().map((bdev) => this.delete(bdev.name)));
+    await Promise.all(this.#removals.values());
+    if (this.#zeroes !== 0) await dropSegment(this.reactor, this.#zeroes);
+    this.#zeroes = 0;
+  }
+
+  /** All disks, oldest first. */
+  list(): Bdev[] {
+    return [...this.reactor.local(bdevManager).byId.values()];
+  }
+
+  /** By name, alias or uuid. @throws {SpdkError} ENODEV */
+  get(name: string): Bdev {
+    return this.reactor.local(bdevManager).get(name);
+  }
+
+  has(name: string): boolean {
+    return this.#reserved.has(name) || this.reactor.local(bdevManager).byName.has(name);
+  }
+
+  /** A name that is free: `prefix` and the lowest number (SPDK: Malloc0, Malloc1). */
+  freeName(prefix: string): string {
+    for (let i = 0; ; i++) if (!this.has(`${prefix}${i}`)) return `${prefix}${i}`;
+  }
+
+  /**
+   * Makes a disk and attaches it on every reactor.
+   * @throws {SpdkError} EEXIST for a name or uuid that is taken; EINVAL for a bad block size or count; what the module throws.
+   */
+  async create(moduleName: string, params: unknown): Promise<Bdev> {
+    const module = bdevModule(moduleName);
+    const made = await module.create(params, this.reactor);
+    const names: string[] = [];
+    try {
+      const spec = this.#specOf(moduleName, made, names);
+      await this.#attach(spec);
+      const bdev = this.get(spec.name);
+      if (this.options.bdev_auto_examine) void this.examine(bdev);
+      return bdev;
+    } catch (error) {
+      await module.destroy(made, this.reactor);
+      throw error;
+    } finally {
+      for (const name of names) this.#reserved.delete(name);
+    }
+  }
+
+  #specOf(moduleName: string, made: NewBdev, reserve: string[]): BdevSpec {
+    const { name, blockSizeBytes, blocks } = made;
+    if (name.length === 0 || Buffer.byteLength(name) > limits.name_bytes) {
+      throw new SpdkError(
+        'ENAMETOOLONG',
+        `bdev name of ${Buffer.byteLength(name)} bytes, limit 1 to ${limits.name_bytes}`,
+      );
+    }
+    if (!(Number.isInteger(blockSizeBytes) && blockSizeBytes >= 512 && blockSizeBytes % 512 === 0)) {
+      throw new SpdkError('EINVAL', `bdev "${name}": block size ${blockSizeBytes} is not a multiple of 512`);
+    }
+    if (!(blocks > 0 && Number.isSafeInteger(blocks * blockSizeBytes))) {
+      throw new SpdkError('EINVAL', `bdev "${name}": ${blocks} blocks of ${blockSizeBytes} bytes is no size`);
+    }
+    const uuid = (made.uuid ?? randomUUID()).toLowerCase();
+    const aliases = [...(made.aliases ?? [])];
+    if (uuid !== name && !aliases.includes(uuid)) aliases.push(uuid);
+    for (const each of [name, ...aliases]) {
+      if (this.has(each)) throw new SpdkError('EEXIST', `bdev name "${each}" is taken`);
+    }
+    for (const each of [name, ...aliases]) {
+      this.#reserved.add(each);
+      reserve.push(each);
+    }
+    return {
+      id: ++this.#ids,
+      name,
+      aliases,
+      uuid,
+      moduleName,
+      productName: made.productName,
+      blockSizeBytes,
+      blocks,
+      writable: made.writable ?? true,
+      ioTypes: made.ioTypes,
+      volatileCache: made.volatileCache ?? false,
+      homeCore: made.homeCore ?? -1,
+      limits: { ...NO_LIMITS, ...made.limits },
+      shared: createSharedState(),
+      data: made.data,
+    };
+  }
+
+  async #attach(spec: BdevSpec): Promise<void> {
+    try {
+      await callAll(this.reactor, attachBdev, spec, spec.homeCore < 0 ? undefined : spec.homeCore);
+    } catch (error) {
+      await callAll(this.reactor, detachBdev, spec.id);
+      throw error;
+    }
+  }
+
+  /**
+   * Removes a disk: its owners hear 'remove', and this resolves when they have closed it and it is gone.
+   * @throws {SpdkError} ENODEV when there is none; when it is of another module than `moduleName`.
+   */
+  async delete(name: string, moduleName?: string): Promise<void> {
+    const bdev = this.get(name);
+    if (moduleName !== undefined && bdev.moduleName !== moduleName) {
+      throw new SpdkError('ENODEV', `bdev "${name}" is of module ${bdev.moduleName}, not ${moduleName}`);
+    }
+    const known = this.#removals.get(bdev.id);
+    if (known !== undefined) return known;
+    const removal = this.#remove(bdev).finally(() => this.#removals.delete(bdev.id));
+    this.#removals.set(bdev.id, removal);
+    return removal;
+  }
+
+  async #remove(bdev: Bdev): Promise<void> {
+    bdev.shared.beginRemove();
+    await callAll(this.reactor, removeBdev, bdev.id);
+    await callAll(this.reactor, detachBdev, bdev.id);
+    await bdevModule(bdev.moduleName).destroy(bdev.spec, this.reactor);
+  }
+
+  /**
+   * Gives a disk another size and tells its owners. The module has already done its part.
+   * @throws {SpdkError} ENODEV; EINVAL; EBUSY when it would shrink while somebody has it open.
+   */
+  async resize(name: string, blocks: number): Promise<void> {
+    const bdev = this.get(name);
+    if (!(blocks > 0 && Number.isSafeInteger(blocks * bdev.blockSizeBytes))) {
+      throw new SpdkError('EINVAL', `bdev "${name}": ${blocks} blocks is no size`);
+    }
+    if (blocks < bdev.blocks && bdev.shared.descs > 0) {
+      throw new SpdkError('EBUSY', `bdev "${name}" is open and cannot shrink from ${bdev.blocks} to ${blocks} blocks`);
+    }
+    await callAll(this.reactor, resizeBdev, { id: bdev.id, blocks });
+  }
+
+  /** @throws {SpdkError} ENODEV; EEXIST when the alias is taken. */
+  async addAlias(name: string, alias: string): Promise<void> {
+    const bdev = this.get(name);
+    if (this.has(alias)) throw new SpdkError('EEXIST', `bdev name "${alias}" is taken`);
+    await callAll(this.reactor, aliasBdev, { id: bdev.id, alias, add: true });
+  }
+
+  /** @throws {SpdkError} ENODEV; ENOENT when it is no alias of that disk (its name is none). */
+  async deleteAlias(name: string, alias: string): Promise<void> {
+    const bdev = this.get(name);
+    if (!bdev.aliases.includes(alias)) throw new SpdkError('ENOENT', `bdev "${name}" has no alias "${alias}"`);
+    await callAll(this.reactor, aliasBdev, { id: bdev.id, alias, add: false });
+  }
+
+  /** Removes every alias of a disk, but not its name. */
+  async deleteAllAliases(name: string): Promise<void> {
+    for (const alias of [...this.get(name).aliases]) await this.deleteAlias(name, alias);
+  }
+
+  /** Counters of some disks (default: all), read and then reset as `reset` says. */
+  async stat(names?: readonly string[], reset: ResetStatMode = 'none'): Promise<BdevStat[]> {
+    const bdevs = names === undefined ? this.list() : names.map((name) => this.get(name));
+    const stats = bdevs.map((bdev) => ({ bdev, stat: new IoStat(), channels: [] as BdevStat['channels'][number][] }));
+    const replies = await callAll(this.reactor, statBdev, { ids: bdevs.map((bdev) => bdev.id), reset });
+    for (const reply of replies.flat()) {
+      const entry = stats.find((stat) => stat.bdev.id === reply.id);
+      entry?.stat.add(new IoStat(reply.words));
+      for (const channel of reply.channels) {
+        entry?.channels.push({ thread: channel.thread, stat: new IoStat(channel.words) });
+      }
+    }
+    return stats;
+  }
+
+  /** Lets the hooks look at a disk. */
+  examine(bdev: Bdev): Promise<void> {
+    const examined = (async () => {
+      for (const hook of this.examineHooks) await hook(bdev);
+    })().finally(() => this.#examining.delete(examined));
+    this.#examining.add(examined);
+    return examined;
+  }
+
+  /** Resolves when nothing is being examined. */
+  async waitForExamine(): Promise<void> {
+    while (this.#examining.size > 0) await Promise.allSettled([...this.#examining]);
+  }
+
+  /** @throws {SpdkError} EINVAL when the pool is smaller than a cache. */
+  async setOptions(options: Partial<BdevOptions>): Promise<void> {
+    const next = { ...this.options, ...options };
+    if (next.bdev_io_pool_size < next.bdev_io_cache_size || next.bdev_io_cache_size < 1) {
+      throw new SpdkError(
+        'EINVAL',
+        `Pool size ${next.bdev_io_pool_size} too small for cache size ${next.bdev_io_cache_size}`,
+      );
+    }
+    Object.assign(this.options, next);
+    await callAll(this.reactor, setPoolOptions, { ios: next.bdev_io_pool_size, growBy: next.bdev_io_cache_size });
+  }
+
+  /** Calls that would make this state again. */
+  configCalls(): BdevConfigCall[] {
+    const calls: BdevConfigCall[] = [{ method: 'bdev_set_options', params: { ...this.options } }];
+    for (const bdev of this.list()) {
+      calls.push(...bdevModule(bdev.moduleName).configCalls({ ...bdev.spec, blocks: bdev.blocks }));
+    }
+    calls.push({ method: 'bdev_wait_for_examine', params: {} });
+    return calls;
+  }
+}
+
+const registryKey = localKey('bdev_registry', (reactor) => new BdevRegistry(reactor));
+
+/** The application's disks. App core only. @throws {SpdkError} EWRONGTHREAD */
+export function bdevRegistry(reactor: Reactor): BdevRegistry {
+  return reactor.local(registryKey);
+}

@@ -1,0 +1,105 @@
+/**
+ * Reset: abort what a disk has under way on every core, wait until it has come back, and go on (SPDK: SPDK_BDEV_IO_TYPE_RESET).
+ *
+ * Each core stops its channels of the disk: what waits in the layer ends with -ECANCELED, what the module has is aborted where the module can
+ * and else awaited, and what is submitted meanwhile ends with -ECANCELED. When all cores are drained they open again and the reset completes.
+ */
+import { defineEvent } from '../env/event-fn.ts';
+import { currentReactor, localKey } from '../event/reactor.ts';
+import { type BdevIo, type BdevIoDone, IO_SUBMITTED } from './bdev-io.ts';
+import { IO_RESET } from './io-type.ts';
+import { type BdevManager, bdevManager, type Retry } from './manager.ts';
+import { ECANCELED, ENOMEM } from './status.ts';
+import type { ThreadChannel } from './thread-channel.ts';
+
+/** How often a core looks whether its channels have drained. */
+const DRAIN_POLL_US = 20;
+
+interface ResetState {
+  readonly io: BdevIo;
+  waitingFor: number;
+  /** Until every core has been told to go on. */
+  opening: boolean;
+}
+
+const resets = localKey('bdev_resets', () => ({ ids: 0, byId: new Map<number, ResetState>() }));
+
+/** Takes a reset on the channel's reactor. 0 or -ENOMEM. */
+export function startReset(channel: ThreadChannel, cb: BdevIoDone, ctx: unknown): number {
+  const { manager, bdev } = channel;
+  const io = manager.pool.get();
+  if (io === null) return ENOMEM;
+  io.type = IO_RESET;
+  io.byteOffset = 0;
+  io.bytes = 0;
+  io.cb = cb;
+  io.ctx = ctx;
+  channel.beginEmulated(io);
+  const { reactor } = manager;
+  const table = reactor.local(resets);
+  const id = ++table.ids;
+  table.byId.set(id, { io, waitingFor: reactor.cores.length, opening: false });
+  for (const core of reactor.cores) reactor.send(core, stop, bdev.id, reactor.core, id);
+  return 0;
+}
+
+/** Tells the core that asked when this core's channels have nothing outstanding but their own resets. */
+class Drain implements Retry {
+  readonly #manager: BdevManager;
+  readonly #bdevId: number;
+  readonly #core: number;
+  readonly #id: number;
+
+  constructor(manager: BdevManager, bdevId: number, core: number, id: number) {
+    this.#manager = manager;
+    this.#bdevId = bdevId;
+    this.#core = core;
+    this.#id = id;
+  }
+
+  retry(): void {
+    const bdev = this.#manager.byId.get(this.#bdevId);
+    for (const channel of bdev?.channels.values() ?? []) {
+      if (channel.outstanding === channel.resets) continue;
+      this.#manager.retryAfter(DRAIN_POLL_US, this);
+      return;
+    }
+    this.#manager.reactor.send(this.#core, drained, this.#id, 0, 0);
+  }
+}
+
+const stop = defineEvent('bdev.reset.stop', (bdevId, core, id) => {
+  const manager = currentReactor().local(bdevManager);
+  for (const channel of manager.byId.get(bdevId)?.channels.values() ?? []) {
+    channel.resetting++;
+    channel.abortQueued(ECANCELED);
+    for (const io of manager.pool.all) {
+      if (io.sink === channel && io.state === IO_SUBMITTED && io.type !== IO_RESET) channel.abort(io);
+    }
+  }
+  new Drain(manager, bdevId, core, id).retry();
+});
+
+const open = defineEvent('bdev.reset.open', (bdevId, core, id) => {
+  const manager = currentReactor().local(bdevManager);
+  for (const channel of manager.byId.get(bdevId)?.channels.values() ?? []) {
+    if (channel.resetting > 0) channel.resetting--;
+  }
+  manager.reactor.send(core, drained, id, 0, 0);
+});
+
+const drained = defineEvent('bdev.reset.drained', (id) => {
+  const reactor = currentReactor();
+  const table = reactor.local(resets);
+  const state = table.byId.get(id);
+  if (state === undefined || --state.waitingFor > 0) return;
+  const channel = state.io.sink as ThreadChannel;
+  if (!state.opening) {
+    state.opening = true;
+    state.waitingFor = reactor.cores.length;
+    for (const core of reactor.cores) reactor.send(core, open, channel.bdev.id, reactor.core, id);
+    return;
+  }
+  table.byId.delete(id);
+  state.io.complete(0);
+});

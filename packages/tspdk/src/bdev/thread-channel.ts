@@ -1,0 +1,240 @@
+/**
+ * What one lightweight thread shares for one disk (SPDK: spdk_bdev_channel): the module's channel, what is outstanding, counters, and
+ * the queue of I/Os for which the module had no memory. All descriptors of the thread submit through it. Data path.
+ *
+ * -ENOMEM from the module is not an error for the submitter: the I/O waits here, those after it behind it, and is tried
+ * again when enough of what is outstanding has completed, or after a moment when nothing is.
+ */
+import { current } from '../env/current.ts';
+import { assert } from '../env/errors.ts';
+import type { Bdev } from './bdev.ts';
+import { type BdevIo, IO_DONE, IO_QUEUED, IO_SUBMITTED, type IoSink } from './bdev-io.ts';
+import { IoStat } from './io-stat.ts';
+import { IO_RESET } from './io-type.ts';
+import type { BdevManager } from './manager.ts';
+import type { BackendChannel } from './module.ts';
+import { ECANCELED, EIO, ENODEV, ENOMEM } from './status.ts';
+
+/** Outstanding I/Os that must complete before the module is asked again (SPDK: NOMEM_THRESHOLD_COUNT). */
+const NOMEM_THRESHOLD = 8;
+/** When nothing is outstanding, time alone must help. */
+const NOMEM_RETRY_US = 10;
+
+export class ThreadChannel implements IoSink {
+  readonly bdev: Bdev;
+  readonly thread: unknown;
+  readonly stat = new IoStat();
+  readonly manager: BdevManager;
+  readonly backend: BackendChannel;
+  /** With the module. */
+  outstanding = 0;
+  /** Descriptors' channels that use this one. */
+  refs = 0;
+  /** Resets under way: what comes now is aborted. */
+  resetting = 0;
+  /** Of `outstanding`, those that are resets. */
+  resets = 0;
+  #nomemHead: BdevIo | null = null;
+  #nomemTail: BdevIo | null = null;
+  #nomemCount = 0;
+  /** Submit again once `outstanding` is down to this. */
+  #nomemThreshold = 0;
+  #retryPending = false;
+  #closed = false;
+
+  constructor(bdev: Bdev, thread: unknown, backend: BackendChannel) {
+    this.bdev = bdev;
+    this.thread = thread;
+    this.manager = bdev.manager;
+    this.backend = backend;
+  }
+
+  /** Queued for lack of memory in the module. */
+  get queued(): number {
+    return this.#nomemCount;
+  }
+
+  submit(io: BdevIo): void {
+    io.sink = this;
+    io.submitUs = this.manager.reactor.clock.nowUs;
+    if (this.resetting > 0) this.#completeHere(io, ECANCELED);
+    else if (this.#nomemHead !== null) this.#queueNomem(io);
+    else this.#give(io);
+  }
+
+  #give(io: BdevIo): void {
+    const manager = this.manager;
+    io.state = IO_SUBMITTED;
+    this.outstanding++;
+    manager.depth++;
+    try {
+      this.backend.submit(io);
+    } catch (error) {
+      manager.depth--;
+      this.#submitThrew(io, error);
+      return;
+    }
+    manager.depth--;
+  }
+
+  /** An I/O that the layer itself carries out, by others. */
+  beginEmulated(io: BdevIo): void {
+    io.sink = this;
+    io.submitUs = this.manager.reactor.clock.nowUs;
+    io.state = IO_SUBMITTED;
+    this.outstanding++;
+    if (io.type === IO_RESET) this.resets++;
+  }
+
+  #submitThrew(io: BdevIo, error: unknown): void {
+    this.manager.onCallbackError(error);
+    if (io.state === IO_SUBMITTED && io.sink === this) {
+      this.outstanding--;
+      this.#completeHere(io, EIO);
+    }
+  }
+
+  /** An I/O that the module never had, or has no more, ends here; always later. */
+  #completeHere(io: BdevIo, status: number): void {
+    this.outstanding++;
+    io.state = IO_DONE;
+    io.status = status;
+    this.manager.defer(io);
+  }
+
+  complete(io: BdevIo, status: number): void {
+    assert(io.state === IO_SUBMITTED, `a BdevIo of bdev "${this.bdev.name}" is completed once`);
+    if (status === ENOMEM && !this.bdev.removing) {
+      this.outstanding--;
+      this.#queueNomem(io);
+      return;
+    }
+    io.state = IO_DONE;
+    io.status = status;
+    if (this.manager.depth > 0) this.manager.defer(io);
+    else this.finish(io);
+  }
+
+  finish(io: BdevIo): void {
+    const { manager } = this;
+    const { cb, ctx } = io;
+    let status = io.status;
+    this.outstanding--;
+    if (io.type === IO_RESET) this.resets--;
+    if (status === 0) {
+      if (this.bdev.removing) status = ENODEV;
+      this.stat.count(io.type, io.bytes, manager.reactor.clock.nowUs - io.submitUs);
+    } else {
+      this.stat.countError(status);
+    }
+    manager.pool.put(io);
+    if (this.#nomemHead !== null) this.#retryNomem();
+    if (manager.pool.waiting > 0) manager.pool.wake();
+    const thread = current.thread;
+    current.thread = this.thread;
+    try {
+      cb(ctx, status);
+    } finally {
+      current.thread = thread;
+    }
+    if (this.refs === 0) this.#closeWhenIdle();
+  }
+
+  #queueNomem(io: BdevIo): void {
+    io.state = IO_QUEUED;
+    io.next = null;
+    if (this.#nomemTail === null) this.#nomemHead = io;
+    else this.#nomemTail.next = io;
+    this.#nomemTail = io;
+    this.#nomemCount++;
+    if (this.#nomemCount > 1) return;
+    this.#nomemThreshold = Math.max(this.outstanding >> 1, this.outstanding - NOMEM_THRESHOLD);
+    if (this.outstanding === 0) this.#retryLater();
+  }
+
+  #retryLater(): void {
+    if (this.#retryPending) return;
+    this.#retryPending = true;
+    this.manager.retryAfter(NOMEM_RETRY_US, this);
+  }
+
+  /** Time has passed with nothing outstanding. */
+  retry(): void {
+    this.#retryPending = false;
+    this.#nomemThreshold = Math.max(this.#nomemThreshold, this.outstanding);
+    this.#retryNomem();
+  }
+
+  #retryNomem(): void {
+    if (this.outstanding > this.#nomemThreshold) return;
+    while (this.#nomemHead !== null) {
+      const io = this.#takeNomem();
+      const before = this.#nomemCount;
+      this.#give(io);
+      if (this.#nomemCount > before) {
+        // Refused again: back to its place at the head.
+        this.#putBackFirst();
+        this.#nomemThreshold = Math.max(this.outstanding >> 1, this.outstanding - NOMEM_THRESHOLD);
+        if (this.outstanding === 0) this.#retryLater();
+        return;
+      }
+    }
+  }
+
+  #takeNomem(): BdevIo {
+    const io = this.#nomemHead as BdevIo;
+    this.#nomemHead = io.next;
+    if (this.#nomemHead === null) this.#nomemTail = null;
+    io.next = null;
+    this.#nomemCount--;
+    return io;
+  }
+
+  /** The last in the queue becomes the first. */
+  #putBackFirst(): void {
+    const last = this.#nomemTail as BdevIo;
+    if (this.#nomemHead === last) return;
+    let before = this.#nomemHead as BdevIo;
+    while (before.next !== last) before = before.next as BdevIo;
+    before.next = null;
+    this.#nomemTail = before;
+    last.next = this.#nomemHead;
+    this.#nomemHead = last;
+  }
+
+  /** Ends what the module does not have yet (SPDK: bdev_abort_all_queued_io). */
+  abortQueued(status: number): void {
+    while (this.#nomemHead !== null) this.#completeHere(this.#takeNomem(), status);
+  }
+
+  /** Ends `io` early. True when that is done or under way. */
+  abort(io: BdevIo): boolean {
+    if (io.state === IO_QUEUED) {
+      const kept: BdevIo[] = [];
+      while (this.#nomemHead !== null) {
+        const queued = this.#takeNomem();
+        if (queued === io) this.#completeHere(io, ECANCELED);
+        else kept.push(queued);
+      }
+      for (const other of kept) this.#queueNomem(other);
+      return true;
+    }
+    return io.state === IO_SUBMITTED && this.backend.abort !== undefined && this.backend.abort(io);
+  }
+
+  /** A descriptor's channel is done with this one. */
+  release(): void {
+    assert(this.refs > 0, 'a bdev channel is released once per reference');
+    this.refs--;
+    if (this.refs === 0) this.#closeWhenIdle();
+  }
+
+  #closeWhenIdle(): void {
+    if (this.#closed || this.outstanding > 0 || this.#nomemCount > 0) return;
+    this.#closed = true;
+    this.bdev.channels.delete(this.thread);
+    this.bdev.pastStat.add(this.stat);
+    this.backend.close();
+    this.bdev.checkReleased();
+  }
+}
