@@ -1,5 +1,15 @@
 export { formatRpcAddress, parseRpcAddress, RPC_DEFAULT_PATH, RPC_DEFAULT_PORT, type RpcAddress } from './address.ts';
 export { RpcClient } from './client.ts';
+export {
+  type ConfigCall,
+  type ConfigSubsystem,
+  type JsonConfig,
+  loadConfig,
+  parseConfig,
+  type ReplayOptions,
+  replayConfig,
+  saveConfig,
+} from './config.ts';
 export { parseJson, stringifyJson } from './json.ts';
 export { decodeParams, type ItemSpec, type ParamSchema, type ParamSpec, type ParamsOf, typeText } from './params.ts';
 export { RPC_RUNTIME, RPC_STARTUP, type RpcContext, type RpcMethod, RpcRegistry } from './registry.ts';

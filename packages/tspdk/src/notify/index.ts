@@ -1,0 +1,1 @@
+export { Notify, type NotifyEvent } from './notify.ts';
