@@ -14,6 +14,7 @@ import { heldIoBufs } from '../env/iobuf.ts';
 import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
 import { log } from '../log/index.ts';
+import { RpcRegistry } from '../rpc/index.ts';
 import type { AppHandle } from './app-handle.ts';
 import { type AppOptions, type ResolvedOptions, resolveOptions } from './app-options.ts';
 import { type Control, runControl } from './control.ts';
@@ -36,6 +37,14 @@ export class App implements AppHandle {
   readonly fabric: Fabric;
   readonly host: ReactorHost;
   readonly subsystems: SubsystemGraph;
+  /** The application's RPC methods. */
+  readonly rpc = new RpcRegistry();
+  /** Resolves when `framework_start_init` was called, or the stop came. */
+  readonly startInitAsked: Promise<void>;
+  /** Resolves when all subsystems are initialised; rejects when the application stops before. */
+  readonly initialised: Promise<void>;
+  askStartInit: () => void = () => {};
+  markInitialised: () => void = () => {};
   readonly #remotes = new Map<number, RemoteReactor>();
   readonly #stopAsked: Promise<void>;
   #stopNow: () => void = () => {};
@@ -55,6 +64,18 @@ export class App implements AppHandle {
     this.#stopAsked = new Promise((resolve) => {
       this.#stopNow = resolve;
     });
+    this.startInitAsked = Promise.race([
+      this.#stopAsked,
+      new Promise<void>((resolve) => {
+        this.askStartInit = resolve;
+      }),
+    ]);
+    this.initialised = new Promise((resolve, reject) => {
+      this.markInitialised = resolve;
+      void this.#stopAsked.then(() => reject(new SpdkError('ESHUTDOWN', 'the application is stopping')));
+    });
+    // Nobody may be waiting.
+    this.initialised.catch(() => {});
     this.host = new ReactorHost({
       fabric: this.fabric,
       core: options.mainCore,
@@ -198,7 +219,7 @@ export class App implements AppHandle {
   async #startServices(): Promise<void> {
     for (const service of this.options.services) await service.start(this);
     for (const subsystem of this.subsystems.order) subsystem.registerRpc?.(this);
-    for (const service of this.options.services) await service.beforeInit?.(this);
+    for (const service of this.options.services) if (!this.stopping) await service.beforeInit?.(this);
     await this.subsystems.init(this, () => this.stopping);
     for (const service of this.options.services) if (!this.stopping) await service.afterInit?.(this);
   }

@@ -52,6 +52,7 @@ function localContext(method: string): RpcContext {
 export class RpcRegistry {
   readonly #entries = new Map<string, Entry>();
   readonly #log: LogComponent;
+  #only: ReadonlySet<string> | null = null;
   /** RPC_STARTUP or RPC_RUNTIME; the application sets it (spdk_rpc_set_state). */
   state: number = RPC_STARTUP;
 
@@ -98,11 +99,17 @@ export class RpcRegistry {
     return this.#entries.get(name)?.method;
   }
 
+  /** From now on only these methods exist for callers (SPDK: --rpcs-allowed), rpc_get_methods and spdk_get_version always. */
+  restrictTo(names: readonly string[]): void {
+    this.#only = new Set([...names, 'rpc_get_methods', 'spdk_get_version']);
+  }
+
   /** Names in order of registration (rpc_get_methods). `current`: only what may be called in the present state. */
   names(options: { current?: boolean; includeAliases?: boolean } = {}): string[] {
     const names: string[] = [];
     for (const entry of this.#entries.values()) {
       if (entry.alias && options.includeAliases !== true) continue;
+      if (this.#only !== null && !this.#only.has(entry.name)) continue;
       if (options.current === true && (entry.method.states & this.state) !== this.state) continue;
       names.push(entry.name);
     }
@@ -127,7 +134,8 @@ export class RpcRegistry {
    */
   call(name: string, params?: unknown, context?: RpcContext): unknown {
     const entry = this.#entries.get(name);
-    if (entry === undefined) throw new RpcError(RPC_METHOD_NOT_FOUND, undefined, name.slice(0, 128));
+    if (entry === undefined || (this.#only !== null && !this.#only.has(entry.name)))
+      throw new RpcError(RPC_METHOD_NOT_FOUND, undefined, name.slice(0, 128));
     const method = entry.method;
     if (entry.deprecated && !entry.warned) {
       entry.warned = true;
