@@ -19,7 +19,6 @@ export const packages = [
   'qemu-system-x86',
   'busybox-static',
   'kmod',
-  'cpio',
 ];
 
 /** Those of `packages` that are not installed; all of them where there is no dpkg. */

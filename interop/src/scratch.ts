@@ -1,0 +1,13 @@
+// A folder for one test, gone when the test ends.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+
+/** The path of a new, empty folder. Short, since a unix socket's whole path must fit in 107 bytes. */
+export function scratch(t: TestContext): string {
+  const dir = mkdtempSync(join(tmpdir(), 'tspdk-io-'));
+  t.after(() => rmSync(dir, { recursive: true, force: true }));
+  return dir;
+}
