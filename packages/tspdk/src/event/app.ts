@@ -8,6 +8,7 @@
  * happens, and in which order, is argued in reactor-host.ts.
  */
 import { allowedCores, pinThread } from '../env/affinity.ts';
+import { Cpuset } from '../env/cpuset.ts';
 import { current } from '../env/current.ts';
 import { SpdkError } from '../env/errors.ts';
 import { heldIoBufs } from '../env/iobuf.ts';
@@ -15,13 +16,14 @@ import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
 import { log } from '../log/index.ts';
 import { RpcRegistry } from '../rpc/index.ts';
+import { Thread } from '../thread/index.ts';
 import type { AppHandle } from './app-handle.ts';
 import { type AppOptions, type ResolvedOptions, resolveOptions } from './app-options.ts';
 import { type Control, runControl } from './control.ts';
 import { createFabric, type Fabric } from './fabric.ts';
 import type { RemoteReactor } from './launcher.ts';
 import type { Reactor } from './reactor.ts';
-import { isQuiet, leaveReactor, type QuietReport, ReactorHost, startReactor } from './reactor-host.ts';
+import { exitThreads, isQuiet, leaveReactor, type QuietReport, ReactorHost, startReactor } from './reactor-host.ts';
 import { attachSegment, detachSegment } from './segments.ts';
 import { SignalWatch } from './signals.ts';
 import { SubsystemGraph } from './subsystem.ts';
@@ -212,6 +214,7 @@ export class App implements AppHandle {
       core === this.mainCore ? this.host.loop.target : (this.#remotes.get(core) as RemoteReactor).doorbell,
     );
     await this.callAll(startReactor, { doorbells });
+    Thread.create(this.reactor, { name: 'app_thread', cpumask: new Cpuset([this.mainCore]) });
     if (this.reactor.ring !== null) appLog.info(`io_uring: ${this.reactor.ring.summary}`);
     else appLog.notice(`io_uring is not used, the node backends serve instead: ${this.reactor.ringReason}`);
   }
@@ -238,6 +241,7 @@ export class App implements AppHandle {
       appLog.error(`subsystem "${name}" failed to finish: ${error instanceof Error ? error.stack : String(error)}`);
       rc ||= 1;
     }
+    for (const core of this.#liveCores()) await this.call(core, exitThreads, null);
     if (!(await this.#quiesce())) rc ||= 1;
     const leaked = await this.#leave();
     for (const { core, kind, count } of heldIoBufs(this.fabric.iobuf)) {
@@ -256,10 +260,15 @@ export class App implements AppHandle {
     for (let round = 0; ; round++) {
       const reports = await this.#askAll();
       const events = reports.reduce((sum, report) => sum + report.events, 0);
-      const busy = reports.filter((report) => report.iterations > 0 || report.work);
+      const busy = reports.filter((report) => report.iterations > 0 || report.threads > 0 || report.work);
       if (busy.length === 0 && events === before) return true;
       if (this.reactor.clock.read() > deadlineUs) {
-        const who = busy.map((report) => `core ${report.core}: ${report.iterations} iteration(s) in flight`).join('; ');
+        const who = busy
+          .map(
+            (report) =>
+              `core ${report.core}: ${report.iterations} iteration(s) in flight, ${report.threads} thread(s) not exited`,
+          )
+          .join('; ');
         appLog.error(
           `cores are still busy ${limits.stop_grace_ms} ms after the stop, leaving anyway: ${who || 'events go on'}`,
         );

@@ -11,6 +11,7 @@ import { createHeapMemory, type HeapMemory } from '../env/heap.ts';
 import { createIoBufMemory, type IoBufMemory, type IoBufOptions } from '../env/iobuf.ts';
 import { limits } from '../env/limits.ts';
 import { mailboxBytes } from '../env/mailbox.ts';
+import { SharedThreadTable } from '../thread/index.ts';
 
 const LINE = 16;
 
@@ -86,7 +87,7 @@ export function createFabric(options: FabricOptions): Fabric {
     mailboxEvents,
     heap: createHeapMemory(options.heapBytes),
     iobuf: createIoBufMemory(cores.length, options.iobuf),
-    threads: new SharedArrayBuffer(limits.threads_max * 512),
+    threads: new SharedThreadTable().buffer,
   };
 }
 

@@ -14,6 +14,7 @@ import type { Clock } from '../env/clock.ts';
 import type { DoorbellTarget } from '../env/doorbell.ts';
 import { adoptFunctionTable } from '../env/event-fn.ts';
 import type { HeldBlocks } from '../env/heap.ts';
+import { exitThread, localThreads, sendMsg } from '../thread/index.ts';
 import type { AppHandle } from './app-handle.ts';
 import { defineControl } from './control.ts';
 import { type Fabric, reactorState } from './fabric.ts';
@@ -92,6 +93,8 @@ export function onReactorLeave(reactor: Reactor, close: Closer): void {
 export interface QuietReport {
   readonly core: number;
   readonly iterations: number;
+  /** Lightweight threads that have not exited. */
+  readonly threads: number;
   readonly work: boolean;
   readonly events: number;
 }
@@ -103,7 +106,18 @@ export const startReactor = defineControl(
 
 export const isQuiet = defineControl('event.quiet', (_: null, reactor): QuietReport => {
   reactor.kick();
-  return { core: reactor.core, iterations: reactor.iterations, work: reactor.hasWork(), events: reactor.stats.events };
+  return {
+    core: reactor.core,
+    iterations: reactor.iterations,
+    threads: localThreads(reactor).length,
+    work: reactor.hasWork(),
+    events: reactor.stats.events,
+  };
+});
+
+/** Asks every lightweight thread of the core to exit; `quiet` tells when they have. */
+export const exitThreads = defineControl('event.exit_threads', (_: null, reactor): void => {
+  for (const thread of localThreads(reactor)) if (thread.isRunning) sendMsg(thread.id, exitThread, 0, 0);
 });
 
 export const leaveReactor = defineControl(

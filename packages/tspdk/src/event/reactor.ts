@@ -22,16 +22,13 @@ import { limits } from '../env/limits.ts';
 import { Inbox, Outbox } from '../env/mailbox.ts';
 import { SegmentTable } from '../env/segment.ts';
 import type { Ring } from '../env/uring.ts';
+import { SharedThreadTable, type ThreadHost, type Pollable as ThreadPollable } from '../thread/index.ts';
 import type { AppHandle } from './app-handle.ts';
 import { appWord, coreLine, coreWord, type Fabric, mailboxOffset, reactorState, segmentId } from './fabric.ts';
 import { SelfQueue } from './self-queue.ts';
 
-/** Something a reactor polls each turn: a lightweight thread, the ring. Returns > 0 when it did something. */
-export interface Pollable {
-  readonly name: string;
-  poll(maxMsgs: number, nowUs: number): number;
-  /** When it must be polled next even if nothing happens: µs on the clock; `Infinity` when events alone wake it; 0 for every turn. */
-  nextPollUs(nowUs: number): number;
+/** Something a reactor polls each turn: a lightweight thread, the ring. */
+export interface Pollable extends ThreadPollable {
   /** The core is about to sleep: from now on what happens must wake it. False when there is work already. */
   armWake?(): boolean;
   /** The core is awake: nothing needs to wake it. */
@@ -66,7 +63,7 @@ export interface ReactorOptions {
 }
 
 /** One core's reactor. Its core's thread only, but for the static helpers. */
-export class Reactor {
+export class Reactor implements ThreadHost {
   readonly core: number;
   /** Position of this core in `cores`. */
   readonly index: number;
@@ -75,6 +72,8 @@ export class Reactor {
   readonly clock: Clock;
   readonly heap: Heap;
   readonly segments = new SegmentTable();
+  /** The lightweight threads of all cores. */
+  readonly shared: SharedThreadTable;
   readonly iobuf: IoBufChannel;
   /** This reactor's io_uring; null where it is denied or absent (`ringReason` says why). Set before the reactor starts. */
   ring: Ring | null = null;
@@ -128,6 +127,7 @@ export class Reactor {
       this.#outboxes.push(new Outbox(fabric.mailboxes, out, fabric.mailboxEvents, `core ${core} to core ${other}`));
       this.#inboxes.push(new Inbox(fabric.mailboxes, mailboxOffset(fabric, i, this.index), fabric.mailboxEvents));
     });
+    this.shared = new SharedThreadTable(fabric.threads);
     this.heap = new Heap(fabric.heap, core);
     this.heap.sendHome = (owner, ptr) => this.send(owner, blockHome, ptr, 0, 0);
     this.iobuf = new IoBufChannel({
