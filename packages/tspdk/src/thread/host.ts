@@ -63,3 +63,17 @@ export function currentHost(): ThreadHost {
   if (host === null) throw new SpdkError('EINVAL', 'no reactor is running a turn here');
   return host;
 }
+
+/**
+ * Sends an event, unless that core has stopped: for protocols that simply skip cores that are gone.
+ * @returns whether it was sent. @throws whatever else `send` throws.
+ */
+export function sendIfUp(host: ThreadHost, core: number, fn: EventFn, arg1: number, arg2: number): boolean {
+  try {
+    host.send(core, fn, arg1, arg2, 0);
+    return true;
+  } catch (error) {
+    if (error instanceof SpdkError && error.code === 'ESHUTDOWN') return false;
+    throw error;
+  }
+}

@@ -1,4 +1,14 @@
+export {
+  type ChannelIter,
+  forEachChannel,
+  forEachChannelAsync,
+  forEachChannelContinue,
+  iterChannel,
+} from './for-each-channel.ts';
+export { forEachThread, forEachThreadAsync } from './for-each-thread.ts';
 export { currentHost, type LocalKey, localKey, type Pollable, type ThreadHost } from './host.ts';
+export { getIoChannel, type IoChannel, putIoChannel } from './io-channel.ts';
+export { IoDevice, type IoDeviceOptions } from './io-device.ts';
 export type { Poller, PollerFn, PollerOptions, PollerStateName } from './poller.ts';
 export { SharedThreadTable, type ThreadFacts } from './shared-thread-table.ts';
 export { currentThread, Thread } from './thread.ts';

@@ -16,11 +16,10 @@
  * After limits.thread_exit_timeout_ms it is exited by force, as in SPDK, and the log names what it still had. Messages that wait then
  * are run first; later ones are dropped and counted.
  */
-import { SpdkError } from '../env/errors.ts';
 import { defineEvent } from '../env/event-fn.ts';
 import { limits } from '../env/limits.ts';
 import { log } from '../log/index.ts';
-import { currentHost } from './host.ts';
+import { currentHost, sendIfUp } from './host.ts';
 import { SLOT_CLOSED, SLOT_EXITING } from './shared-thread-table.ts';
 import { THREAD_EXITED, THREAD_EXITING, THREAD_RUNNING, type Thread } from './thread.ts';
 import { threadsOf } from './threads.ts';
@@ -66,14 +65,8 @@ function close(thread: Thread): void {
   host.shared.setState(id, SLOT_CLOSED);
   thread.fencesOut = 0;
   for (const core of host.cores) {
-    if (core === host.core) continue;
-    try {
-      host.send(core, fence, id, host.core, 0);
-      thread.fencesOut++;
-    } catch (error) {
-      // A core that has stopped sends nothing any more.
-      if (!(error instanceof SpdkError && error.code === 'ESHUTDOWN')) throw error;
-    }
+    // A core that has stopped sends nothing any more, so it need not answer.
+    if (core !== host.core && sendIfUp(host, core, fence, id, host.core)) thread.fencesOut++;
   }
 }
 

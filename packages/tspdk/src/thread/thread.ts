@@ -16,6 +16,7 @@ import { type EventFn, type EventHandler, handlers } from '../env/event-fn.ts';
 import { limits } from '../env/limits.ts';
 import type { Pollable, ThreadHost } from './host.ts';
 import type { IoChannel } from './io-channel.ts';
+import type { IoDevice } from './io-device.ts';
 import { lockStillHeld } from './lock-count.ts';
 import { type LocalFn, MessageQueue } from './message-queue.ts';
 import { Poller, type PollerOptions } from './poller.ts';
@@ -40,8 +41,8 @@ export class Thread implements ThreadRef, Pollable {
   readonly pollers: PollerSet;
   /** @internal */
   readonly messages = new MessageQueue();
-  /** Channels it holds, by io_device id. */
-  readonly channels = new Map<number, IoChannel<unknown>>();
+  /** Channels it holds. */
+  readonly channels = new Map<IoDevice, IoChannel>();
   /** Spin locks it holds. */
   lockCount = 0;
   /** Iterations it has started and whose completion has not run; they hold its exit back. */
@@ -171,6 +172,12 @@ export class Thread implements ThreadRef, Pollable {
   sendLocalMsg<C>(fn: (ctx: C) => void, ctx: C): void {
     if (current.reactor !== this.host && current.reactor !== null) checkThread(this, 'Thread.sendLocalMsg', fn.name);
     if (this.state === THREAD_EXITED || this.messages.full) this.#refuse(fn.name);
+    this.messages.pushLocal(fn as LocalFn, ctx);
+    if (current.thread === null) this.host.kick();
+  }
+
+  /** @internal A message of the kit's own: taken even when the queue is full, and while the thread exits. */
+  sendInternal<C>(fn: (ctx: C) => void, ctx: C): void {
     this.messages.pushLocal(fn as LocalFn, ctx);
     if (current.thread === null) this.host.kick();
   }
