@@ -27,5 +27,6 @@ await command((args) => {
     return 2;
   }
   bootstrap();
-  return runNode(join(examples, 'dist', `${name}.js`), rest);
+  // Source maps: what an example says about a place names the line its reader has before him.
+  return runNode(join(examples, 'dist', `${name}.js`), rest, { nodeArgs: ['--enable-source-maps'] });
 });

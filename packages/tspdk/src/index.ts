@@ -1,1 +1,65 @@
-export {};
+// biome-ignore-all assist/source/organizeImports: grouped by what a reader looks for.
+/**
+ * The public interface of tspdk: what a program imports from 'tspdk'. What is not here may change without a word in CHANGELOG.md.
+ */
+
+// The application: reactors on cores, a start function, an orderly stop.
+export {
+  App,
+  type AppHandle,
+  type AppOptions,
+  type AppService,
+  type ConfigCall,
+  type StartFn,
+  type Subsystem,
+} from './event/index.ts';
+
+// Events: functions that any core may call by name, and the work that visits every core.
+export { defineEvent, type EventFn, type EventHandler, eventFnName } from './env/event-fn.ts';
+export {
+  currentReactor,
+  type ForEachDone,
+  forEachReactor,
+  forEachReactorAsync,
+  type LocalKey,
+  localKey,
+  onReactorLeave,
+  type Pollable,
+  Reactor,
+} from './event/index.ts';
+
+// Control calls: asynchronous, with any payload that can be cloned; not for the data path.
+export { type Control, defineControl } from './event/index.ts';
+
+// Lightweight threads, their messages and pollers.
+export {
+  currentThread,
+  exitThread,
+  getThreadById,
+  getThreadByName,
+  type Poller,
+  type PollerFn,
+  type PollerOptions,
+  sendCriticalMsg,
+  sendMsg,
+  Thread,
+  type ThreadOptions,
+  type ThreadRef,
+  type ThreadStats,
+} from './thread/index.ts';
+
+// Shared memory: who allocates, frees.
+export { AllocSite } from './env/alloc-site.ts';
+export { Heap, type HeldBlocks, type Ptr } from './env/heap.ts';
+export type { Segment } from './env/segment.ts';
+export { type Field, type FieldType, type Memory, type Struct, struct } from './env/struct.ts';
+
+// The machine: cores and time.
+export { allowedCores } from './env/affinity.ts';
+export type { Clock } from './env/clock.ts';
+export { Cpuset } from './env/cpuset.ts';
+
+// What goes wrong, what is bounded, and what is said about it.
+export { SpdkError } from './env/errors.ts';
+export { limits } from './env/limits.ts';
+export { log } from './log/index.ts';
