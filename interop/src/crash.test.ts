@@ -1,0 +1,120 @@
+// kill -9: of clients under load, which must cost the server nothing, and of the server under write load, which must cost no write that was
+// acknowledged before a flush that was acknowledged.
+
+import assert from 'node:assert/strict';
+import { closeSync, ftruncateSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { start } from './client.ts';
+import { command, commandFlag, RawClient } from './raw-client.ts';
+import { scratch } from './scratch.ts';
+import { requiresServer, type Server, startServer } from './server.ts';
+
+const sizeBytes = 64 << 20;
+const blockBytes = 4096;
+
+test('clients killed under load leave the server as it was', async (t) => {
+  if (!requiresServer(t, 'fio', 'nbdcopy')) return;
+  const server = await startServer(t, { sizeBytes, reactors: 2 });
+  for (let round = 0; round < 6; round++) {
+    const load = ['--ioengine=nbd', `--uri=${server.uri}`, '--name=load', '--rw=randrw', '--bs=64k', '--iodepth=32'];
+    const fio = start(t, 'fio', [
+      ...load,
+      '--size=64M',
+      '--time_based',
+      '--runtime=60',
+      '--thread',
+      '--eta=always',
+      '--eta-newline=1',
+    ]);
+    const witness = await RawClient.open(server);
+    // Under load when fio's own progress line says so.
+    await fio.printed(/\[w=|\[r=|MiB\/s|KiB\/s/);
+    fio.child.kill('SIGKILL');
+    await fio.finished;
+    // A connection that was there all the while, and a new one.
+    for (const client of [witness, await RawClient.open(server)]) {
+      const offset = round * blockBytes;
+      const data = Buffer.alloc(blockBytes, round + 1);
+      assert.equal((await client.request({ type: command.write, offset, data })).error, 0);
+      assert.deepEqual((await client.request({ type: command.read, offset, length: blockBytes })).data, data);
+      client.close();
+    }
+  }
+  await server.stop();
+});
+
+/** Writes block after block, each with its own number in it, until the server dies. Gives what was acknowledged: by write, and made lasting by flush or FUA. */
+async function writeUntilDeath(server: Server, kill: (acknowledged: number) => void): Promise<Map<number, number>> {
+  const client = await RawClient.open(server);
+  const lasting = new Map<number, number>();
+  const written = new Map<number, number>();
+  const blocks = sizeBytes / blockBytes;
+  try {
+    for (let version = 1; ; version++) {
+      const block = (version * 7919) % blocks;
+      const flags = version % 50 === 0 ? commandFlag.fua : 0;
+      const request = { type: command.write, flags, offset: block * blockBytes, data: stamped(block, version) };
+      assert.equal((await client.request(request)).error, 0);
+      if (flags !== 0) lasting.set(block, version);
+      else written.set(block, version);
+      if (version % 20 === 0) {
+        assert.equal((await client.request({ type: command.flush })).error, 0);
+        for (const [each, when] of written) lasting.set(each, when);
+        written.clear();
+      }
+      kill(version);
+    }
+  } catch (error) {
+    if (error instanceof assert.AssertionError) throw error;
+  } finally {
+    client.close();
+  }
+  return lasting;
+}
+
+function stamped(block: number, version: number): Buffer {
+  const data = Buffer.alloc(blockBytes);
+  for (let at = 0; at < blockBytes; at += 8) {
+    data.writeUInt32LE(block, at);
+    data.writeUInt32LE(version, at + 4);
+  }
+  return data;
+}
+
+for (const transport of ['unix', 'tcp'] as const) {
+  test(`a server killed under write load keeps what it said was written, ${transport}`, async (t) => {
+    if (!requiresServer(t)) return;
+    const file = join(scratch(t), 'disk');
+    const fd = openSync(file, 'wx');
+    ftruncateSync(fd, sizeBytes);
+    closeSync(fd);
+    for (let round = 1; round <= 3; round++) {
+      const server = await startServer(t, { sizeBytes, file, transport, reactors: 2 });
+      const enough = 300 * round;
+      let dying: Promise<void> | undefined;
+      const lasting = await writeUntilDeath(server, (acknowledged) => {
+        if (acknowledged === enough) dying = server.kill();
+      });
+      await dying;
+      assert(lasting.size > 200, `only ${lasting.size} blocks were flushed`);
+      const again = await startServer(t, { sizeBytes, file, transport });
+      const client = await RawClient.open(again);
+      for (const [block, version] of lasting) {
+        const { error, data } = await client.request({
+          type: command.read,
+          offset: block * blockBytes,
+          length: blockBytes,
+        });
+        assert.equal(error, 0);
+        assert.equal(data.readUInt32LE(0), block);
+        // A later write that was not acknowledged may have arrived as well.
+        const found = data.readUInt32LE(4);
+        assert(found >= version, `block ${block} holds version ${found}; ${version} was acknowledged`);
+        assert.deepEqual(data, stamped(block, found), `block ${block} is torn`);
+      }
+      client.close();
+      await again.stop();
+    }
+  });
+}
