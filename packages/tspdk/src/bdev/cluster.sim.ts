@@ -7,6 +7,7 @@
 import { setImmediate as tick } from 'node:timers/promises';
 import type { Clock } from '../env/clock.ts';
 import { current } from '../env/current.ts';
+import { Ring } from '../env/uring.ts';
 import type { AppHandle } from '../event/app-handle.ts';
 import { type Control, runControl } from '../event/control.ts';
 import { createFabric } from '../event/fabric.ts';
@@ -26,6 +27,8 @@ export interface ClusterOptions {
   readonly clock?: Clock;
   /** Bytes of the shared heap. */
   readonly heapBytes?: number;
+  /** Give each reactor an io_uring, where the system has it (`ringReason` says when not). */
+  readonly ring?: boolean;
   /** µs that pass each round of turns. Default 1. */
   readonly roundUs?: number;
 }
@@ -55,10 +58,26 @@ export class Cluster {
       },
     };
     for (const core of cores) {
-      this.reactors.push(
-        new Reactor({ fabric, core, clock: this.clock, app, onFault: (error) => void this.faults.push(error) }),
-      );
+      const reactor = new Reactor({
+        fabric,
+        core,
+        clock: this.clock,
+        app,
+        onFault: (error) => void this.faults.push(error),
+      });
+      this.reactors.push(reactor);
+      if (options.ring === true) this.#openRing(reactor);
     }
+  }
+
+  #openRing(reactor: Reactor): void {
+    const ring = Ring.open({ entries: 64 });
+    if (!(ring instanceof Ring)) {
+      reactor.ringReason = ring.reason;
+      return;
+    }
+    reactor.ring = ring;
+    reactor.addPollable({ name: 'io_uring', poll: () => ring.poll(), nextPollUs: () => Number.POSITIVE_INFINITY });
   }
 
   get bdevs(): BdevRegistry {
@@ -105,6 +124,7 @@ export class Cluster {
   async close(): Promise<void> {
     await this.until(this.bdevs.fini());
     this.turns();
+    for (const reactor of this.reactors) reactor.ring?.close();
     if (this.faults.length > 0) throw this.faults[0];
     for (const reactor of this.reactors) {
       const held = reactor.heap.held();

@@ -33,10 +33,14 @@ export interface Ffi {
   memset(to: number, value: number, bytes: number): void;
   mmap(address: number, bytes: number, prot: number, flags: number, fd: number, offset: number): number;
   munmap(address: number, bytes: number): number;
+  /** Advice on whole pages: MADV_DONTNEED (4) gives anonymous memory back; it reads as zeroes afterwards. */
+  madvise(address: number, bytes: number, advice: number): number;
 
   close(fd: number): number;
   read(fd: number, address: number, bytes: number): number;
   write(fd: number, address: number, bytes: number): number;
+  /** `whence`: SEEK_DATA (3), SEEK_HOLE (4), ... The new offset, or -1. */
+  lseek(fd: number, offset: number, whence: number): number;
   fcntl(fd: number, command: number, arg: number): number;
   eventfd(initial: number, flags: number): number;
   /** Adds to an eventfd's counter. */
@@ -99,9 +103,11 @@ function openKoffi(koffi: Koffi): Ffi {
     memset: none('memset', l, i, i),
     mmap: long('mmap', l, l, i, i, i, l),
     munmap: int('munmap', l, l),
+    madvise: int('madvise', l, l, i),
     close: int('close', i),
     read: long('read', i, l, l),
     write: long('write', i, l, l),
+    lseek: long('lseek64', i, l, i),
     fcntl: int('fcntl', i, i, l),
     eventfd: int('eventfd', i, i),
     eventfdWrite: int('eventfd_write', i, l),

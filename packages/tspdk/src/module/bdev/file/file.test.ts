@@ -1,0 +1,196 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import fc from 'fast-check';
+import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
+import { BdevDesc } from '../../../bdev/desc.ts';
+import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
+import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
+import { ffi } from '../../../env/ffi.ts';
+import { makeSegment } from '../../../env/segment.ts';
+import { rescanFile } from './file-bdev.ts';
+import type { FileData } from './file-data.ts';
+
+// Not in /tmp, which may be a file system without O_DIRECT.
+const dir = mkdtempSync(join(process.env.TSPDK_TEST_DIR ?? tmpdir(), 'tspdk-file-'));
+after(() => rmSync(dir, { recursive: true, force: true }));
+let files = 0;
+
+function newFile(bytes: number): string {
+  const path = join(dir, `disk${files++}`);
+  writeFileSync(path, '');
+  truncateSync(path, bytes);
+  return path;
+}
+
+async function withRing(t: { skip(why: string): void }, reactors = 2): Promise<Cluster | null> {
+  const cluster = await startCluster({ reactors, ring: true });
+  if (cluster.reactors[0].ring !== null) return cluster;
+  t.skip(cluster.reactors[0].ringReason);
+  await cluster.close();
+  return null;
+}
+
+for (const backend of ['uring', 'uring, O_DIRECT', 'uring, no fallocate', 'node']) {
+  test(`a file disk (${backend}) holds what was written, whatever the order, place and memory`, async (t) => {
+    if (backend !== 'node') {
+      const probe = await withRing(t);
+      if (probe === null) return;
+      await probe.close();
+    }
+    let direct = false;
+    await fc.assert(
+      fc.asyncProperty(modelBatches(1024, 400), async (batches) => {
+        const cluster = await startCluster({ reactors: 2, ring: backend !== 'node' });
+        const bytes = 4 * 1024 * 1024;
+        const filename = newFile(bytes);
+        const bdev = await cluster.until(
+          cluster.bdevs.create('aio', {
+            name: 'F',
+            filename,
+            block_size: 4096,
+            direct: backend === 'uring, O_DIRECT',
+            fallocate: backend !== 'uring, no fallocate',
+          }),
+        );
+        direct = (bdev.spec.data as FileData).direct;
+        const model = new Uint8Array(bytes);
+        await runModel(cluster, bdev, model, batches);
+        await cluster.close();
+        assert.equal(Buffer.compare(readFileSync(filename), model), 0, 'the file itself');
+        assert.equal(statSync(filename).size, bytes, 'the file keeps its size');
+        rmSync(filename);
+      }),
+      { numRuns: 12 },
+    );
+    if (backend === 'uring, O_DIRECT' && !direct) t.diagnostic(`O_DIRECT is not possible in ${dir}`);
+  });
+}
+
+test('holes of the file are holes of the disk, and unmap makes them', async (t) => {
+  const cluster = await withRing(t, 1);
+  if (cluster === null) return;
+  const filename = newFile(1024 * 1024);
+  await cluster.until(cluster.bdevs.create('uring', { name: 'F', filename }));
+  const desc = BdevDesc.open('F', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const buf = makeSegment(1, new SharedArrayBuffer(65536));
+  buf.u8.fill(1);
+  let done = 0;
+  const onDone = (_: unknown, rc: number) => {
+    assert.equal(rc, 0);
+    done++;
+  };
+  channel.write(buf, 0, 131072, 65536, onDone, null);
+  await cluster.untilTrue(() => done === 1);
+  const extents = new Extents(8);
+  channel.blockStatus(0, 1024 * 1024, extents);
+  const hole = EXTENT_HOLE | EXTENT_ZERO;
+  assert.deepEqual([...extents.bytes.subarray(0, extents.count)], [131072, 65536, 1024 * 1024 - 196608]);
+  assert.deepEqual([...extents.flags.subarray(0, extents.count)], [hole, 0, hole]);
+  channel.unmap(131072, 65536, onDone, null);
+  await cluster.untilTrue(() => done === 2);
+  extents.reset();
+  channel.blockStatus(4096, 1024 * 1024 - 4096, extents);
+  assert.deepEqual([...extents.bytes.subarray(0, extents.count)], [1024 * 1024 - 4096]);
+  channel.writeZeroes(131072, 65536, 2, onDone, null);
+  await cluster.untilTrue(() => done === 3);
+  assert.ok(statSync(filename).blocks * 512 >= 65536, 'no-hole zeroes keep their space');
+  desc.close();
+  await cluster.close();
+});
+
+for (const ring of [true, false]) {
+  test(`a file that is cut short gives EIO, not stale memory (${ring ? 'uring' : 'node'})`, async (t) => {
+    const cluster = await startCluster({ ring });
+    if (ring && cluster.reactors[0].ring === null) t.skip(cluster.reactors[0].ringReason);
+    const filename = newFile(65536);
+    await cluster.until(cluster.bdevs.create('aio', { name: 'F', filename }));
+    const desc = BdevDesc.open('F', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
+    truncateSync(filename, 4096);
+    let status = 1;
+    const buf = makeSegment(1, new SharedArrayBuffer(65536));
+    desc.getIoChannel().read(
+      buf,
+      0,
+      0,
+      65536,
+      (_, rc) => {
+        status = rc;
+      },
+      null,
+    );
+    await cluster.untilTrue(() => status !== 1);
+    assert.equal(status, -5);
+    await assert.rejects(cluster.until(rescanFile(cluster.reactors[0], 'aio', 'F')), { code: 'EBUSY' });
+    desc.close();
+    await cluster.until(rescanFile(cluster.reactors[0], 'aio', 'F'));
+    assert.equal(cluster.bdevs.get('F').blocks, 8);
+    await cluster.close();
+  });
+}
+
+test('rescan finds that the file has grown and tells who has it open', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  const filename = newFile(65536);
+  await cluster.until(cluster.bdevs.create('aio', { name: 'F', filename }));
+  const events: string[] = [];
+  const desc = BdevDesc.open('F', {
+    write: true,
+    reactor: cluster.reactors[1],
+    onEvent: (event, bdev) => events.push(`${event} ${bdev.sizeBytes}`),
+  });
+  const channel = desc.getIoChannel();
+  const buf = makeSegment(1, new SharedArrayBuffer(512));
+  let status = 1;
+  const done = (_: unknown, rc: number) => {
+    status = rc;
+  };
+  assert.equal(channel.write(buf, 0, 65536, 512, done, null), -22);
+  truncateSync(filename, 131072 + 100);
+  await cluster.until(rescanFile(cluster.reactors[0], 'aio', 'F'));
+  assert.deepEqual(events, ['resize 131072']);
+  assert.equal(channel.write(buf, 0, 131072 - 512, 512, done, null), 0);
+  await cluster.untilTrue(() => status !== 1);
+  assert.equal(status, 0);
+  await assert.rejects(cluster.until(rescanFile(cluster.reactors[0], 'uring', 'F')), { code: 'ENODEV' });
+  desc.close();
+  await cluster.close();
+});
+
+test('what cannot be a disk is refused with its name and reason, and no descriptor stays open', async () => {
+  const cluster = await startCluster();
+  const make = (params: object) => cluster.until(cluster.bdevs.create('aio', { name: 'F', ...params }));
+  await assert.rejects(make({ filename: join(dir, 'missing') }), { code: 'ENOENT', message: /missing/ });
+  await assert.rejects(make({ filename: dir, readonly: true }), { code: 'EINVAL', message: /neither a file/ });
+  const filename = newFile(4096);
+  const fd = await make({ filename }).then((bdev) => (bdev.spec.data as FileData).fd);
+  await cluster.until(cluster.bdevs.delete('F', 'aio'));
+  await assert.rejects(make({ filename, block_size: 256 }), { code: 'EINVAL', message: /256/ });
+  await assert.rejects(make({ filename, block_size: 1536 }), { code: 'EINVAL', message: /power of two/ });
+  await assert.rejects(make({ filename, block_size: 8192 }), { code: 'EINVAL', message: /less than a block/ });
+  assert.equal(
+    (await make({ filename }).then((bdev) => bdev.spec.data as FileData)).fd,
+    fd,
+    'the descriptor is free again',
+  );
+  await cluster.close();
+});
+
+test('a read-only file disk refuses writers', async () => {
+  const cluster = await startCluster();
+  await cluster.until(cluster.bdevs.create('aio', { name: 'F', filename: newFile(4096), readonly: true }));
+  const open = (write: boolean) => BdevDesc.open('F', { write, reactor: cluster.reactors[0], onEvent: () => {} });
+  assert.throws(() => open(true), { code: 'EROFS' });
+  const desc = open(false);
+  const buf = makeSegment(1, new SharedArrayBuffer(512));
+  assert.equal(
+    desc.getIoChannel().write(buf, 0, 0, 512, () => {}, null),
+    -95,
+  );
+  desc.close();
+  assert.equal(ffi === null || cluster.bdevs.get('F').writable, false);
+  await cluster.close();
+});

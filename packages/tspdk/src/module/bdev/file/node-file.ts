@@ -1,0 +1,136 @@
+/**
+ * Files through Node's fs, for reactors without io_uring: the same results, by libuv's thread pool. Completions come outside of the reactor's turn.
+ * There is no fallocate here: unmap and write zeroes write zeroes. O_DIRECT is not used.
+ */
+import { fdatasync, read, write } from 'node:fs';
+import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import {
+  type BackendChannel,
+  IO_FLAG_FUA,
+  IO_FLUSH,
+  IO_READ,
+  IO_UNMAP,
+  IO_WRITE,
+  IO_WRITE_ZEROES,
+} from '../../../bdev/index.ts';
+import { bdevManager } from '../../../bdev/manager.ts';
+import { EIO, ENOTSUP } from '../../../bdev/status.ts';
+import type { Segment } from '../../../env/segment.ts';
+import type { Reactor } from '../../../event/reactor.ts';
+import { FileBackend, type FileData } from './file-data.ts';
+import { IovCursor } from './iov-cursor.ts';
+
+/** Node takes lengths of 31 bits. */
+const TRANSFER_BYTES_MAX = 1 << 30;
+
+type FsError = NodeJS.ErrnoException | null;
+
+export class NodeFileBackend extends FileBackend {
+  readonly zeroes: Segment;
+  readonly reactor: Reactor;
+
+  constructor(data: FileData, reactor: Reactor) {
+    super(data);
+    this.reactor = reactor;
+    this.zeroes = reactor.local(bdevManager).zeroes;
+  }
+
+  createChannel(): BackendChannel {
+    return new NodeFileChannel(this);
+  }
+}
+
+class NodeFileChannel implements BackendChannel {
+  readonly #backend: NodeFileBackend;
+  readonly #free: NodeFileOp[] = [];
+
+  constructor(backend: NodeFileBackend) {
+    this.#backend = backend;
+  }
+
+  submit(io: BdevIo): void {
+    (this.#free.pop() ?? new NodeFileOp(this.#backend, this.#free)).start(io);
+  }
+
+  close(): void {}
+}
+
+/** One I/O under way; its callbacks are made once. */
+class NodeFileOp {
+  readonly #backend: NodeFileBackend;
+  readonly #free: NodeFileOp[];
+  readonly #cursor = new IovCursor();
+  readonly #onData: (error: FsError, bytes: number) => void;
+  readonly #onSync: (error: FsError) => void;
+  #io: BdevIo | null = null;
+  #done = 0;
+
+  constructor(backend: NodeFileBackend, free: NodeFileOp[]) {
+    this.#backend = backend;
+    this.#free = free;
+    this.#onData = (error, bytes) => this.#transferred(error, bytes);
+    this.#onSync = (error) => this.#end(statusOf(error));
+  }
+
+  start(io: BdevIo): void {
+    this.#io = io;
+    this.#done = 0;
+    switch (io.type) {
+      case IO_READ:
+      case IO_WRITE:
+        this.#cursor.start(io.iovs);
+        this.#transfer();
+        break;
+      case IO_UNMAP:
+      case IO_WRITE_ZEROES:
+        this.#transfer();
+        break;
+      case IO_FLUSH:
+        fdatasync(this.#backend.data.fd, this.#onSync);
+        break;
+      default:
+        this.#end(ENOTSUP);
+    }
+  }
+
+  #transfer(): void {
+    const { data, zeroes } = this.#backend;
+    const io = this.#io as BdevIo;
+    const cursor = this.#cursor;
+    const at = io.byteOffset + this.#done;
+    if (io.type === IO_READ) {
+      read(data.fd, cursor.segment.u8, cursor.offset, Math.min(cursor.bytes, TRANSFER_BYTES_MAX), at, this.#onData);
+    } else if (io.type === IO_WRITE) {
+      write(data.fd, cursor.segment.u8, cursor.offset, Math.min(cursor.bytes, TRANSFER_BYTES_MAX), at, this.#onData);
+    } else {
+      write(data.fd, zeroes.u8, 0, Math.min(zeroes.sizeBytes, io.bytes - this.#done), at, this.#onData);
+    }
+  }
+
+  #transferred(error: FsError, bytes: number): void {
+    const io = this.#io as BdevIo;
+    if (error !== null || bytes === 0) {
+      this.#end(error === null ? EIO : statusOf(error));
+      return;
+    }
+    if (io.type === IO_READ || io.type === IO_WRITE) this.#cursor.advance(bytes);
+    this.#done += bytes;
+    if (this.#done < io.bytes) this.#transfer();
+    else if ((io.flags & IO_FLAG_FUA) !== 0) fdatasync(this.#backend.data.fd, this.#onSync);
+    else this.#end(0);
+  }
+
+  #end(status: number): void {
+    const io = this.#io as BdevIo;
+    this.#io = null;
+    this.#cursor.end();
+    this.#free.push(this);
+    io.complete(status);
+    this.#backend.reactor.kick();
+  }
+}
+
+/** libuv's errno is negative, as ours. */
+function statusOf(error: FsError): number {
+  return error === null ? 0 : (error.errno ?? EIO);
+}

@@ -1,0 +1,323 @@
+/**
+ * Files through the reactor's io_uring. One FileOp for each I/O under way carries it through its phases; ops are pooled by channel.
+ *
+ *   data     read or write, again for what a short transfer left; through an I/O buffer where O_DIRECT needs alignment
+ *   punch    fallocate; falls back to
+ *   zeroes   writing zeroes, a piece at a time
+ *   sync     fdatasync: a flush, or what FUA needs where a write cannot carry it
+ *
+ * Data path: nothing is allocated once the pool has grown. Memory belongs to the kernel until the completion; an abort asks the kernel to stop
+ * and still waits for it.
+ */
+import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import {
+  type BackendChannel,
+  IO_FLAG_FUA,
+  IO_FLAG_NO_HOLE,
+  IO_FLUSH,
+  IO_READ,
+  IO_UNMAP,
+  IO_WRITE,
+  IO_WRITE_ZEROES,
+} from '../../../bdev/index.ts';
+import { bdevManager } from '../../../bdev/manager.ts';
+import { ECANCELED, EIO, ENOTSUP } from '../../../bdev/status.ts';
+import type { IoBuf, IoBufChannel, IoBufWaiter } from '../../../env/iobuf.ts';
+import { alignedOffset, makeSegment, type Segment } from '../../../env/segment.ts';
+import type { Ring, RingOp } from '../../../env/uring.ts';
+import type { Reactor } from '../../../event/reactor.ts';
+import { FileBackend, type FileData } from './file-data.ts';
+import { IovCursor } from './iov-cursor.ts';
+
+const RWF_DSYNC = 2;
+const PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01;
+const ZERO_RANGE_KEEP_SIZE = 0x10 | 0x01;
+const IOVECS = 64;
+const EINTR = -4;
+const EAGAIN = -11;
+const EINVAL = -22;
+
+const PHASE_DATA = 0;
+const PHASE_PUNCH = 1;
+const PHASE_ZEROES = 2;
+const PHASE_SYNC = 3;
+
+export class UringFileBackend extends FileBackend {
+  readonly ring: Ring;
+  readonly iobuf: IoBufChannel;
+  readonly zeroes: Segment;
+  readonly zeroesOffset: number;
+  readonly zeroesBytes: number;
+  /** Cleared when the file system refuses: what is not there is not asked for twice. */
+  dsync = true;
+  punch: boolean;
+  zeroRange: boolean;
+
+  constructor(data: FileData, reactor: Reactor, ring: Ring) {
+    super(data);
+    this.ring = ring;
+    this.iobuf = reactor.iobuf;
+    this.zeroes = reactor.local(bdevManager).zeroes;
+    this.zeroesOffset = alignedOffset(this.zeroes, 4096);
+    this.zeroesBytes = Math.floor((this.zeroes.sizeBytes - this.zeroesOffset) / 65536) * 65536;
+    this.punch = data.fallocate;
+    this.zeroRange = data.fallocate;
+  }
+
+  createChannel(): BackendChannel {
+    return new UringFileChannel(this);
+  }
+}
+
+class UringFileChannel implements BackendChannel {
+  readonly #backend: UringFileBackend;
+  readonly #free: FileOp[] = [];
+
+  constructor(backend: UringFileBackend) {
+    this.#backend = backend;
+  }
+
+  submit(io: BdevIo): void {
+    const op = this.#free.pop() ?? new FileOp(this.#backend, this.#free);
+    io.driver = op;
+    op.start(io);
+  }
+
+  abort(io: BdevIo): boolean {
+    const op = io.driver;
+    return op instanceof FileOp && op.abort();
+  }
+
+  close(): void {}
+}
+
+class FileOp implements RingOp, IoBufWaiter {
+  readonly #backend: UringFileBackend;
+  readonly #free: FileOp[];
+  readonly #cursor = new IovCursor();
+  /** struct iovec[IOVECS], made when first needed. */
+  #iovecs: Segment | null = null;
+  #iovecWords: Int32Array = new Int32Array(0);
+  #io: BdevIo | null = null;
+  #phase = PHASE_DATA;
+  #done = 0;
+  /** Bytes asked for in the bounce buffer. */
+  #bounced = 0;
+  #buf: IoBuf | null = null;
+  #waiting = false;
+  #zeroRange = false;
+  nextWaiter: IoBufWaiter | null = null;
+
+  constructor(backend: UringFileBackend, free: FileOp[]) {
+    this.#backend = backend;
+    this.#free = free;
+  }
+
+  start(io: BdevIo): void {
+    this.#io = io;
+    this.#done = 0;
+    this.#phase = PHASE_DATA;
+    switch (io.type) {
+      case IO_READ:
+      case IO_WRITE:
+        this.#cursor.start(io.iovs);
+        this.#transfer();
+        break;
+      case IO_UNMAP:
+      case IO_WRITE_ZEROES:
+        this.#zero();
+        break;
+      case IO_FLUSH:
+        this.#sync();
+        break;
+      default:
+        this.#end(ENOTSUP);
+    }
+  }
+
+  /** Asks the kernel to give up, or leaves the queue for a buffer. */
+  abort(): boolean {
+    if (this.#waiting) {
+      this.#backend.iobuf.cancelWait(this);
+      this.#waiting = false;
+      this.#end(ECANCELED);
+      return true;
+    }
+    return this.#backend.ring.cancel(this);
+  }
+
+  onCqe(res: number): void {
+    if (res === EINTR || res === EAGAIN) this.#again();
+    else if (this.#phase === PHASE_DATA) this.#transferred(res);
+    else if (this.#phase === PHASE_PUNCH) this.#punched(res);
+    else if (this.#phase === PHASE_ZEROES) this.#zeroed(res);
+    else this.#end(res);
+  }
+
+  #again(): void {
+    if (this.#phase === PHASE_DATA) this.#transfer();
+    else if (this.#phase === PHASE_PUNCH) this.#zero();
+    else if (this.#phase === PHASE_ZEROES) this.#writeZeroes();
+    else this.#sync();
+  }
+
+  #transfer(): void {
+    const backend = this.#backend;
+    const { data, ring } = backend;
+    const io = this.#io as BdevIo;
+    const cursor = this.#cursor;
+    if (data.direct && (this.#buf !== null || !cursor.aligned(data.alignBytes))) {
+      this.#bounce();
+      return;
+    }
+    const at = io.byteOffset + this.#done;
+    const flags = this.#dsync ? RWF_DSYNC : 0;
+    if (cursor.pieces === 1) {
+      const address = cursor.segment.address + cursor.offset;
+      if (io.type === IO_READ) ring.read(data.fd, address, cursor.bytes, at, this);
+      else ring.write(data.fd, address, cursor.bytes, at, this, flags);
+      return;
+    }
+    const iovecs = this.#iovecs ?? this.#makeIovecs();
+    const count = cursor.fill(this.#iovecWords, IOVECS);
+    if (io.type === IO_READ) ring.readv(data.fd, iovecs.address, count, at, this);
+    else ring.writev(data.fd, iovecs.address, count, at, this, flags);
+  }
+
+  get #dsync(): boolean {
+    return ((this.#io as BdevIo).flags & IO_FLAG_FUA) !== 0 && this.#backend.dsync;
+  }
+
+  #makeIovecs(): Segment {
+    const segment = makeSegment(0, new SharedArrayBuffer(IOVECS * 16));
+    this.#iovecWords = new Int32Array(segment.sab);
+    this.#iovecs = segment;
+    return segment;
+  }
+
+  /** O_DIRECT into memory that is not aligned: through a large I/O buffer, a piece at a time. */
+  #bounce(): void {
+    const { iobuf } = this.#backend;
+    if (this.#buf === null) {
+      const buf = iobuf.getLarge();
+      if (buf === null) {
+        this.#waiting = true;
+        iobuf.waitLarge(this);
+        return;
+      }
+      this.#buf = buf;
+    }
+    this.#bounceWith(this.#buf);
+  }
+
+  onBuf(buf: IoBuf): void {
+    this.#waiting = false;
+    this.#buf = buf;
+    this.#bounceWith(buf);
+  }
+
+  #bounceWith(buf: IoBuf): void {
+    const { data, ring } = this.#backend;
+    const io = this.#io as BdevIo;
+    const usable = buf.sizeBytes - (buf.sizeBytes % data.alignBytes);
+    this.#bounced = Math.min(usable, io.bytes - this.#done);
+    const at = io.byteOffset + this.#done;
+    const address = buf.segment.address + buf.offset;
+    if (io.type === IO_READ) {
+      ring.read(data.fd, address, this.#bounced, at, this);
+    } else {
+      this.#cursor.copy(false, buf.segment, buf.offset, this.#bounced);
+      ring.write(data.fd, address, this.#bounced, at, this, this.#dsync ? RWF_DSYNC : 0);
+    }
+  }
+
+  #transferred(res: number): void {
+    const io = this.#io as BdevIo;
+    if ((res === ENOTSUP || res === EINVAL) && this.#dsync) {
+      // No write-through here: write, then sync.
+      this.#backend.dsync = false;
+      this.#transfer();
+      return;
+    }
+    // Zero bytes: the file ends before the disk does, somebody has cut it.
+    if (res <= 0) {
+      this.#end(res === 0 ? EIO : res);
+      return;
+    }
+    if (this.#buf !== null && io.type === IO_READ) {
+      this.#cursor.copy(true, this.#buf.segment, this.#buf.offset, res);
+    }
+    this.#cursor.advance(res);
+    this.#done += res;
+    if (this.#done < io.bytes) this.#transfer();
+    else this.#written();
+  }
+
+  #written(): void {
+    const io = this.#io as BdevIo;
+    if ((io.flags & IO_FLAG_FUA) === 0 || (io.type === IO_WRITE && this.#backend.dsync)) this.#end(0);
+    else this.#sync();
+  }
+
+  /** Unmap and write zeroes: by fallocate, and by writing where the file system cannot. */
+  #zero(): void {
+    const backend = this.#backend;
+    const io = this.#io as BdevIo;
+    const keep = io.type === IO_WRITE_ZEROES && (io.flags & IO_FLAG_NO_HOLE) !== 0;
+    this.#phase = PHASE_PUNCH;
+    this.#zeroRange = keep || !backend.punch;
+    if (!keep && backend.punch) {
+      backend.ring.fallocate(backend.data.fd, PUNCH_HOLE_KEEP_SIZE, io.byteOffset, io.bytes, this);
+    } else if (backend.zeroRange) {
+      backend.ring.fallocate(backend.data.fd, ZERO_RANGE_KEEP_SIZE, io.byteOffset, io.bytes, this);
+    } else {
+      this.#phase = PHASE_ZEROES;
+      this.#writeZeroes();
+    }
+  }
+
+  #punched(res: number): void {
+    if (res === 0) {
+      this.#written();
+    } else if (res === ENOTSUP || res === -38) {
+      if (this.#zeroRange) this.#backend.zeroRange = false;
+      else this.#backend.punch = false;
+      this.#zero();
+    } else {
+      this.#end(res);
+    }
+  }
+
+  #writeZeroes(): void {
+    const { data, ring, zeroes, zeroesOffset, zeroesBytes } = this.#backend;
+    const io = this.#io as BdevIo;
+    const bytes = Math.min(zeroesBytes, io.bytes - this.#done);
+    ring.write(data.fd, zeroes.address + zeroesOffset, bytes, io.byteOffset + this.#done, this);
+  }
+
+  #zeroed(res: number): void {
+    if (res <= 0) {
+      this.#end(res === 0 ? EIO : res);
+      return;
+    }
+    this.#done += res;
+    if (this.#done < (this.#io as BdevIo).bytes) this.#writeZeroes();
+    else this.#written();
+  }
+
+  #sync(): void {
+    this.#phase = PHASE_SYNC;
+    this.#backend.ring.fsync(this.#backend.data.fd, true, this);
+  }
+
+  #end(status: number): void {
+    const io = this.#io as BdevIo;
+    this.#io = null;
+    this.#cursor.end();
+    const buf = this.#buf;
+    this.#buf = null;
+    this.#free.push(this);
+    if (buf !== null) this.#backend.iobuf.put(buf);
+    io.complete(status);
+  }
+}

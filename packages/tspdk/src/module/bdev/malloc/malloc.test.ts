@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { startCluster } from '../../../bdev/cluster.sim.ts';
+import { BdevDesc } from '../../../bdev/desc.ts';
+import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
+import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
+import { IoVecs } from '../../../env/iovecs.ts';
+import { makeSegment } from '../../../env/segment.ts';
+import './malloc-bdev.ts';
+
+test('a malloc disk holds what was written, whatever the order, place and memory', async () => {
+  await fc.assert(
+    fc.asyncProperty(modelBatches(2048, 300), async (batches) => {
+      const cluster = await startCluster({ reactors: 2 });
+      const bdev = await cluster.until(cluster.bdevs.create('malloc', { block_size: 512, num_blocks: 2048 }));
+      await runModel(cluster, bdev, new Uint8Array(bdev.sizeBytes), batches);
+      await cluster.close();
+    }),
+    { numRuns: 40 },
+  );
+});
+
+test('long zeroing goes on over several turns, and unmapped chunks become holes', async () => {
+  const cluster = await startCluster();
+  const bytes = 8 * 1024 * 1024;
+  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 4096, num_blocks: bytes / 4096 }));
+  const desc = BdevDesc.open('M', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const extents = new Extents(8);
+  const hole = EXTENT_HOLE | EXTENT_ZERO;
+  const status = () => {
+    extents.reset();
+    assert.equal(channel.blockStatus(0, bytes, extents), 0);
+    return Array.from({ length: extents.count }, (_, i) => [extents.bytes[i], extents.flags[i]]);
+  };
+  assert.deepEqual(status(), [[bytes, hole]]);
+  const buf = makeSegment(1, new SharedArrayBuffer(65536));
+  buf.u8.fill(7);
+  let done = 0;
+  const onDone = (_: unknown, rc: number) => {
+    assert.equal(rc, 0);
+    done++;
+  };
+  channel.write(buf, 0, 65536, 4096, onDone, null);
+  channel.write(buf, 0, 7 * 1024 * 1024, 65536, onDone, null);
+  cluster.turns();
+  assert.deepEqual(status(), [
+    [65536, hole],
+    [65536, 0],
+    [7 * 1024 * 1024 - 131072, hole],
+    [65536, 0],
+    [1024 * 1024 - 65536, hole],
+  ]);
+  // 4 KiB short of the end of the last written chunk: that chunk stays.
+  channel.unmap(0, 7 * 1024 * 1024 + 61440, onDone, null);
+  cluster.round();
+  assert.equal(done, 2, 'a turn does not zero it all');
+  cluster.turns();
+  assert.equal(done, 3);
+  assert.deepEqual(status(), [
+    [7 * 1024 * 1024, hole],
+    [65536, 0],
+    [1024 * 1024 - 65536, hole],
+  ]);
+  channel.read(buf, 0, 7 * 1024 * 1024, 65536, onDone, null);
+  cluster.turns();
+  assert.equal(buf.u8[61439], 0);
+  assert.equal(buf.u8[61440], 7);
+  desc.close();
+  await cluster.close();
+});
+
+test('zcopy names the memory of the disk itself', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 512, num_blocks: 1024 }));
+  const desc = BdevDesc.open('M', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
+  const reader = BdevDesc.open('M', { write: false, reactor: cluster.reactors[1], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const out = new IoVecs(1);
+  assert.equal(channel.zcopy(4096, 512, out, true), true);
+  out.segment[0]!.u8.fill(9, out.offset[0], out.offset[0] + 512);
+  channel.zcopyWritten(4096, 512);
+  assert.equal(channel.zcopy(0, 512, out), false, 'no room');
+  out.reset();
+  assert.equal(reader.getIoChannel().zcopy(4096, 512, out), true);
+  assert.equal(out.segment[0]!.u8[out.offset[0]], 9);
+  const extents = new Extents(4);
+  channel.blockStatus(0, 65536, extents);
+  assert.equal(extents.flags[0], 0, 'written: no hole');
+  out.reset();
+  assert.equal(reader.getIoChannel().zcopy(4096, 512, out, true), false, 'not open for writing');
+  assert.equal(channel.zcopy(1023 * 512, 1024, out), false, 'past the end');
+  desc.close();
+  reader.close();
+  await cluster.close();
+});
+
+test('names count up, and bad sizes are refused', async () => {
+  const cluster = await startCluster();
+  const make = (params: object) => cluster.until(cluster.bdevs.create('malloc', params));
+  assert.equal((await make({ block_size: 512, num_blocks: 1 })).name, 'Malloc0');
+  assert.equal((await make({ block_size: 512, num_blocks: 1 })).name, 'Malloc1');
+  await cluster.until(cluster.bdevs.delete('Malloc0', 'malloc'));
+  assert.equal((await make({ block_size: 4096, num_blocks: 1 })).name, 'Malloc0');
+  await assert.rejects(make({ block_size: 513, num_blocks: 1 }), { code: 'EINVAL' });
+  await assert.rejects(make({ block_size: 0, num_blocks: 1 }), { code: 'EINVAL' });
+  await assert.rejects(make({ block_size: 512, num_blocks: 0 }), { code: 'EINVAL' });
+  await assert.rejects(make({ name: 'Malloc1', block_size: 512, num_blocks: 1 }), { code: 'EEXIST' });
+  const before = cluster.reactors[0].segments.count;
+  await assert.rejects(make({ name: 'Malloc1', block_size: 512, num_blocks: 1 }), { code: 'EEXIST' });
+  assert.equal(cluster.reactors[0].segments.count, before, 'a refused disk leaves no memory behind');
+  await cluster.close();
+});
