@@ -13,8 +13,10 @@ import type { Subsystem } from './subsystem.ts';
 /** Something that accompanies the whole life of an application without being a subsystem: the RPC server, a configuration file. */
 export interface AppService {
   readonly name: string;
+  /** File URLs of modules that every reactor loads. */
+  readonly modules?: readonly string[];
   /** Reactors run, no subsystem is initialised. */
-  start(app: App): Promise<void> | void;
+  start?(app: App): Promise<void> | void;
   /** Subsystems have registered their RPC methods; resolves when initialisation may begin (`--wait-for-rpc`). */
   beforeInit?(app: App): Promise<void> | void;
   /** All subsystems are initialised; the start function comes next. */

@@ -11,7 +11,7 @@ import { allowedCores, pinThread } from '../env/affinity.ts';
 import { Cpuset } from '../env/cpuset.ts';
 import { current } from '../env/current.ts';
 import { SpdkError } from '../env/errors.ts';
-import { heldIoBufs } from '../env/iobuf.ts';
+import { createIoBufMemory, heldIoBufs, type IoBufMemory, type IoBufOptions } from '../env/iobuf.ts';
 import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
 import { log } from '../log/index.ts';
@@ -24,7 +24,7 @@ import { createFabric, type Fabric } from './fabric.ts';
 import type { RemoteReactor } from './launcher.ts';
 import type { Reactor } from './reactor.ts';
 import { exitThreads, isQuiet, leaveReactor, type QuietReport, ReactorHost, startReactor } from './reactor-host.ts';
-import { attachSegment, detachSegment } from './segments.ts';
+import { attachSegment, configureIoBuf, detachSegment } from './segments.ts';
 import { SignalWatch } from './signals.ts';
 import { SubsystemGraph } from './subsystem.ts';
 
@@ -51,6 +51,7 @@ export class App implements AppHandle {
   readonly #stopAsked: Promise<void>;
   #stopNow: () => void = () => {};
   #rc: number | null = null;
+  #iobuf: IoBufMemory;
   /** What the main thread may run on when it is not pinned. */
   readonly #allowedBefore = allowedCores();
 
@@ -63,6 +64,7 @@ export class App implements AppHandle {
       ...(options.heapBytes === undefined ? {} : { heapBytes: options.heapBytes }),
       ...(options.iobuf === undefined ? {} : { iobuf: options.iobuf }),
     });
+    this.#iobuf = this.fabric.iobuf;
     this.#stopAsked = new Promise((resolve) => {
       this.#stopNow = resolve;
     });
@@ -148,6 +150,22 @@ export class App implements AppHandle {
     return [first, ...answers.map((answer) => (answer as PromiseFulfilledResult<R>).value)];
   }
 
+  /** The pools that I/O buffers come from. */
+  get iobufMemory(): IoBufMemory {
+    return this.#iobuf;
+  }
+
+  /**
+   * Other counts and sizes for the I/O buffer pools; before the subsystems are initialised.
+   * @throws {SpdkError} EINVAL; EBUSY when buffers are out.
+   */
+  async setIoBufOptions(options: IoBufOptions): Promise<void> {
+    if (heldIoBufs(this.#iobuf).length > 0)
+      throw new SpdkError('EBUSY', 'I/O buffers are in use, the pools cannot change');
+    this.#iobuf = createIoBufMemory(this.cores.length, options);
+    await this.callAll(configureIoBuf, this.#iobuf);
+  }
+
   /** Memory for I/O data on every reactor under one number. Zeroed. */
   async shareSegment(sizeBytes: number): Promise<Segment> {
     const sab = new SharedArrayBuffer(sizeBytes);
@@ -187,7 +205,8 @@ export class App implements AppHandle {
 
   async #startReactors(): Promise<void> {
     const { options } = this;
-    const modules = [...new Set([...options.modules, ...options.subsystems.flatMap((s) => [...(s.modules ?? [])])])];
+    const parts = [...options.services, ...options.subsystems];
+    const modules = [...new Set([...options.modules, ...parts.flatMap((part) => [...(part.modules ?? [])])])];
     const others = this.cores.filter((core) => core !== this.mainCore);
     const launched = await Promise.allSettled(
       others.map(async (core) => {
@@ -220,7 +239,7 @@ export class App implements AppHandle {
   }
 
   async #startServices(): Promise<void> {
-    for (const service of this.options.services) await service.start(this);
+    for (const service of this.options.services) await service.start?.(this);
     for (const subsystem of this.subsystems.order) subsystem.registerRpc?.(this);
     for (const service of this.options.services) if (!this.stopping) await service.beforeInit?.(this);
     await this.subsystems.init(this, () => this.stopping);
@@ -244,7 +263,7 @@ export class App implements AppHandle {
     for (const core of this.#liveCores()) await this.call(core, exitThreads, null);
     if (!(await this.#quiesce())) rc ||= 1;
     const leaked = await this.#leave();
-    for (const { core, kind, count } of heldIoBufs(this.fabric.iobuf)) {
+    for (const { core, kind, count } of heldIoBufs(this.#iobuf)) {
       leaked.push(`leak: core ${core} still holds ${count} ${kind} I/O buffer(s)`);
     }
     await Promise.all([...this.#remotes.values()].map((remote) => remote.end()));

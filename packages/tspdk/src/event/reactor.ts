@@ -17,7 +17,7 @@ import { type DoorbellTarget, ringDoorbell } from '../env/doorbell.ts';
 import { SpdkError } from '../env/errors.ts';
 import { defineEvent, type EventFn, eventFnName, handlers } from '../env/event-fn.ts';
 import { Heap, type Ptr } from '../env/heap.ts';
-import { IoBufChannel } from '../env/iobuf.ts';
+import { IoBufChannel, type IoBufMemory } from '../env/iobuf.ts';
 import { limits } from '../env/limits.ts';
 import { Inbox, Outbox } from '../env/mailbox.ts';
 import { SegmentTable } from '../env/segment.ts';
@@ -74,7 +74,7 @@ export class Reactor implements ThreadHost {
   readonly segments = new SegmentTable();
   /** The lightweight threads of all cores. */
   readonly shared: SharedThreadTable;
-  readonly iobuf: IoBufChannel;
+  iobuf: IoBufChannel;
   /** This reactor's io_uring; null where it is denied or absent (`ringReason` says why). Set before the reactor starts. */
   ring: Ring | null = null;
   ringReason = '';
@@ -130,22 +130,29 @@ export class Reactor implements ThreadHost {
     this.shared = new SharedThreadTable(fabric.threads);
     this.heap = new Heap(fabric.heap, core);
     this.heap.sendHome = (owner, ptr) => this.send(owner, blockHome, ptr, 0, 0);
-    this.iobuf = new IoBufChannel({
-      memory: fabric.iobuf,
-      index: this.index,
-      cores: fabric.cores.length,
-      core,
-      small: this.segments.attach(segmentId.small, fabric.iobuf.small.data),
-      large: this.segments.attach(segmentId.large, fabric.iobuf.large.data),
-      port: {
-        askSpill: (large) => {
-          for (const other of fabric.cores) if (other !== core) this.send(other, iobufSpill, large ? 1 : 0, 0, 0);
-        },
-        tellAvailable: (to, large) => this.send(fabric.cores[to], iobufServe, large ? 1 : 0, 0, 0),
-      },
-    });
+    this.iobuf = this.useIoBuf(fabric.iobuf);
     this.#turnStartUs = this.clock.read();
     this.setState(reactorState.initialized);
+  }
+
+  /** Takes its I/O buffers from `memory`. Only while none are out: at start, and before the subsystems are initialised. */
+  useIoBuf(memory: IoBufMemory): IoBufChannel {
+    if (this.segments.count > 0) for (const id of [segmentId.small, segmentId.large]) this.segments.detach(id);
+    this.iobuf = new IoBufChannel({
+      memory,
+      index: this.index,
+      cores: this.cores.length,
+      core: this.core,
+      small: this.segments.attach(segmentId.small, memory.small.data),
+      large: this.segments.attach(segmentId.large, memory.large.data),
+      port: {
+        askSpill: (large) => {
+          for (const other of this.cores) if (other !== this.core) this.send(other, iobufSpill, large ? 1 : 0, 0, 0);
+        },
+        tellAvailable: (to, large) => this.send(this.cores[to], iobufServe, large ? 1 : 0, 0, 0),
+      },
+    });
+    return this.iobuf;
   }
 
   /** This core's state, one of `reactorState`. */

@@ -1,1 +1,2 @@
 export { Notify, type NotifyEvent } from './notify.ts';
+export { notifyOf } from './notify-of.ts';

@@ -1,0 +1,50 @@
+#!/usr/bin/env node
+/**
+ * `tspdk`: one command with a few programs. Each program is a file of this folder and is loaded only when it is asked for.
+ */
+import { VERSION } from './version.ts';
+
+/** A program of the command. */
+interface Program {
+  readonly summary: string;
+  /** Resolves with the exit code. */
+  readonly load: () => Promise<(argv: readonly string[]) => Promise<number>>;
+}
+
+/** Name → program, in the order of help. */
+export const PROGRAMS: Readonly<Record<string, Program>> = {
+  tgt: {
+    summary: 'storage target, configured by JSON file and RPC (as spdk_tgt)',
+    load: async () => (await import('./tgt.ts')).tgt,
+  },
+};
+
+function usage(): string {
+  const rows = Object.entries(PROGRAMS).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`);
+  return ['usage: tspdk PROGRAM [arguments]', '', ...rows, '', 'tspdk PROGRAM --help tells more.'].join('\n');
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const [name, ...rest] = argv;
+  if (name === '--version' || name === '-v') {
+    console.log(`tspdk v${VERSION}`);
+    return 0;
+  }
+  if (name === undefined || name === '--help' || name === '-h') {
+    console.log(usage());
+    return name === undefined ? 2 : 0;
+  }
+  const program = Object.hasOwn(PROGRAMS, name) ? PROGRAMS[name] : undefined;
+  if (program === undefined) {
+    console.error(`tspdk: there is no program "${name}"\n\n${usage()}`);
+    return 2;
+  }
+  const run = await program.load();
+  return run(rest);
+}
+
+process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
+  const known = (error as { name?: string } | null)?.name === 'SpdkError';
+  console.error(known ? `tspdk: ${(error as Error).message}` : error);
+  return 1;
+});

@@ -1,0 +1,24 @@
+/**
+ * `tspdk tgt`: the storage target that is configured by a JSON file and RPC, as spdk_tgt is.
+ */
+import { APP_FLAGS, flagHelp, parseAppArgs } from '../event/app-args.ts';
+import { App } from '../event/index.ts';
+import { log } from '../log/index.ts';
+import { targetOptions } from './target.ts';
+import { VERSION } from './version.ts';
+
+/** Runs until a signal or `spdk_kill_instance` stops it. Resolves with the exit code. */
+export async function tgt(argv: readonly string[]): Promise<number> {
+  const args = parseAppArgs(argv);
+  if (args.help) {
+    console.log(`usage: tspdk tgt [flags]\n\n${flagHelp(APP_FLAGS)}`);
+    return 0;
+  }
+  if (args.version) {
+    console.log(`tspdk v${VERSION}`);
+    return 0;
+  }
+  return App.start(targetOptions(args), (app) => {
+    log.register('app').notice(`tspdk v${VERSION}: reactors on cores ${app.cores.join(',')}`);
+  });
+}
