@@ -1,4 +1,6 @@
 export { formatRpcAddress, parseRpcAddress, RPC_DEFAULT_PATH, RPC_DEFAULT_PORT, type RpcAddress } from './address.ts';
+export { type RpcMainOptions, rpcMain } from './cli.ts';
+export { methodHelp } from './cli-args.ts';
 export { RpcClient } from './client.ts';
 export {
   type ConfigCall,
