@@ -8,7 +8,7 @@
 import { SpdkError } from '../env/errors.ts';
 import { parseJson } from './json.ts';
 import { type ItemSpec, type ParamSchema, type ParamSpec, typeText } from './params.ts';
-import type { RpcMethod } from './registry.ts';
+import type { RpcMethodInfo } from './registry.ts';
 
 /**
  * The parameters of a call.
@@ -118,7 +118,7 @@ function guess(word: string): unknown {
 }
 
 /** Help of one method. */
-export function methodHelp(method: RpcMethod): string {
+export function methodHelp(method: RpcMethodInfo): string {
   const usage = method.params.map((spec) => {
     const text = spec.type === 'boolean' ? `--${spec.name}` : `--${spec.name} ${spec.name.toUpperCase()}`;
     return spec.required === true ? text : `[${text}]`;

@@ -1,8 +1,8 @@
 /**
  * `tspdk rpc`: calls a method of a running application and prints the result, as SPDK's rpc.py does.
  *
- * Works with this kit's server and with SPDK's. A method whose parameters are known here has help and typed values; any other is sent as
- * it is written. `save_config` and `load_config` are made of several calls, here as in rpc.py.
+ * Works with this kit's server and with SPDK's. This kit's tells what its methods take (rpc_get_schema), from which come help and typed
+ * values; with SPDK's, parameters are sent as they are written. `save_config` and `load_config` are made of several calls, here as in rpc.py.
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -12,12 +12,13 @@ import { methodHelp, parseParams } from './cli-args.ts';
 import { RpcClient } from './client.ts';
 import { loadConfig, parseConfig, saveConfig } from './config.ts';
 import { stringifyJson } from './json.ts';
-import type { RpcMethod } from './registry.ts';
-import { RpcError } from './rpc-error.ts';
+import type { ParamSchema } from './params.ts';
+import type { RpcMethodInfo } from './registry.ts';
+import { RPC_METHOD_NOT_FOUND, RpcError } from './rpc-error.ts';
 
 export interface RpcMainOptions {
-  /** Methods whose parameters are known without asking, for help and typed values. */
-  methods?: () => readonly RpcMethod[] | Promise<readonly RpcMethod[]>;
+  /** The methods of this kit, for help when no application runs. */
+  methods?: () => readonly RpcMethodInfo[] | Promise<readonly RpcMethodInfo[]>;
   /** Where results and errors go. Default: stdout and stderr. */
   out?: (text: string) => void;
   err?: (text: string) => void;
@@ -35,6 +36,8 @@ interface Options {
   rest: string[];
 }
 
+/** Made of several calls, here. */
+const CLIENT_METHODS = new Set(['save_config', 'load_config']);
 const RETRY_MS = 200;
 const USAGE = `usage: tspdk rpc [options] METHOD [--PARAMETER VALUE ...]
 
@@ -61,18 +64,12 @@ export async function rpcMain(argv: readonly string[], options: RpcMainOptions =
   try {
     const parsed = parseOptions(argv);
     name = parsed.rest[0] ?? '';
-    const known = (await options.methods?.()) ?? [];
-    if (name === '') {
-      (parsed.help ? out : err)(usage(known));
-      return parsed.help ? 0 : 1;
+    if (name === '' && !parsed.help) {
+      err(USAGE);
+      return 1;
     }
-    const method = known.find((candidate) => candidate.name === name);
-    if (parsed.help && method !== undefined) {
-      out(methodHelp(method));
-      return 0;
-    }
-    if (parsed.help) throw new SpdkError('ENOENT', 'its parameters are not known here');
-    await run(name, parsed, method, out, options.stdin ?? (() => readFileSync(0, 'utf8')));
+    if (parsed.help) out(await help(name, parsed, options));
+    else await run(name, parsed, out, options.stdin ?? (() => readFileSync(0, 'utf8')));
     return 0;
   } catch (error) {
     err(errorText(name, error));
@@ -80,22 +77,41 @@ export async function rpcMain(argv: readonly string[], options: RpcMainOptions =
   }
 }
 
-async function run(
-  name: string,
-  parsed: Options,
-  method: RpcMethod | undefined,
-  out: (text: string) => void,
-  stdin: () => string,
-): Promise<void> {
-  const params = parseParams(parsed.rest.slice(1), method?.params ?? null);
-  if (parsed.dryRun) {
-    out(stringifyJson({ method: name, params }, 2));
-    return;
+/** Help on the options and all methods, or on one method: asks the application, or else what is known here. */
+async function help(name: string, parsed: Options, options: RpcMainOptions): Promise<string> {
+  const methods = (await askSchemas(parsed)) ?? (await options.methods?.()) ?? [];
+  if (name === '') return usage(methods);
+  const method = methods.find((candidate) => candidate.name === name);
+  if (method === undefined) throw new SpdkError('ENOENT', 'its parameters are not known');
+  return methodHelp(method);
+}
+
+async function askSchemas(parsed: Options): Promise<readonly RpcMethodInfo[] | null> {
+  try {
+    const client = await RpcClient.connect(parsed.address);
+    const methods = (await withTimeout(client.call('rpc_get_schema'), parsed.timeoutSeconds)) as RpcMethodInfo[];
+    await client.close();
+    return methods;
+  } catch {
+    return null;
   }
+}
+
+/** What one method takes; null when the application does not tell. */
+async function askSchema(client: RpcClient, method: string): Promise<ParamSchema | null> {
+  try {
+    const [info] = (await client.call('rpc_get_schema', { method })) as RpcMethodInfo[];
+    return info?.params ?? null;
+  } catch (error) {
+    if (error instanceof RpcError && error.code === RPC_METHOD_NOT_FOUND) return null;
+    throw error;
+  }
+}
+
+async function run(name: string, parsed: Options, out: (text: string) => void, stdin: () => string): Promise<void> {
   const client = await connectRetrying(parsed);
   try {
-    const done = perform(client, name, params, stdin);
-    const text = await withTimeout(done, parsed.timeoutSeconds);
+    const text = await withTimeout(perform(client, name, parsed, stdin), parsed.timeoutSeconds);
     if (text !== '') out(text);
   } finally {
     await client.close();
@@ -103,12 +119,10 @@ async function run(
 }
 
 /** The call, and what to print. */
-async function perform(
-  client: RpcClient,
-  name: string,
-  params: Record<string, unknown>,
-  stdin: () => string,
-): Promise<string> {
+async function perform(client: RpcClient, name: string, parsed: Options, stdin: () => string): Promise<string> {
+  const schema = CLIENT_METHODS.has(name) ? null : await askSchema(client, name);
+  const params = parseParams(parsed.rest.slice(1), schema);
+  if (parsed.dryRun) return stringifyJson({ method: name, params }, 2);
   if (name === 'save_config') {
     const { subsystems, indent } = params;
     const only = typeof subsystems === 'string' ? subsystems.split(',') : undefined;
@@ -195,7 +209,7 @@ function positive(name: string, text: string): number {
   return value;
 }
 
-function usage(methods: readonly RpcMethod[]): string {
+function usage(methods: readonly RpcMethodInfo[]): string {
   if (methods.length === 0) return USAGE;
   const width = Math.max(...methods.map((method) => method.name.length));
   const sorted = [...methods].sort((a, b) => (a.name < b.name ? -1 : 1));

@@ -14,7 +14,14 @@ export {
 } from './config.ts';
 export { parseJson, stringifyJson } from './json.ts';
 export { decodeParams, type ItemSpec, type ParamSchema, type ParamSpec, type ParamsOf, typeText } from './params.ts';
-export { RPC_RUNTIME, RPC_STARTUP, type RpcContext, type RpcMethod, RpcRegistry } from './registry.ts';
+export {
+  RPC_RUNTIME,
+  RPC_STARTUP,
+  type RpcContext,
+  type RpcMethod,
+  type RpcMethodInfo,
+  RpcRegistry,
+} from './registry.ts';
 export {
   RPC_INTERNAL_ERROR,
   RPC_INVALID_PARAMS,
