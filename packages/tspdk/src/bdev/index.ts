@@ -1,3 +1,6 @@
+// The block layer, as others may use it: the devices, who has them open, and the contract of the modules that make
+// them.
+
 export { Bdev } from './bdev.ts';
 export type { BdevIo, BdevIoDone, IoWaitEntry } from './bdev-io.ts';
 export { BdevChannel } from './channel.ts';

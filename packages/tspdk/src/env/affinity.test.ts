@@ -1,3 +1,5 @@
+// Which cores there are, and that pinning a thread pins that one only.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';

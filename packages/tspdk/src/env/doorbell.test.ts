@@ -1,3 +1,6 @@
+// The doorbell, both kinds: a ring may come at any moment of the loop going to sleep and must not be lost, nor may a
+// bell keep its loop alive.
+
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';

@@ -1,3 +1,5 @@
+// Copies and fills against Uint8Array as the model, since the fast path is a native call that checks nothing.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

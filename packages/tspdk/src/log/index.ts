@@ -1,3 +1,5 @@
+// The log, as every other folder may use it.
+
 export type { Deprecation, DeprecationOptions } from './deprecation.ts';
 export {
   LOG_LEVELS,

@@ -1,3 +1,5 @@
+// The log's levels, flags and lines. Names with log_test are the behaviours of SPDK's own unit tests.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SpdkError } from '../env/errors.ts';

@@ -1,3 +1,5 @@
+// The handshake, option by option, with what a peer may send wrongly in each.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { limits } from '../env/limits.ts';

@@ -1,3 +1,5 @@
+// The stream may be cut anywhere, and a disk may complete in any order: properties, with fast-check.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,5 @@
+// Notifications are numbered, kept for a while, and said to be lost when they are.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SpdkError } from '../env/errors.ts';

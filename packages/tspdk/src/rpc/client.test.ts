@@ -1,3 +1,5 @@
+// The client of the built-in `tspdk rpc`. Names such as parse_response_error are those of SPDK's unit tests.
+
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';

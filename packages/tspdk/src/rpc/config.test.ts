@@ -1,3 +1,5 @@
+// SPDK's JSON configuration: read as SPDK reads it, applied in order, and what is wrong named before anything happens.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SpdkError } from '../env/errors.ts';

@@ -1,3 +1,5 @@
+// Finding the values in a stream without framing, wherever it is cut and whatever it holds.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

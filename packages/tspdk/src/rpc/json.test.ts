@@ -1,3 +1,5 @@
+// The JSON reader. Names such as parse_literal are those of SPDK's unit tests.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,5 @@
+// Parameters against their schema: the type a handler sees, ranges, and that no digit is lost silently.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { decodeParams, type ParamsOf } from './params.ts';

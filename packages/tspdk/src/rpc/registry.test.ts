@@ -1,3 +1,5 @@
+// The table of methods: states, old names, permitted methods, and what becomes of an error.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SpdkError } from '../env/errors.ts';

@@ -1,3 +1,5 @@
+// Lightweight threads, as others may use them.
+
 export {
   type ChannelIter,
   forEachChannel,

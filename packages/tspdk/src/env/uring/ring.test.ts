@@ -1,3 +1,6 @@
+// The ring against the real kernel, on every rung of the ladder of features that this kernel has; and each reason for
+// having none.
+
 import assert from 'node:assert/strict';
 import { closeSync, fstatSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,5 @@
+// The file disk on a real file, through both of its backends.
+
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,5 @@
+// The memory disk: what is written is read, on every reactor, and its memory goes when it goes.
+
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
