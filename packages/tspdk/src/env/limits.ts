@@ -27,6 +27,10 @@ export const limits = {
   thread_messages_max: 65536,
   /** What an exiting thread is given to unregister and release; then it is exited by force and the log says so (SPDK: 5 s). */
   thread_exit_timeout_ms: 5000,
+  /** Looks at a spin lock that another core holds before the core is given away for up to 1 ms at a time. */
+  spin_lock_looks: 2000,
+  /** Longest wait for a spin lock; then lock throws ESPIN, naming the holder. */
+  spin_lock_wait_ms: 5000,
   /** Bytes of a thread's or poller's name; longer throws ENAMETOOLONG (SPDK: 256). */
   name_bytes: 252,
   /** Smallest block of the shared heap, header included. */

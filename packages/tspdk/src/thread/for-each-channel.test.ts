@@ -214,10 +214,11 @@ test('[for_each_channel_and_thread_exit_race] neither the caller nor a thread th
   cluster.settle();
   assert.deepEqual(taken(), ['t1'], 'a thread on its way out is visited while it has a channel');
   assert.equal(t0.isExited, false);
-  t1.run(() => {
-    forEachChannelContinue(held.pop() as ChannelIter, 0);
-    putIoChannel(channels[1] as IoChannel);
-  });
+  t1.run(() => putIoChannel(channels[1] as IoChannel));
+  cluster.settle();
+  assert.equal(t1.channels.size, 0);
+  assert.equal(t1.isExited, false, 'the iteration is at it');
+  t1.run(() => forEachChannelContinue(held.pop() as ChannelIter, 0));
   cluster.settle();
   assert.equal(done, 1);
   assert.deepEqual([t0.isExited, t1.isExited], [true, true]);

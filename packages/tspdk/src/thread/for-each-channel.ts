@@ -46,7 +46,7 @@ const EIO = -5;
 
 /**
  * Runs `fn(iter, arg, deviceId)` on the thread of each channel, all cores, then `done(status, arg)` on the calling thread. `fn` or what it starts
- * must call `forEachChannelContinue(iter, status)` on that thread; `done` gets the last status, or -ENODEV (-19) when the device is
+ * must call `forEachChannelContinue(iter, status)` on that thread, which cannot exit before; `done` gets the last status, or -ENODEV (-19) when the device is
  * not registered on this core or is about to be unregistered.
  * @throws {SpdkError} EINVAL outside of any thread; ENOMEM when the shared heap is exhausted.
  */
@@ -95,7 +95,9 @@ export function iterChannel<C>(iter: ChannelIter): IoChannel<C> | null {
  * @throws {SpdkError} EWRONGTHREAD.
  */
 export function forEachChannelContinue(iter: ChannelIter, status: number): void {
-  const { host } = visited(iter, 'forEachChannelContinue');
+  const thread = visited(iter, 'forEachChannelContinue');
+  const { host } = thread;
+  thread.visitCount--;
   Iter.status.set(host.heap, iter, status);
   if (status !== 0) goHome(host, iter);
   else goOn(host, iter);
@@ -152,12 +154,14 @@ function visitNext(host: ThreadHost, iter: Ptr): boolean {
 
 /** On the thread: the channel may have gone while the message waited. A function that throws ends the iteration with -EIO. */
 function call(iter: Ptr): void {
-  const { host, id } = currentThread() as Thread;
+  const thread = currentThread() as Thread;
+  const { host, id } = thread;
   if (iterChannel(iter) === null) {
     goOn(host, iter);
     return;
   }
   const fn = handlers[Iter.fn.get(host.heap, iter)] as EventHandler;
+  thread.visitCount++;
   try {
     fn(iter, Iter.arg.get(host.heap, iter), Iter.device.get(host.heap, iter));
   } catch (error) {

@@ -13,6 +13,7 @@ export { getIoChannel, type IoChannel, putIoChannel } from './io-channel.ts';
 export { IoDevice, type IoDeviceOptions } from './io-device.ts';
 export type { Poller, PollerFn, PollerOptions, PollerStateName } from './poller.ts';
 export { SharedThreadTable, type ThreadFacts } from './shared-thread-table.ts';
+export { SpinLock, type SpinLockOptions } from './spin-lock.ts';
 export { currentThread, Thread } from './thread.ts';
 export {
   exitThread,

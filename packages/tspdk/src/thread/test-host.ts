@@ -10,7 +10,7 @@ import { Cpuset } from '../env/cpuset.ts';
 import { current } from '../env/current.ts';
 import { SpdkError } from '../env/errors.ts';
 import { defineEvent, type EventFn, handlers } from '../env/event-fn.ts';
-import { createHeapMemory, Heap, type Ptr } from '../env/heap.ts';
+import { createHeapMemory, Heap, type HeapMemory, type Ptr } from '../env/heap.ts';
 import { limits } from '../env/limits.ts';
 import { Random } from '../env/random.ts';
 import { currentHost, type LocalKey, type Pollable, type ThreadHost } from './host.ts';
@@ -115,13 +115,16 @@ export class TestCluster {
   readonly cores: readonly number[];
   readonly hosts: readonly TestHost[];
   readonly clock = new ManualClock();
-  readonly table = new SharedThreadTable();
-  readonly heapMemory = createHeapMemory(4 * 1024 * 1024);
+  readonly table: SharedThreadTable;
+  readonly heapMemory: HeapMemory;
   readonly random: Random;
   deviceIds = 0;
   readonly #fifos = new Map<string, TestEvent[]>();
 
-  constructor(cores = 1, seed = 1) {
+  /** @param shared another isolate's memory, to join. */
+  constructor(cores = 1, seed = 1, shared?: { readonly memory: HeapMemory; readonly table: SharedArrayBuffer }) {
+    this.table = new SharedThreadTable(shared?.table);
+    this.heapMemory = shared?.memory ?? createHeapMemory(4 * 1024 * 1024);
     this.cores = Array.from({ length: cores }, (_, core) => core);
     this.random = new Random(seed);
     this.hosts = this.cores.map((core) => new TestHost(this, core));

@@ -36,7 +36,7 @@ export function startExit(thread: Thread): void {
 
 /** Whether the next step of the exit can be taken now, so that the reactor must not sleep over it. */
 export function wantsTurn(thread: Thread): boolean {
-  return thread.fencesOut <= 0 && whatHolds(thread) === null;
+  return thread.fencesOut <= 0 && hasNothingLeft(thread);
 }
 
 /** The end of each turn of an exiting thread. */
@@ -45,19 +45,31 @@ export function exitStep(thread: Thread, nowUs: number): void {
     forceExit(thread);
     return;
   }
-  if (whatHolds(thread) !== null) return;
+  if (!hasNothingLeft(thread)) return;
   if (thread.fencesOut < 0) close(thread);
   if (thread.fencesOut === 0) finish(thread);
 }
 
-/** What keeps the thread from exiting, in words; null when nothing does but the fence. */
-export function whatHolds(thread: Thread): string | null {
-  if (thread.messages.size > 0) return `${thread.messages.size} message(s)`;
-  if (thread.pollers.registered > 0) return `poller "${thread.pollers.all()[0]?.name}"`;
-  for (const channel of thread.channels.values()) return `a channel of io_device "${channel.device.name}"`;
-  if (thread.unregisterCount > 0) return `${thread.unregisterCount} io_device(s) that are being unregistered`;
-  if (thread.forEachCount > 0) return `${thread.forEachCount} iteration(s) that have not ended`;
-  return null;
+function hasNothingLeft(thread: Thread): boolean {
+  return (
+    thread.messages.size === 0 &&
+    thread.pollers.registered === 0 &&
+    thread.channels.size === 0 &&
+    thread.unregisterCount + thread.visitCount + thread.forEachCount === 0
+  );
+}
+
+/** Everything that keeps the thread from exiting, in words; empty when nothing does but the fence. For logs. */
+export function whatHolds(thread: Thread): string[] {
+  const { messages, unregisterCount, visitCount, forEachCount } = thread;
+  return [
+    ...(messages.size > 0 ? [`${messages.size} message(s)`] : []),
+    ...thread.pollers.all().map(({ name }) => `poller "${name}"`),
+    ...[...thread.channels.keys()].map(({ name }) => `a channel of io_device "${name}"`),
+    ...(unregisterCount > 0 ? [`${unregisterCount} io_device(s) that are being unregistered`] : []),
+    ...(visitCount > 0 ? [`${visitCount} iteration(s) that wait for forEachChannelContinue`] : []),
+    ...(forEachCount > 0 ? [`${forEachCount} iteration(s) that have not ended`] : []),
+  ];
 }
 
 function close(thread: Thread): void {
@@ -80,9 +92,9 @@ const fenceAnswer = defineEvent('thread.exit.fence_answer', (id) => {
 });
 
 function forceExit(thread: Thread): void {
+  const held = whatHolds(thread).join(', ') || 'no answer from another core';
   component.error(
-    `thread ${thread.name}:${thread.id} did not exit in ${limits.thread_exit_timeout_ms} ms and is exited by force; it still has ` +
-      `${whatHolds(thread) ?? 'no answer from another core'}`,
+    `thread ${thread.name}:${thread.id} did not exit in ${limits.thread_exit_timeout_ms} ms and is exited by force; it still has ${held}`,
   );
   thread.messages.run(thread.messages.size, thread);
   finish(thread);
@@ -92,10 +104,6 @@ function finish(thread: Thread): void {
   const { host } = thread;
   thread.state = THREAD_EXITED;
   thread.exitDeadlineUs = Number.POSITIVE_INFINITY;
-  for (const poller of thread.pollers.all()) component.warn(`poller ${poller.name} still registered at thread exit`);
-  for (const channel of thread.channels.values()) {
-    component.error(`thread ${thread.name} still has a channel of io_device ${channel.device.name}`);
-  }
   host.shared.free(thread.id);
   host.local(threadsOf).remove(thread);
   component.debug(() => `thread ${thread.name}:${thread.id} has exited`);

@@ -47,6 +47,8 @@ export class Thread implements ThreadRef, Pollable {
   lockCount = 0;
   /** Iterations it has started and whose completion has not run; they hold its exit back. */
   forEachCount = 0;
+  /** Iterations that are at one of its channels and wait for `forEachChannelContinue`; they hold its exit back. */
+  visitCount = 0;
   /** io_device unregistrations whose callback it waits for; they hold its exit back. */
   unregisterCount = 0;
   /** @internal one of THREAD_* */
