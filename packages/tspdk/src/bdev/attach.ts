@@ -1,7 +1,6 @@
 /**
  * What the app core has every reactor do: attach a disk, tell of its removal, detach it, resize, count. Control path, by control calls.
  */
-import { SpdkError } from '../env/errors.ts';
 import { defineControl } from '../event/control.ts';
 import { Bdev } from './bdev.ts';
 import { closeHomeEnd } from './carry.ts';
@@ -13,10 +12,12 @@ import { ENODEV } from './status.ts';
 /** Makes this reactor's replica. */
 export const attachBdev = defineControl('bdev.attach', async (spec: BdevSpec, reactor): Promise<void> => {
   const manager = reactor.local(bdevManager);
+  const backend =
+    spec.homeCore < 0 || spec.homeCore === reactor.core
+      ? await bdevModule(spec.moduleName).attach(spec, reactor)
+      : null;
   const bdev = new Bdev(spec, manager, new IoStat());
-  if (spec.homeCore < 0 || spec.homeCore === reactor.core) {
-    bdev.backend = await bdevModule(spec.moduleName).attach(spec, reactor);
-  }
+  bdev.backend = backend;
   manager.byId.set(spec.id, bdev);
   for (const name of [bdev.name, ...bdev.aliases]) manager.byName.set(name, bdev);
 });
@@ -26,7 +27,7 @@ export const removeBdev = defineControl('bdev.remove', async (id: number, reacto
   const bdev = reactor.local(bdevManager).byId.get(id);
   if (bdev === undefined) return;
   bdev.removing = true;
-  for (const channel of bdev.channels.values()) channel.abortQueued(ENODEV);
+  for (const channel of bdev.channels) channel.abortQueued(ENODEV);
   const released = new Promise<void>((resolve) => {
     bdev.onReleased = resolve;
   });
@@ -43,6 +44,7 @@ export const detachBdev = defineControl('bdev.detach', async (id: number, reacto
   manager.byId.delete(id);
   for (const [name, named] of [...manager.byName]) if (named === bdev) manager.byName.delete(name);
   closeHomeEnd(bdev);
+  await new Promise<void>((resolve) => bdev.device.unregister(resolve));
   await bdev.backend?.close();
 });
 
@@ -95,42 +97,24 @@ export const statBdev = defineControl('bdev.stat', (request: BdevStatRequest, re
     if (bdev === undefined) continue;
     const sum = new IoStat();
     bdev.collectStat(sum);
-    const channels = [...bdev.channels].map(([thread, channel]) => ({
-      thread: threadId(thread),
+    const channels = [...bdev.channels].map((channel) => ({
+      thread: channel.thread?.id ?? 0,
       words: channel.stat.words.slice(),
     }));
     replies.push({ id, words: sum.words, channels });
     if (request.reset === 'none') continue;
     bdev.pastStat.reset(request.reset);
-    for (const channel of bdev.channels.values()) channel.stat.reset(request.reset);
+    for (const channel of bdev.channels) channel.stat.reset(request.reset);
   }
   return replies;
 });
-
-function threadId(thread: unknown): number {
-  const id = (thread as { id?: unknown } | null)?.id;
-  return typeof id === 'number' ? id : 0;
-}
 
 /** Sizes of the pool of I/Os. */
 export const setPoolOptions = defineControl('bdev.options', (payload: { ios: number; growBy: number }, reactor): void =>
   reactor.local(bdevManager).pool.setOptions(payload),
 );
 
-/** Memory that every reactor sees under one number. */
-export const attachSegment = defineControl(
-  'bdev.segment.attach',
-  (payload: { id: number; sab: SharedArrayBuffer; zeroes: boolean }, reactor): void => {
-    const segment = reactor.segments.attach(payload.id, payload.sab);
-    if (payload.zeroes) reactor.local(bdevManager).zeroes = segment;
-  },
-);
-
-export const detachSegment = defineControl('bdev.segment.detach', (id: number, reactor): void => {
-  try {
-    reactor.segments.detach(id);
-  } catch (error) {
-    // Where attaching did not come to this core there is nothing to undo.
-    if (!(error instanceof SpdkError && error.code === 'ENOENT')) throw error;
-  }
+/** The zeroes that emulation writes from. */
+export const setZeroes = defineControl('bdev.zeroes', (id: number, reactor): void => {
+  reactor.local(bdevManager).zeroes = reactor.segments.get(id);
 });

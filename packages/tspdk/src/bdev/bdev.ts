@@ -3,14 +3,16 @@
  * app core makes, resizes and removes them all alike. Read-only for users, who reach the data through a descriptor's channel.
  */
 import { SpdkError } from '../env/errors.ts';
-import type { BdevChannel } from './channel.ts';
+import { limits } from '../env/limits.ts';
+import { IoDevice, type Thread } from '../thread/index.ts';
+import { makeHomeChannel } from './carry.ts';
 import type { BdevDesc } from './desc.ts';
 import type { IoStat } from './io-stat.ts';
 import { IO_ABORT, IO_RESET, IO_WRITE, IO_WRITE_ZEROES } from './io-type.ts';
 import type { BdevManager } from './manager.ts';
 import type { BdevBackend, BdevLimits, BdevSpec } from './module.ts';
 import { BDEV_READY, SharedState } from './shared-state.ts';
-import type { ThreadChannel } from './thread-channel.ts';
+import { ThreadChannel } from './thread-channel.ts';
 
 export class Bdev {
   readonly id: number;
@@ -39,8 +41,12 @@ export class Bdev {
   backend: BdevBackend | null = null;
   /** Open here. */
   readonly descs = new Set<BdevDesc>();
-  /** By lightweight thread (null: none). */
-  readonly channels = new Map<unknown, ThreadChannel>();
+  /** What threads here have open. */
+  readonly channels = new Set<ThreadChannel>();
+  /** The channel of code that runs in no lightweight thread. */
+  bareChannel: ThreadChannel | null = null;
+  /** What threads get their channels of (SPDK: the bdev's io_device). */
+  readonly device: IoDevice<ThreadChannel>;
   /** Of channels that are gone. */
   readonly pastStat: IoStat;
   /** Called when the last descriptor or channel here is gone. */
@@ -68,6 +74,22 @@ export class Bdev {
     if ((types & (1 << IO_WRITE)) !== 0) types |= 1 << IO_WRITE_ZEROES;
     this.ioTypes = types;
     this.pastStat = pastStat;
+    this.device = IoDevice.register<ThreadChannel>(manager.reactor, {
+      name: `bdev_${spec.name}`.slice(0, limits.name_bytes / 4),
+      create: (channel) => {
+        channel.ctx = this.openChannel(channel.thread);
+        channel.ctx.refs++;
+        return 0;
+      },
+      destroy: (channel) => channel.ctx.release(),
+    });
+  }
+
+  /** A channel of the module for one thread; null: for code outside of threads. */
+  openChannel(thread: Thread | null): ThreadChannel {
+    const channel = new ThreadChannel(this, thread, this.backend?.createChannel() ?? makeHomeChannel(this));
+    this.channels.add(channel);
+    return channel;
   }
 
   /** True when a request of `type` (IO_*) is taken: by the module, or emulated by the layer. */
@@ -104,8 +126,6 @@ export class Bdev {
   /** Sums of all channels of this reactor. */
   collectStat(into: IoStat): void {
     into.add(this.pastStat);
-    for (const channel of this.channels.values()) into.add(channel.stat);
+    for (const channel of this.channels) into.add(channel.stat);
   }
 }
-
-export type { BdevChannel };

@@ -8,6 +8,7 @@
  */
 import type { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
+import { type IoChannel, putIoChannel } from '../thread/index.ts';
 import type { Bdev } from './bdev.ts';
 import { type BdevIo, type BdevIoDone, IO_QUEUED, IO_SUBMITTED, type IoWaitEntry } from './bdev-io.ts';
 import type { BdevDesc } from './desc.ts';
@@ -27,12 +28,15 @@ export class BdevChannel {
   #writable: boolean;
   #open = true;
 
-  constructor(desc: BdevDesc, shared: ThreadChannel) {
+  readonly #ioChannel: IoChannel<ThreadChannel> | null;
+
+  /** Made by `BdevDesc.getIoChannel`, which has taken a reference to `shared`, or to the thread's `ioChannel` that holds it. */
+  constructor(desc: BdevDesc, shared: ThreadChannel, ioChannel: IoChannel<ThreadChannel> | null) {
     this.desc = desc;
     this.bdev = desc.bdev;
     this.shared = shared;
     this.#writable = desc.write;
-    shared.refs++;
+    this.#ioChannel = ioChannel;
   }
 
   /** Reads `bytes` at `byteOffset` of the disk into `offset` of `segment`. */
@@ -144,12 +148,13 @@ export class BdevChannel {
     return bdev.backend.blockStatus(byteOffset, bytes, out);
   }
 
-  /** Gives the channel back. What is outstanding still completes. */
+  /** Gives the channel back. What is outstanding still completes. @throws {SpdkError} EWRONGTHREAD */
   close(): void {
     if (!this.#open) return;
+    if (this.#ioChannel === null) this.shared.release();
+    else putIoChannel(this.#ioChannel);
     this.#open = false;
     this.desc.channelClosed(this);
-    this.shared.release();
   }
 
   #check(type: number, byteOffset: number, bytes: number): number {

@@ -6,12 +6,14 @@
  */
 import { setImmediate as tick } from 'node:timers/promises';
 import type { Clock } from '../env/clock.ts';
+import { Cpuset } from '../env/cpuset.ts';
 import { current } from '../env/current.ts';
 import { Ring } from '../env/uring.ts';
 import type { AppHandle } from '../event/app-handle.ts';
 import { type Control, runControl } from '../event/control.ts';
 import { createFabric } from '../event/fabric.ts';
 import { Reactor } from '../event/reactor.ts';
+import { Thread } from '../thread/index.ts';
 import { type BdevRegistry, bdevRegistry } from './registry.ts';
 
 /** Time that passes when the test says so. */
@@ -37,6 +39,8 @@ export class Cluster {
   readonly reactors: Reactor[] = [];
   readonly clock: Clock;
   readonly faults: unknown[] = [];
+  /** One on each reactor. */
+  readonly threads: Thread[] = [];
   readonly #roundUs: number;
 
   constructor(options: ClusterOptions = {}) {
@@ -66,6 +70,7 @@ export class Cluster {
         onFault: (error) => void this.faults.push(error),
       });
       this.reactors.push(reactor);
+      this.threads.push(Thread.create(reactor, { name: `test_${core}`, cpumask: new Cpuset([core]) }) as Thread);
       if (options.ring === true) this.#openRing(reactor);
     }
   }
@@ -82,6 +87,19 @@ export class Cluster {
 
   get bdevs(): BdevRegistry {
     return bdevRegistry(this.reactors[0]);
+  }
+
+  /** Runs `fn` as the thread of reactor `core` would. */
+  on<T>(core: number, fn: () => T): T {
+    const { reactor, thread } = current;
+    current.reactor = this.reactors[core];
+    current.thread = this.threads[core];
+    try {
+      return fn();
+    } finally {
+      current.reactor = reactor;
+      current.thread = thread;
+    }
   }
 
   /** One turn of every reactor. Returns how much was done. */

@@ -8,12 +8,11 @@
 import { current } from '../env/current.ts';
 import { SpdkError } from '../env/errors.ts';
 import { currentReactor, type Reactor } from '../event/reactor.ts';
+import { getIoChannel } from '../thread/index.ts';
 import type { Bdev } from './bdev.ts';
-import { makeHomeChannel } from './carry.ts';
 import { BdevChannel } from './channel.ts';
 import { bdevManager } from './manager.ts';
 import { CLAIM_NONE } from './shared-state.ts';
-import { ThreadChannel } from './thread-channel.ts';
 
 export type BdevEvent = 'remove' | 'resize';
 
@@ -88,20 +87,22 @@ export class BdevDesc {
   }
 
   /**
-   * A channel for the current lightweight thread. The caller closes it.
+   * A channel for the current lightweight thread, or for the reactor itself when none runs. The caller closes it, on the same thread.
    * @throws {SpdkError} EBADF when closed, ENODEV when the disk is being removed.
    */
   getIoChannel(): BdevChannel {
     const { bdev } = this;
     if (!this.#open) throw new SpdkError('EBADF', `descriptor of bdev "${bdev.name}" is closed`);
     if (bdev.removing) throw new SpdkError('ENODEV', `bdev "${bdev.name}" is being removed`);
-    const thread = current.thread;
-    let shared = bdev.channels.get(thread);
-    if (shared === undefined) {
-      shared = new ThreadChannel(bdev, thread, bdev.backend?.createChannel() ?? makeHomeChannel(bdev));
-      bdev.channels.set(thread, shared);
+    let channel: BdevChannel;
+    if (current.thread !== null) {
+      const ioChannel = getIoChannel(bdev.device);
+      channel = new BdevChannel(this, ioChannel.ctx, ioChannel);
+    } else {
+      bdev.bareChannel ??= bdev.openChannel(null);
+      bdev.bareChannel.refs++;
+      channel = new BdevChannel(this, bdev.bareChannel, null);
     }
-    const channel = new BdevChannel(this, shared);
     this.#channels.add(channel);
     return channel;
   }

@@ -20,4 +20,5 @@ export {
   registerBdevModule,
 } from './module.ts';
 export { type BdevOptions, BdevRegistry, type BdevStat, bdevRegistry, type ExamineHook } from './registry.ts';
+export { describeBdev, registerBdevRpc } from './rpc.ts';
 export { dropSegment, shareSegment } from './segments.ts';

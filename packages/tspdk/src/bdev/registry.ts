@@ -8,7 +8,16 @@ import { randomUUID } from 'node:crypto';
 import { SpdkError } from '../env/errors.ts';
 import { limits } from '../env/limits.ts';
 import { localKey, type Reactor } from '../event/reactor.ts';
-import { aliasBdev, attachBdev, detachBdev, removeBdev, resizeBdev, setPoolOptions, statBdev } from './attach.ts';
+import {
+  aliasBdev,
+  attachBdev,
+  detachBdev,
+  removeBdev,
+  resizeBdev,
+  setPoolOptions,
+  setZeroes,
+  statBdev,
+} from './attach.ts';
 import type { Bdev } from './bdev.ts';
 import { callAll } from './call-all.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
@@ -71,9 +80,15 @@ export class BdevRegistry {
     this.reactor = reactor;
   }
 
+  /** Called when a disk has been made, and when one has gone. */
+  onRegister: (bdev: Bdev) => void = () => {};
+  onUnregister: (bdev: Bdev) => void = () => {};
+  readonly #awaited = new Set<(bdev: Bdev) => void>();
+
   /** Before the first disk: shares the zeroes that emulation writes from. */
   async init(): Promise<void> {
-    this.#zeroes = await shareSegment(this.reactor, limits.bdev_zero_bytes, true);
+    this.#zeroes = await shareSegment(this.reactor, limits.bdev_zero_bytes);
+    await callAll(this.reactor, setZeroes, this.#zeroes);
   }
 
   /** Removes every disk and gives everything back. */
@@ -98,6 +113,31 @@ export class BdevRegistry {
     return this.#reserved.has(name) || this.reactor.local(bdevManager).byName.has(name);
   }
 
+  /** The disk of that name, as soon as there is one. @throws {SpdkError} ENODEV when there is none within `timeoutMs`. */
+  waitFor(name: string, timeoutMs: number): Promise<Bdev> {
+    const known = this.reactor.local(bdevManager).byName.get(name);
+    if (known !== undefined) return Promise.resolve(known);
+    const missing = new SpdkError('ENODEV', `no bdev named "${name}"`);
+    if (timeoutMs === 0) return Promise.reject(missing);
+    return new Promise((resolve, reject) => {
+      const look = (bdev: Bdev): void => {
+        if (bdev.name !== name && !bdev.aliases.includes(name)) return;
+        this.#awaited.delete(look);
+        clearTimeout(timer);
+        resolve(bdev);
+      };
+      const timer = setTimeout(
+        () => {
+          this.#awaited.delete(look);
+          reject(missing);
+        },
+        Math.min(timeoutMs, 0x7fffffff),
+      );
+      timer.unref();
+      this.#awaited.add(look);
+    });
+  }
+
   /** A name that is free: `prefix` and the lowest number (SPDK: Malloc0, Malloc1). */
   freeName(prefix: string): string {
     for (let i = 0; ; i++) if (!this.has(`${prefix}${i}`)) return `${prefix}${i}`;
@@ -115,6 +155,8 @@ export class BdevRegistry {
       const spec = this.#specOf(moduleName, made, names);
       await this.#attach(spec);
       const bdev = this.get(spec.name);
+      this.onRegister(bdev);
+      for (const look of [...this.#awaited]) look(bdev);
       if (this.options.bdev_auto_examine) void this.examine(bdev);
       return bdev;
     } catch (error) {
@@ -198,6 +240,7 @@ export class BdevRegistry {
     await callAll(this.reactor, removeBdev, bdev.id);
     await callAll(this.reactor, detachBdev, bdev.id);
     await bdevModule(bdev.moduleName).destroy(bdev.spec, this.reactor);
+    this.onUnregister(bdev);
   }
 
   /**

@@ -59,7 +59,7 @@ class Drain implements Retry {
 
   retry(): void {
     const bdev = this.#manager.byId.get(this.#bdevId);
-    for (const channel of bdev?.channels.values() ?? []) {
+    for (const channel of bdev?.channels ?? []) {
       if (channel.outstanding === channel.resets) continue;
       this.#manager.retryAfter(DRAIN_POLL_US, this);
       return;
@@ -70,7 +70,7 @@ class Drain implements Retry {
 
 const stop = defineEvent('bdev.reset.stop', (bdevId, core, id) => {
   const manager = currentReactor().local(bdevManager);
-  for (const channel of manager.byId.get(bdevId)?.channels.values() ?? []) {
+  for (const channel of manager.byId.get(bdevId)?.channels ?? []) {
     channel.resetting++;
     channel.abortQueued(ECANCELED);
     for (const io of manager.pool.all) {
@@ -82,7 +82,7 @@ const stop = defineEvent('bdev.reset.stop', (bdevId, core, id) => {
 
 const open = defineEvent('bdev.reset.open', (bdevId, core, id) => {
   const manager = currentReactor().local(bdevManager);
-  for (const channel of manager.byId.get(bdevId)?.channels.values() ?? []) {
+  for (const channel of manager.byId.get(bdevId)?.channels ?? []) {
     if (channel.resetting > 0) channel.resetting--;
   }
   manager.reactor.send(core, drained, id, 0, 0);

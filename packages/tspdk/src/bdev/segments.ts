@@ -3,7 +3,7 @@
  */
 import { SpdkError } from '../env/errors.ts';
 import type { Reactor } from '../event/reactor.ts';
-import { attachSegment, detachSegment } from './attach.ts';
+import { attachSegment, detachSegment } from '../event/segments.ts';
 import { callAll } from './call-all.ts';
 
 /**
@@ -11,7 +11,7 @@ import { callAll } from './call-all.ts';
  * @returns its number, for `reactor.segments.get`
  * @throws {SpdkError} ENOMEM when the machine has no such memory
  */
-export async function shareSegment(reactor: Reactor, sizeBytes: number, zeroes = false): Promise<number> {
+export async function shareSegment(reactor: Reactor, sizeBytes: number): Promise<number> {
   let sab: SharedArrayBuffer;
   try {
     sab = new SharedArrayBuffer(sizeBytes);
@@ -19,11 +19,11 @@ export async function shareSegment(reactor: Reactor, sizeBytes: number, zeroes =
     throw new SpdkError('ENOMEM', `no memory for a segment of ${sizeBytes} bytes`, { cause: error });
   }
   const id = reactor.allocSegmentId();
-  await callAll(reactor, attachSegment, { id, sab, zeroes });
+  await callAll(reactor, attachSegment, { id, sab });
   return id;
 }
 
 /** Every core forgets the segment. App core only. */
 export async function dropSegment(reactor: Reactor, id: number): Promise<void> {
-  await callAll(reactor, detachSegment, id);
+  await callAll(reactor, detachSegment, { id });
 }

@@ -7,6 +7,7 @@
  */
 import { current } from '../env/current.ts';
 import { assert } from '../env/errors.ts';
+import type { Thread } from '../thread/index.ts';
 import type { Bdev } from './bdev.ts';
 import { type BdevIo, IO_DONE, IO_QUEUED, IO_SUBMITTED, type IoSink } from './bdev-io.ts';
 import { IoStat } from './io-stat.ts';
@@ -22,7 +23,7 @@ const NOMEM_RETRY_US = 10;
 
 export class ThreadChannel implements IoSink {
   readonly bdev: Bdev;
-  readonly thread: unknown;
+  readonly thread: Thread | null;
   readonly stat = new IoStat();
   readonly manager: BdevManager;
   readonly backend: BackendChannel;
@@ -42,7 +43,7 @@ export class ThreadChannel implements IoSink {
   #retryPending = false;
   #closed = false;
 
-  constructor(bdev: Bdev, thread: unknown, backend: BackendChannel) {
+  constructor(bdev: Bdev, thread: Thread | null, backend: BackendChannel) {
     this.bdev = bdev;
     this.thread = thread;
     this.manager = bdev.manager;
@@ -232,7 +233,8 @@ export class ThreadChannel implements IoSink {
   #closeWhenIdle(): void {
     if (this.#closed || this.outstanding > 0 || this.#nomemCount > 0) return;
     this.#closed = true;
-    this.bdev.channels.delete(this.thread);
+    this.bdev.channels.delete(this);
+    if (this.bdev.bareChannel === this) this.bdev.bareChannel = null;
     this.bdev.pastStat.add(this.stat);
     this.backend.close();
     this.bdev.checkReleased();

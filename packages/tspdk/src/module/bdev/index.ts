@@ -1,0 +1,41 @@
+/**
+ * The bdev subsystem: the block layer with every kind of disk in this folder. Loading this file registers them all, on any reactor.
+ */
+import { bdevRegistry, registerBdevRpc } from '../../bdev/index.ts';
+import type { App, Subsystem } from '../../event/index.ts';
+import { notifyOf } from '../../notify/index.ts';
+import './file/file-bdev.ts';
+import { registerFileRpc } from './file/rpc.ts';
+import './malloc/malloc-bdev.ts';
+import { registerMallocRpc } from './malloc/rpc.ts';
+import './null/null-bdev.ts';
+import { registerNullRpc } from './null/rpc.ts';
+
+export const bdevSubsystem: Subsystem = {
+  name: 'bdev',
+  modules: [import.meta.url],
+
+  registerRpc(app: App) {
+    const deps = {
+      registry: () => bdevRegistry(app.reactor),
+      nowUs: () => app.reactor.clock.nowUs,
+    };
+    registerBdevRpc(app.rpc, deps);
+    registerMallocRpc(app.rpc, deps);
+    registerNullRpc(app.rpc, deps);
+    registerFileRpc(app.rpc, deps);
+  },
+
+  async init(app: App) {
+    const registry = bdevRegistry(app.reactor);
+    const notify = notifyOf(app.reactor);
+    notify.registerType('bdev_register');
+    notify.registerType('bdev_unregister');
+    registry.onRegister = (bdev) => void notify.send('bdev_register', bdev.name);
+    registry.onUnregister = (bdev) => void notify.send('bdev_unregister', bdev.name);
+    await registry.init();
+  },
+
+  fini: (app: App) => bdevRegistry(app.reactor).fini(),
+  writeConfig: (app: App) => bdevRegistry(app.reactor).configCalls(),
+};
