@@ -95,9 +95,9 @@ export class RpcConnection {
 
   /** Takes complete requests as long as there is room for their replies. */
   #pump(): void {
-    if (this.#pumping || this.#broken || this.#socket.destroyed) return;
+    if (this.#pumping || this.#socket.destroyed) return;
     this.#pumping = true;
-    let more = true;
+    let more = !this.#broken;
     while (more && this.#mayTake()) {
       const next = this.#splitter.next() ?? (this.#ended ? this.#splitter.end() : null);
       if (next !== null) this.#take(next);

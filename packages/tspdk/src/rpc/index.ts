@@ -1,6 +1,8 @@
 // JSON-RPC, as others may use it: the registry of methods, the server, the client, the configuration.
 
 export { formatRpcAddress, parseRpcAddress, RPC_DEFAULT_PATH, RPC_DEFAULT_PORT, type RpcAddress } from './address.ts';
+export { type RpcMainOptions, rpcMain } from './cli.ts';
+export { methodHelp } from './cli-args.ts';
 export { RpcClient } from './client.ts';
 export {
   type ConfigCall,
@@ -14,7 +16,14 @@ export {
 } from './config.ts';
 export { parseJson, stringifyJson } from './json.ts';
 export { decodeParams, type ItemSpec, type ParamSchema, type ParamSpec, type ParamsOf, typeText } from './params.ts';
-export { RPC_RUNTIME, RPC_STARTUP, type RpcContext, type RpcMethod, RpcRegistry } from './registry.ts';
+export {
+  RPC_RUNTIME,
+  RPC_STARTUP,
+  type RpcContext,
+  type RpcMethod,
+  type RpcMethodInfo,
+  RpcRegistry,
+} from './registry.ts';
 export {
   RPC_INTERNAL_ERROR,
   RPC_INVALID_PARAMS,

@@ -79,6 +79,7 @@ export class JsonSplitter {
 
   /** Takes the next piece. Only after `next` returned null; the bytes may be reused once `next` returned null again. */
   push(chunk: Uint8Array): void {
+    if (this.error !== null) return;
     this.#chunk = chunk;
     this.#at = 0;
     this.#start = this.#heldBytes > 0 ? 0 : -1;
@@ -99,7 +100,11 @@ export class JsonSplitter {
         this.#at++;
         if (this.#outside(byte)) return this.#finish();
       } else this.#at++;
-      if (this.error !== null) return null;
+      if (this.#start >= 0 && this.#heldBytes + this.#at - this.#start > this.#maxBytes) this.error = 'size';
+      if (this.error !== null) {
+        this.#drop();
+        return null;
+      }
     }
     this.#keep();
     return null;
@@ -110,7 +115,15 @@ export class JsonSplitter {
     if (this.error !== null || !this.partial) return null;
     if (this.#state === IN_WORD && this.#depth === 0) return this.#finish();
     this.error = 'syntax';
+    this.#drop();
     return null;
+  }
+
+  /** The stream is broken: nothing of it is needed any more. */
+  #drop(): void {
+    this.#reset();
+    this.#chunk = NOTHING;
+    this.#at = 0;
   }
 
   /** A byte within a string or word. True: the top-level value is complete. */
@@ -194,18 +207,20 @@ export class JsonSplitter {
     const longNumber = this.#longNumber;
     const ascii = this.#ascii;
     this.#reset();
-    if (bytes.length > this.#maxBytes) {
-      this.error = 'size';
-      return null;
-    }
+    if (bytes.length > this.#maxBytes) return this.#fail('size');
     if (ascii)
       return { text: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1'), longNumber };
     try {
       return { text: decoder.decode(bytes), longNumber };
     } catch {
-      this.error = 'utf8';
-      return null;
+      return this.#fail('utf8');
     }
+  }
+
+  #fail(error: JsonStreamError): null {
+    this.error = error;
+    this.#drop();
+    return null;
   }
 
   #reset(): void {
@@ -232,9 +247,7 @@ export class JsonSplitter {
   #keep(): void {
     if (this.#start >= 0) {
       const piece = this.#chunk.subarray(this.#start);
-      const bytes = this.#heldBytes + piece.length;
-      if (bytes > this.#maxBytes) this.error = 'size';
-      else this.#hold(piece, bytes);
+      this.#hold(piece, this.#heldBytes + piece.length);
     }
     this.#chunk = NOTHING;
     this.#at = 0;

@@ -36,6 +36,9 @@ export interface RpcMethod<S extends ParamSchema = ParamSchema> {
   handler(params: ParamsOf<S>, context: RpcContext): unknown;
 }
 
+/** A method without its handler: what it takes, as data. */
+export type RpcMethodInfo = Omit<RpcMethod, 'handler'>;
+
 interface Entry {
   readonly name: string;
   readonly method: RpcMethod;
@@ -109,7 +112,7 @@ export class RpcRegistry {
     const names: string[] = [];
     for (const entry of this.#entries.values()) {
       if (entry.alias && options.includeAliases !== true) continue;
-      if (this.#only !== null && !this.#only.has(entry.name)) continue;
+      if (!this.#isOpen(entry.name)) continue;
       if (options.current === true && (entry.method.states & this.state) !== this.state) continue;
       names.push(entry.name);
     }
@@ -119,6 +122,14 @@ export class RpcRegistry {
   /** The methods themselves, aliases left out. */
   methods(): RpcMethod[] {
     return [...this.#entries.values()].filter((entry) => !entry.alias).map((entry) => entry.method);
+  }
+
+  /** The methods as data, aliases left out; or one, by name or alias. @throws {RpcError} -32601 when it does not exist */
+  describe(name?: string): RpcMethodInfo[] {
+    const wanted = name === undefined ? this.methods() : [this.#entry(name).method];
+    return wanted
+      .filter((method) => this.#isOpen(method.name))
+      .map(({ name: called, states, params, summary }) => ({ name: called, states, params, summary }));
   }
 
   /** 'allowed', or why not (spdk_rpc_is_method_allowed): EPERM in these states, ENOENT when there is no such method. */
@@ -133,9 +144,7 @@ export class RpcRegistry {
    * @throws {RpcError} when there is no such method, not now, or not with these parameters; and whatever the handler throws
    */
   call(name: string, params?: unknown, context?: RpcContext): unknown {
-    const entry = this.#entries.get(name);
-    if (entry === undefined || (this.#only !== null && !this.#only.has(entry.name)))
-      throw new RpcError(RPC_METHOD_NOT_FOUND, undefined, name.slice(0, 128));
+    const entry = this.#entry(name);
     const method = entry.method;
     if (entry.deprecated && !entry.warned) {
       entry.warned = true;
@@ -146,6 +155,16 @@ export class RpcRegistry {
       this.#log.warn(`RPC method ${name}: parameter ${param.name} is deprecated: ${param.deprecated}`),
     );
     return method.handler(decoded, context ?? localContext(name));
+  }
+
+  #isOpen(name: string): boolean {
+    return this.#only === null || this.#only.has(name);
+  }
+
+  #entry(name: string): Entry {
+    const entry = this.#entries.get(name);
+    if (entry !== undefined && this.#isOpen(name)) return entry;
+    throw new RpcError(RPC_METHOD_NOT_FOUND, undefined, name.slice(0, 128));
   }
 
   #claim(name: string): void {

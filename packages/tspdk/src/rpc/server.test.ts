@@ -193,6 +193,16 @@ test('what is not JSON costs the connection, one reply and one line; others do n
   assert.deepEqual(await other.replies(1), [ok(1, 'pong')]);
 });
 
+test('garbage after calls that are still under way: they are answered, then the connection ends', async (t) => {
+  const f = await fixture(t);
+  const w = await f.open(await f.listen());
+  w.send(`${request(1, 'wait', { key: 1 })}}`);
+  assert.equal((await w.replies(1))[0].id, null);
+  f.release(1);
+  assert.deepEqual(await w.replies(1), [ok(1, 1)]);
+  await w.ended;
+});
+
 test('a request past the limit costs the connection', async (t) => {
   const f = await fixture(t);
   const server = await f.listen();

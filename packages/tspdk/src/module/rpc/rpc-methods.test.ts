@@ -33,16 +33,21 @@ test('rpc_get_methods: all, in this state, with old names', () => {
   const registry = new RpcRegistry({ log: quiet().register('rpc') });
   registerRpcRpc(registry, { version: '1.2.3' });
   registry.register({ name: 'late', states: RPC_RUNTIME, params: [], summary: '', handler: () => 1 });
-  assert.deepEqual(registry.call('rpc_get_methods'), ['rpc_get_methods', 'spdk_get_version', 'late']);
-  assert.deepEqual(registry.call('rpc_get_methods', { current: true }), ['rpc_get_methods', 'spdk_get_version']);
+  assert.deepEqual(registry.call('rpc_get_methods'), ['rpc_get_methods', 'spdk_get_version', 'rpc_get_schema', 'late']);
+  assert.deepEqual(registry.call('rpc_get_methods', { current: true }), [
+    'rpc_get_methods',
+    'spdk_get_version',
+    'rpc_get_schema',
+  ]);
   assert.deepEqual(registry.call('get_rpc_methods', { current: true, include_aliases: true }), [
     'rpc_get_methods',
     'get_rpc_methods',
     'spdk_get_version',
     'get_spdk_version',
+    'rpc_get_schema',
   ]);
   registry.state = RPC_RUNTIME;
-  assert.equal((registry.call('rpc_get_methods', { current: true }) as string[]).length, 3);
+  assert.equal((registry.call('rpc_get_methods', { current: true }) as string[]).length, 4);
   assert.throws(() => registry.call('rpc_get_methods', { current: 1 }), invalid);
   assert.throws(() => registry.call('rpc_get_methods', { other: true }), invalid);
 });
@@ -61,6 +66,22 @@ test('spdk_get_version: the shape of SPDK’s answer', () => {
     version: 'tspdk v0.1.0 git sha1 abc',
     fields: { major: 0, minor: 1, patch: 0, suffix: '', commit: 'abc' },
   });
+});
+
+test('rpc_get_schema: what the methods take, as data', () => {
+  const registry = new RpcRegistry({ log: quiet().register('rpc') });
+  registerRpcRpc(registry, { version: '1.2.3' });
+  const all = registry.call('rpc_get_schema') as { name: string; params: { name: string }[] }[];
+  assert.deepEqual(
+    all.map((method) => [method.name, method.params.map((param) => param.name)]),
+    [
+      ['rpc_get_methods', ['current', 'include_aliases']],
+      ['spdk_get_version', []],
+      ['rpc_get_schema', ['method']],
+    ],
+  );
+  assert.deepEqual(registry.call('rpc_get_schema', { method: 'get_spdk_version' }), [all[1]]);
+  assert.throws(() => registry.call('rpc_get_schema', { method: 'x' }), /Method not found/);
 });
 
 test('log methods: SPDK’s names, parameters and answers', () => {

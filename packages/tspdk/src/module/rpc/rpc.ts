@@ -10,7 +10,7 @@ export interface RpcRpcDeps {
   commit?: string;
 }
 
-/** rpc_get_methods, spdk_get_version, and their old names. */
+/** rpc_get_methods, spdk_get_version, and their old names; rpc_get_schema, which SPDK does not have. */
 export function registerRpcRpc(registry: RpcRegistry, deps: RpcRpcDeps): void {
   registry.register({
     name: 'rpc_get_methods',
@@ -37,4 +37,12 @@ export function registerRpcRpc(registry: RpcRegistry, deps: RpcRpcDeps): void {
     }),
   });
   registry.registerAlias('get_spdk_version', 'spdk_get_version');
+
+  registry.register({
+    name: 'rpc_get_schema',
+    states,
+    params: [{ name: 'method', type: 'string', description: 'Only this method; an alias is resolved' }],
+    summary: 'Tells what the methods take: what `tspdk rpc` makes its help and its typed values of.',
+    handler: ({ method }) => registry.describe(method),
+  });
 }
