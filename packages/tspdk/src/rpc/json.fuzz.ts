@@ -7,8 +7,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SpdkError } from '../env/errors.ts';
-import { cut, fuzzDeadlineMs, fuzzRandom, randomValue, spoil } from './fuzz-json.ts';
 import { parseJson, stringifyJson } from './json.ts';
+import { cut, fuzzDeadlineMs, fuzzRandom, randomValue, spoil } from './json-fixture.sim.ts';
 import { JsonSplitter } from './json-splitter.ts';
 
 function split(pieces: readonly Buffer[], maxBytes: number): { texts: string[]; error: string | null } {

@@ -80,8 +80,9 @@ test('a stale lock is not enough when somebody answers', async (t) => {
   const inUse = (error: unknown) => error instanceof SpdkError && error.code === 'EADDRINUSE';
   await assert.rejects(f.listen(), inUse);
   assert.equal(existsSync(`${path}.lock`), false);
-  writeFileSync(`${path}.lock`, '');
+  writeFileSync(`${path}.lock`, 'its own lock');
   await assert.rejects(f.listen(), inUse);
+  assert.equal(readFileSync(`${path}.lock`, 'utf8'), 'its own lock');
 });
 
 test('a file that is no socket is left alone', async (t) => {
@@ -150,7 +151,7 @@ test('pause_resume_servers: nothing is answered meanwhile, everything afterwards
   const paused = await f.listen('a.sock');
   const running = await f.listen('b.sock');
   const old = await f.open(paused);
-  old.send(request(1, 'ping'));
+  old.send(request(1, 'ping') + request('under way', 'wait', { key: 1 }));
   await old.replies(1);
   paused.pause();
   assert.equal(paused.paused, true);
@@ -159,6 +160,9 @@ test('pause_resume_servers: nothing is answered meanwhile, everything afterwards
   const young = await f.open(paused);
   old.send(request(2, 'touch'));
   young.send(request(3, 'touch'));
+  // A call that was under way still ends.
+  f.release(1);
+  assert.equal((await old.replies(1))[0].id, 'under way');
   const other = await f.open(running);
   for (let round = 0; round < 20; round++) {
     other.send(request(round, 'ping'));
