@@ -11,6 +11,7 @@ export { forEachThread, forEachThreadAsync } from './for-each-thread.ts';
 export { currentHost, type LocalKey, localKey, type Pollable, type ThreadHost } from './host.ts';
 export { getIoChannel, type IoChannel, putIoChannel } from './io-channel.ts';
 export { IoDevice, type IoDeviceOptions } from './io-device.ts';
+export { unregisterEverywhere } from './io-device-unregister.ts';
 export type { Poller, PollerFn, PollerOptions, PollerStateName } from './poller.ts';
 export { SharedThreadTable, type ThreadFacts } from './shared-thread-table.ts';
 export { SpinLock, type SpinLockOptions } from './spin-lock.ts';
