@@ -1,3 +1,5 @@
+// `tspdk rpc` from its words to its output and exit code, against a real server: with help and typed values, and without either.
+
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
