@@ -68,6 +68,10 @@ export const limits = {
   bdev_zero_bytes: 1024 * 1024,
   /** Largest single piece of a memory disk's storage; a larger disk has several. */
   bdev_malloc_segment_bytes: 1024 * 1024 * 1024,
+  /** Pieces of memory in one gathered send; a longer list goes in several. */
+  sock_iovecs: 128,
+  /** Pause after a connection could not be accepted (no descriptors, no memory). */
+  accept_backoff_ms: 100,
   /** JSON-RPC connections of one server (SPDK: 64); a further one is closed. */
   rpc_connections: 64,
   /** Bytes of one JSON-RPC request or batch; a longer one is answered with Invalid request and costs its connection (SPDK: 32 KiB). */
