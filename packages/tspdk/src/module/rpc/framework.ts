@@ -8,6 +8,7 @@ import { Cpuset } from '../../env/cpuset.ts';
 import { SpdkError } from '../../env/errors.ts';
 import type { AppService } from '../../event/app-options.ts';
 import { type App, defineControl } from '../../event/index.ts';
+import { type LogConfig, log } from '../../log/index.ts';
 import { notifyOf } from '../../notify/index.ts';
 import { RPC_RUNTIME, RPC_STARTUP, type RpcRegistry } from '../../rpc/index.ts';
 import { getThreadById, localThreads, type Thread } from '../../thread/index.ts';
@@ -66,12 +67,19 @@ function threadIdOfOs(): number {
   }
 }
 
+/** Log levels and flags hold for all cores: the app core's isolate tells the others. */
+const applyLog = defineControl('framework.log', (config: LogConfig, reactor): void => {
+  if (reactor.core !== reactor.app.mainCore) log.apply(config);
+});
+
 /** Registers the framework's methods on every application that has this service. `version` is the kit's. */
 export function frameworkService(version: string): AppService {
   return {
     name: 'framework',
     modules: [import.meta.url],
-    start(app) {
+    async start(app) {
+      log.onChange = (config) => void app.callAll(applyLog, config).catch(() => {});
+      await app.callAll(applyLog, log.config());
       registerRpcRpc(app.rpc, { version });
       registerLogRpc(app.rpc);
       registerNotifyRpc(app.rpc, { notify: notifyOf(app.reactor) });
@@ -79,6 +87,9 @@ export function frameworkService(version: string): AppService {
       registerReactorRpc(app.rpc, app);
       registerThreadRpc(app.rpc, app);
       registerKill(app.rpc, app);
+    },
+    stop() {
+      log.onChange = null;
     },
   };
 }
