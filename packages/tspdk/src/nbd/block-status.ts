@@ -1,84 +1,47 @@
 /**
  * The reply to BLOCK_STATUS in the context `base:allocation`: extents of the disk as wire descriptors.
  *
- * Neighbours of one kind become one descriptor. There is always at least one, there may be fewer than the range would need (the
- * client asks again from where we stopped), and none reaches beyond the range. Runs on the connection's reactor.
+ * There is always at least one, there may be fewer than the range would need (the client asks again from where we stopped), and none
+ * reaches beyond the range. The block layer's extent flags are the protocol's bits. Runs on the connection's reactor.
  */
+import type { Extents } from '../bdev/index.ts';
 import { ALLOCATION_CONTEXT_ID } from './negotiate.ts';
-import type { ExportPort, ExtentSink } from './ports.ts';
 import { CHUNK_BYTES, STATE_HOLE, STATE_ZERO } from './wire.ts';
 
 const DESCRIPTOR_BYTES = 8;
 const CONTEXT_BYTES = 4;
+/** Descriptors of one reply at most. */
+export const DESCRIPTORS_MAX = 256;
 /** Room a reply needs, its header included, so that it can say something useful. */
 export const STATUS_BYTES_MIN = CHUNK_BYTES + CONTEXT_BYTES + 32 * DESCRIPTOR_BYTES;
-/** Descriptors of one reply at most. */
-const DESCRIPTORS_MAX = 256;
 
-export class StatusWriter {
-  #view: DataView | null = null;
-  #at = 0;
-  #room = 0;
-  #count = 0;
-  #left = 0;
-  #flags = -1;
-  #bytes = 0;
-
-  /**
-   * Writes context id and descriptors at `at`, below `end`; returns their size in bytes.
-   * `bytes` is 1 to 2^32 - 1, and the range lies inside the export.
-   */
-  write(
-    view: DataView,
-    at: number,
-    end: number,
-    exp: Pick<ExportPort, 'extents'>,
-    offset: number,
-    bytes: number,
-    oneOnly: boolean,
-  ): number {
-    view.setUint32(at, ALLOCATION_CONTEXT_ID);
-    this.#view = view;
-    this.#at = at + CONTEXT_BYTES;
-    const room = Math.floor((end - this.#at) / DESCRIPTOR_BYTES);
-    this.#room = oneOnly ? 1 : Math.min(room, DESCRIPTORS_MAX);
-    this.#count = 0;
-    this.#left = bytes;
-    this.#flags = -1;
-    this.#bytes = 0;
-    exp.extents(offset, bytes, this.#add);
-    this.#flush();
-    if (this.#count === 0) {
-      // The disk told nothing: zero flags are always true.
-      this.#flags = 0;
-      this.#bytes = bytes;
-      this.#flush();
-    }
-    this.#view = null;
-    return this.#at - at;
+/**
+ * Writes context id and descriptors at `at`, below `end`; returns their size in bytes.
+ * `bytes` is the length of the range, 1 to 2^32 - 1. A disk that told nothing gets flags 0, which are always true.
+ */
+export function writeStatus(
+  view: DataView,
+  at: number,
+  end: number,
+  extents: Extents,
+  bytes: number,
+  oneOnly: boolean,
+): number {
+  view.setUint32(at, ALLOCATION_CONTEXT_ID);
+  const room = oneOnly ? 1 : Math.floor((end - at - CONTEXT_BYTES) / DESCRIPTOR_BYTES);
+  let to = at + CONTEXT_BYTES;
+  let left = bytes;
+  for (let i = 0; i < extents.count && i < room && left > 0; i++) {
+    const length = Math.min(extents.bytes[i], left);
+    view.setUint32(to, length);
+    view.setUint32(to + 4, extents.flags[i] & (STATE_HOLE | STATE_ZERO));
+    left -= length;
+    to += DESCRIPTOR_BYTES;
   }
-
-  readonly #add: ExtentSink = (bytes, allocated, zero) => {
-    const flags = (allocated ? 0 : STATE_HOLE) | (zero ? STATE_ZERO : 0);
-    const used = Math.min(bytes, this.#left);
-    if (used === 0) return this.#left > 0;
-    if (flags !== this.#flags) {
-      this.#flush();
-      if (this.#count === this.#room) return false;
-      this.#flags = flags;
-    }
-    this.#bytes += used;
-    this.#left -= used;
-    return this.#left > 0;
-  };
-
-  #flush(): void {
-    if (this.#bytes === 0) return;
-    this.#view!.setUint32(this.#at, this.#bytes);
-    this.#view!.setUint32(this.#at + 4, this.#flags);
-    this.#at += DESCRIPTOR_BYTES;
-    this.#count++;
-    this.#bytes = 0;
-    this.#flags = -1;
+  if (left === bytes) {
+    view.setUint32(to, bytes);
+    view.setUint32(to + 4, 0);
+    to += DESCRIPTOR_BYTES;
   }
+  return to - at;
 }

@@ -27,6 +27,7 @@ function assertQuiet(all: World): void {
   assert.equal(all.lanes.freeCount, all.lanes.totalCount, 'every lane is back');
   assert.equal(all.pool.free, all.pool.total, 'every buffer is back');
   assert.equal(all.pool.waiting, 0, 'nobody waits for a buffer');
+  for (const exp of all.exports) assert.equal(exp.writing, 0, 'every change in place has been reported');
 }
 
 function pattern(bytes: number, seed: number): Uint8Array {

@@ -9,6 +9,7 @@
  * and so has every disk; only then does its lane serve another client.
  * Belongs to one poll group and reactor.
  */
+import type { Extents } from '../bdev/index.ts';
 import { assert } from '../env/errors.ts';
 import type { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
@@ -27,6 +28,8 @@ import { Request, type RequestOwner } from './request.ts';
 export interface ConnectionHost extends NegotiatorHost<ExportPort> {
   readonly buffers: BufferPoolPort;
   newIoVecs(): IoVecs;
+  /** For block status; used within one call. */
+  readonly extents: Extents;
   /** Microseconds, as of this turn. */
   nowUs(): number;
   /** Call `run()` once, after this turn's completions. */
@@ -76,6 +79,8 @@ export class Connection implements RequestOwner {
   allocationContext = false;
   /** I/O at disks, and places in queues. */
   outstanding = 0;
+  /** A larger transfer goes through several buffers; a power of two. */
+  pieceBytes = 0;
   /** By Request.index: offset of the command, and of the I/O. */
   at!: Float64Array;
   ioAt!: Float64Array;
@@ -176,12 +181,13 @@ export class Connection implements RequestOwner {
     this.export = exp;
     this.structured = negotiator.structured;
     this.allocationContext = negotiator.allocationContext;
+    this.pieceBytes = Math.min(limits.nbd_piece_bytes, 2 ** Math.floor(Math.log2(this.buffers.largeBytes)));
     this.at = new Float64Array(indices);
     this.ioAt = new Float64Array(indices);
     for (let i = 0; i < limits.nbd_requests; i++) this.#slots.push(new Request(this, i));
     this.#free = this.#slots.slice().reverse();
     this.executor = new Executor(this);
-    this.replier = new Replier(this, this.#iovs);
+    this.replier = new Replier(this, this.#iovs, this.#host.extents);
     this.directWrite = new DirectWrite(this, limits.nbd_requests);
     this.readStream = new ReadStream(this, limits.nbd_requests + WRITE_PIECES);
     this.receiver = new Receiver(this, handshake.head, handshake.tail);

@@ -23,7 +23,8 @@ export class DirectWrite {
   /** The request whose payload is being received. */
   #request: Request | null = null;
   #received = 0;
-  /** Memory disk: where the payload goes, and how far it got. */
+  /** The payload goes straight to the disk's memory: where, and how far it got. */
+  #inPlace = false;
   readonly #vecs = new IoVecs(limits.nbd_send_iovs);
   #vec = 0;
   #vecDone = 0;
@@ -55,9 +56,7 @@ export class DirectWrite {
     this.#vecs.reset();
     request.pending = 0;
     const { export: exp, at: offsets } = this.#conn;
-    if (exp.memory && !exp.channel.zcopy(offsets[request.index], request.length, this.#vecs)) {
-      throw new Error(`memory disk does not give ${request.length} bytes at ${offsets[request.index]}`);
-    }
+    this.#inPlace = exp.memory && exp.channel.zcopy(offsets[request.index], request.length, this.#vecs, true);
     return this.take(segment, at, available);
   }
 
@@ -75,7 +74,7 @@ export class DirectWrite {
 
   /** Finds where the next bytes go; false while there is no buffer. */
   aim(): boolean {
-    if (this.#conn.export.memory) {
+    if (this.#inPlace) {
       this.segment = this.#vecs.segment[this.#vec];
       this.offset = this.#vecs.offset[this.#vec] + this.#vecDone;
       this.bytes = this.#vecs.bytes[this.#vec] - this.#vecDone;
@@ -95,7 +94,7 @@ export class DirectWrite {
     if (piece === undefined) return null;
     const request = this.#request!;
     const from = conn.at[request.index] + this.#received;
-    const toBoundary = limits.nbd_piece_bytes - (from % limits.nbd_piece_bytes);
+    const toBoundary = conn.pieceBytes - (from % conn.pieceBytes);
     piece.parent = request;
     piece.op = OP_WRITE;
     piece.ioBytes = Math.min(toBoundary, request.length - this.#received);
@@ -120,7 +119,7 @@ export class DirectWrite {
   received(bytes: number): void {
     const request = this.#request!;
     this.#received += bytes;
-    if (this.#conn.export.memory) {
+    if (this.#inPlace) {
       this.#vecDone += bytes;
       if (this.#vecDone === this.#vecs.bytes[this.#vec]) {
         this.#vec++;
@@ -128,6 +127,7 @@ export class DirectWrite {
       }
       if (this.#received < request.length) return;
       this.#request = null;
+      this.#conn.export.channel.zcopyWritten(this.#conn.at[request.index], request.length);
       this.#conn.executor.written(request);
       return;
     }
@@ -166,6 +166,9 @@ export class DirectWrite {
     if (piece !== null) {
       this.#conn.cancelWait(piece);
       this.#recycle(piece);
+    }
+    if (request !== null && this.#inPlace && this.#received > 0) {
+      this.#conn.export.channel.zcopyWritten(this.#conn.at[request.index], this.#received);
     }
     if (request !== null && request.pending === 0) this.#conn.executor.finish(request, request.error);
   }

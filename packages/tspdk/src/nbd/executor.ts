@@ -7,6 +7,7 @@
  * Data path: no allocation; the connection's reactor only.
  */
 
+import { IO_FLAG_NO_HOLE } from '../bdev/index.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import { copyBytes, fillBytes, type Segment } from '../env/segment.ts';
@@ -118,6 +119,10 @@ export class Executor {
   }
 
   flush(request: Request): void {
+    if (!this.#conn.export.canFlush) {
+      this.finish(request, 0); // nothing of it is volatile
+      return;
+    }
     request.op = req.OP_FLUSH;
     this.#conn.ioAt[request.index] = 0;
     request.ioBytes = this.#conn.export.sizeBytes;
@@ -138,13 +143,13 @@ export class Executor {
     const end = offset + request.length;
     const rest = end % block;
     const bytes = (rest === 0 ? end : end - rest + block) - from;
-    if (bytes > limits.nbd_piece_bytes) {
+    if (bytes > conn.pieceBytes) {
       conn.readStream.start(request);
       return;
     }
     conn.ioAt[request.index] = from;
     request.ioBytes = bytes;
-    const small = bytes <= limits.iobuf_small_bytes;
+    const small = bytes <= conn.buffers.smallBytes;
     const buf = small ? conn.buffers.getSmall() : conn.buffers.getLarge();
     if (buf !== null) {
       this.bufferReady(request, buf);
@@ -168,8 +173,7 @@ export class Executor {
   #write(request: Request, payloadAt: number, bank: number): void {
     const conn = this.#conn;
     const offset = conn.at[request.index];
-    if (conn.export.memory) {
-      this.copyIn(conn.lane.segment, payloadAt, offset, request.length);
+    if (conn.export.memory && this.#copyIn(conn.lane.segment, payloadAt, offset, request.length)) {
       this.written(request);
       return;
     }
@@ -183,21 +187,18 @@ export class Executor {
     this.submit(request);
   }
 
-  /** Copies into a memory disk. */
-  copyIn(segment: Segment, at: number, offset: number, bytes: number): void {
-    const vecs = this.#place(offset, bytes);
+  /** Copies into the disk's memory; false when it is not to be had. */
+  #copyIn(segment: Segment, at: number, offset: number, bytes: number): boolean {
+    const { channel } = this.#conn.export;
+    const vecs = this.#vecs;
+    vecs.reset();
+    if (!channel.zcopy(offset, bytes, vecs, true)) return false;
     for (let i = 0; i < vecs.count; i++) {
       copyBytes(vecs.segment[i]!, vecs.offset[i], segment, at, vecs.bytes[i]);
       at += vecs.bytes[i];
     }
-  }
-
-  #place(offset: number, bytes: number): IoVecs {
-    this.#vecs.reset();
-    if (!this.#conn.export.channel.zcopy(offset, bytes, this.#vecs)) {
-      throw new Error(`memory disk does not give ${bytes} bytes at ${offset}`);
-    }
-    return this.#vecs;
+    channel.zcopyWritten(offset, bytes);
+    return true;
   }
 
   /** What changes data is done: what FUA asks for comes before the reply. */
@@ -234,22 +235,31 @@ export class Executor {
     const from = Math.ceil(offset / block) * block;
     const to = Math.floor(end / block) * block;
     // Unaligned edges exist only where the export takes them: on memory.
-    if (to <= from) {
-      this.#zero(offset, request.length);
+    const whole = to > from;
+    const head = whole ? from - offset : request.length;
+    const tail = whole ? end - to : 0;
+    if ((head > 0 && !this.#zero(offset, head)) || (tail > 0 && !this.#zero(to, tail))) {
+      this.finish(request, conn.export.removed ? wire.NBD_ESHUTDOWN : wire.NBD_EIO);
+      return;
+    }
+    if (!whole) {
       this.written(request);
       return;
     }
-    if (from > offset) this.#zero(offset, from - offset);
-    if (end > to) this.#zero(to, end - to);
     request.op = req.OP_WRITE_ZEROES;
     conn.ioAt[request.index] = from;
     request.ioBytes = to - from;
     this.submit(request);
   }
 
-  #zero(offset: number, bytes: number): void {
-    const vecs = this.#place(offset, bytes);
+  #zero(offset: number, bytes: number): boolean {
+    const { channel } = this.#conn.export;
+    const vecs = this.#vecs;
+    vecs.reset();
+    if (!channel.zcopy(offset, bytes, vecs, true)) return false;
     for (let i = 0; i < vecs.count; i++) fillBytes(vecs.segment[i]!, vecs.offset[i], vecs.bytes[i], 0);
+    channel.zcopyWritten(offset, bytes);
+    return true;
   }
 
   /** Gives the request's `op` to the bdev. */
@@ -274,7 +284,7 @@ export class Executor {
         rc = channel.unmap(at, bytes, onIoDone, request);
         break;
       default:
-        rc = channel.writeZeroes(at, bytes, request.flags & wire.CMD_FLAG_NO_HOLE, onIoDone, request);
+        rc = channel.writeZeroes(at, bytes, zeroFlags(request), onIoDone, request);
     }
     if (rc === 0) return;
     if (rc === -ENOMEM)
@@ -313,6 +323,10 @@ export class Executor {
     }
     conn.touch();
   }
+}
+
+function zeroFlags(request: Request): number {
+  return (request.flags & wire.CMD_FLAG_NO_HOLE) !== 0 ? IO_FLAG_NO_HOLE : 0;
 }
 
 /** What the disk does not do: a TRIM is a hint, and FAST_ZERO asks to be told. */

@@ -5,6 +5,7 @@
  * Nothing happens by itself: `World.step()` lets one thing happen (bytes arrive, a send ends, an I/O completes), chosen by a seeded random
  * number, so any order can be played and played again.
  */
+import { Extents } from '../bdev/index.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import { Random } from '../env/random.ts';
@@ -17,7 +18,6 @@ import type {
   BufferWaiterPort,
   ChannelPort,
   ExportPort,
-  ExtentSink,
   IoDone,
   IoWaitPort,
   SockPort,
@@ -154,6 +154,8 @@ export class FakePool implements BufferPoolPort {
   #waitSmall: BufferWaiterPort[] = [];
   #waitLarge: BufferWaiterPort[] = [];
   readonly total: number;
+  readonly smallBytes = limits.iobuf_small_bytes;
+  readonly largeBytes = limits.iobuf_large_bytes;
 
   constructor(small: number, large: number) {
     const segment = newSegment(small * limits.iobuf_small_bytes + large * limits.iobuf_large_bytes);
@@ -205,10 +207,11 @@ export class FakePool implements BufferPoolPort {
     if (this.#large.length > 0) throw new Error('waits though there is one');
     this.#waitLarge.push(waiter);
   }
-  cancelWait(waiter: BufferWaiterPort): void {
+  cancelWait(waiter: BufferWaiterPort): boolean {
     if (!this.#waitSmall.includes(waiter) && !this.#waitLarge.includes(waiter)) throw new Error('does not wait');
     this.#waitSmall = this.#waitSmall.filter((other) => other !== waiter);
     this.#waitLarge = this.#waitLarge.filter((other) => other !== waiter);
+    return true;
   }
 }
 
@@ -237,6 +240,7 @@ export class FakeExport implements ExportPort, ChannelPort {
   removed = false;
   readonly memory: boolean;
   readonly canTrim = true;
+  readonly canFlush = true;
   readonly fastZero: boolean;
   readonly volatileCache: boolean;
   readonly channel: ChannelPort = this;
@@ -246,6 +250,8 @@ export class FakeExport implements ExportPort, ChannelPort {
   /** Completed with this status instead of being carried out. */
   failWith = 0;
   flushes = 0;
+  /** Announced changes in place that are not done. */
+  writing = 0;
   readonly #depth: number;
   readonly pending: { run(): number; done: IoDone; ctx: unknown }[] = [];
   readonly #waiting: IoWaitPort[] = [];
@@ -304,22 +310,27 @@ export class FakeExport implements ExportPort, ChannelPort {
   queueIoWait(entry: IoWaitPort): void {
     this.#waiting.push(entry);
   }
-  zcopy(byteOffset: number, bytes: number, out: IoVecs): boolean {
+  zcopy(byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean {
+    if (this.removed) return false;
     const parts = Math.ceil(bytes / this.partBytes);
     if (!this.memory || out.count + parts > out.capacity) return false;
     for (let at = 0; at < bytes; at += this.partBytes) {
       out.push(this.disk, byteOffset + at, Math.min(this.partBytes, bytes - at));
     }
+    if (write) this.writing++;
     return true;
   }
+  zcopyWritten(): void {
+    this.writing--;
+  }
   /** Every second 4 KiB is a hole. */
-  extents(byteOffset: number, bytes: number, sink: ExtentSink): void {
+  blockStatus(byteOffset: number, bytes: number, out: Extents): number {
     for (let at = byteOffset; at < byteOffset + bytes; ) {
       const end = Math.min(byteOffset + bytes, Math.floor(at / 4096 + 1) * 4096);
-      const hole = Math.floor(at / 4096) % 2 === 1;
-      if (!sink(end - at, !hole, hole)) return;
+      if (!out.push(end - at, Math.floor(at / 4096) % 2 === 1 ? 3 : 0)) break;
       at = end;
     }
+    return 0;
   }
 }
 
@@ -336,6 +347,7 @@ export class World implements ConnectionHost {
   readonly pool: FakePool;
   readonly buffers: BufferPoolPort;
   readonly lanes = new LanePool();
+  readonly extents = new Extents(256);
   readonly random: Random;
   readonly connections: Connection[] = [];
   readonly socks: FakeSock[] = [];

@@ -4,6 +4,7 @@
  * The socket, the I/O buffers and the block device fit these shapes as they are; tests have fakes that do. Nothing here is code.
  * All of it is called and calls back on the reactor of the connection; sizes and offsets are safe integers.
  */
+import type { Extents } from '../bdev/index.ts';
 import type { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
 
@@ -26,15 +27,19 @@ export interface BufferPort {
 /** A place in the queue for a buffer. */
 export interface BufferWaiterPort {
   onBuf(buf: BufferPort): void;
+  /** The pool's: next in the queue. */
+  nextWaiter?: BufferWaiterPort | null;
 }
 
 export interface BufferPoolPort {
+  readonly smallBytes: number;
+  readonly largeBytes: number;
   getSmall(): BufferPort | null;
   getLarge(): BufferPort | null;
   put(buf: BufferPort): void;
   waitSmall(waiter: BufferWaiterPort): void;
   waitLarge(waiter: BufferWaiterPort): void;
-  cancelWait(waiter: BufferWaiterPort): void;
+  cancelWait(waiter: BufferWaiterPort): boolean;
 }
 
 /** status: 0 or a negative errno. */
@@ -53,12 +58,15 @@ export interface ChannelPort {
   writeZeroes(byteOffset: number, bytes: number, flags: number, done: IoDone, ctx: unknown): number;
   flush(byteOffset: number, bytes: number, done: IoDone, ctx: unknown): number;
   queueIoWait(entry: IoWaitPort): void;
-  /** Appends the disk's own memory to `out` and is true; false when the disk is no memory, or `out` has no room. */
-  zcopy(byteOffset: number, bytes: number, out: IoVecs): boolean;
+  /**
+   * Appends the disk's own memory to `out` and is true; false, and nothing appended, when the disk is no memory or going, or `out` has no room.
+   * To change those bytes: `write`, and `zcopyWritten` when that has been done.
+   */
+  zcopy(byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean;
+  zcopyWritten(byteOffset: number, bytes: number): void;
+  /** Appends what is allocated; less than the range when `out` is full. 0 or a negative errno. */
+  blockStatus(byteOffset: number, bytes: number, out: Extents): number;
 }
-
-/** Receives extents in order; returns false when it takes no more. */
-export type ExtentSink = (bytes: number, allocated: boolean, zero: boolean) => boolean;
 
 /** An export as one reactor's connections see it. */
 export interface ExportPort {
@@ -76,11 +84,11 @@ export interface ExportPort {
   /** The disk's data can be reached by `zcopy`. */
   readonly memory: boolean;
   readonly canTrim: boolean;
+  /** The disk takes flushes. */
+  readonly canFlush: boolean;
   /** Zeroes can be written faster than data. */
   readonly fastZero: boolean;
   /** A completed write may still be volatile: FUA needs a flush. */
   readonly volatileCache: boolean;
   readonly channel: ChannelPort;
-  /** Tells what is allocated in the range, in order and without gaps. */
-  extents(byteOffset: number, bytes: number, sink: ExtentSink): void;
 }

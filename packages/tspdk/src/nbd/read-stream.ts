@@ -13,10 +13,9 @@ import type { BufferPort } from './ports.ts';
 import { OP_READ, PAYLOAD_STREAM, Request } from './request.ts';
 import { CMD_FLAG_DF, nbdError } from './wire.ts';
 
-const WINDOW = limits.nbd_piece_bytes;
-
 export class ReadStream {
   readonly #conn: Connection;
+  readonly #window: number;
   readonly #pieces: Request[] = [];
   /** READs that wait for the present one. */
   readonly #waiting: Request[] = [];
@@ -36,6 +35,7 @@ export class ReadStream {
 
   constructor(conn: Connection, firstIndex: number) {
     this.#conn = conn;
+    this.#window = conn.pieceBytes;
     for (let i = 0; i < limits.nbd_read_pieces; i++) this.#pieces.push(new Request(conn, firstIndex + i));
   }
 
@@ -50,8 +50,8 @@ export class ReadStream {
     this.#request = request;
     request.payload = PAYLOAD_STREAM;
     this.#queued = false;
-    this.#firstWindow = Math.floor(offset / WINDOW);
-    this.#windows = Math.floor((offset + request.length - 1) / WINDOW) - this.#firstWindow + 1;
+    this.#firstWindow = Math.floor(offset / this.#window);
+    this.#windows = Math.floor((offset + request.length - 1) / this.#window) - this.#firstWindow + 1;
     this.#next = 0;
     this.#sending = 0;
     this.#error = 0;
@@ -101,11 +101,11 @@ export class ReadStream {
 
   #from(window: number): number {
     const offset = this.#conn.at[this.#request!.index];
-    return window === 0 ? offset : (this.#firstWindow + window) * WINDOW;
+    return window === 0 ? offset : (this.#firstWindow + window) * this.#window;
   }
   #end(window: number, length: number): number {
     const end = this.#conn.at[this.#request!.index] + length;
-    return Math.min(end, (this.#firstWindow + window + 1) * WINDOW);
+    return Math.min(end, (this.#firstWindow + window + 1) * this.#window);
   }
 
   pieceDone(piece: Request, status: number): void {

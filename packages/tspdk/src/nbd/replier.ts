@@ -7,9 +7,10 @@
  * Replies of a client that does not read stay here; there are never more than the connection has slots. Data path; the
  * connection's reactor only.
  */
+import type { Extents } from '../bdev/index.ts';
 import type { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
-import { STATUS_BYTES_MIN, StatusWriter } from './block-status.ts';
+import { STATUS_BYTES_MIN, writeStatus } from './block-status.ts';
 import type { Connection } from './connection.ts';
 import { PAYLOAD_BUFFER, PAYLOAD_MEMORY, PAYLOAD_NONE, PAYLOAD_STATUS, type Request } from './request.ts';
 import * as wire from './wire.ts';
@@ -29,15 +30,16 @@ export class Replier {
   readonly #sent: (Request | null)[] = new Array<Request | null>(limits.nbd_requests).fill(null);
   #sentCount = 0;
   #sending = false;
-  readonly #status = new StatusWriter();
+  readonly #extents: Extents;
 
   // The batch that is being built.
   #at = 0;
   #runStart = 0;
   #bytes = 0;
 
-  constructor(conn: Connection, iovs: IoVecs) {
+  constructor(conn: Connection, iovs: IoVecs, extents: Extents) {
     this.#conn = conn;
+    this.#extents = extents;
     this.#iovs = iovs;
   }
 
@@ -125,7 +127,7 @@ export class Replier {
       case PAYLOAD_MEMORY:
         return this.#memory(request);
       case PAYLOAD_STATUS:
-        return this.#extents(request, end);
+        return this.#blockStatus(request, end);
       default:
         return this.#stream(request, end);
     }
@@ -138,10 +140,14 @@ export class Replier {
       this.#header(request, wire.NBD_EINVAL); // the disk has shrunk since
       return true;
     }
+    if (exp.removed) {
+      this.#header(request, wire.NBD_ESHUTDOWN);
+      return true;
+    }
     const before = this.#at;
     this.#dataHeader(request, offset, request.length, true);
     this.#endRun();
-    if (!exp.channel.zcopy(offset, request.length, this.#iovs)) {
+    if (!exp.channel.zcopy(offset, request.length, this.#iovs, false)) {
       // No room for all its parts in this send: alone in the next one it has.
       const last = this.#iovs.count - 1;
       const run = before - this.#iovs.offset[last];
@@ -161,24 +167,18 @@ export class Replier {
     return true;
   }
 
-  #extents(request: Request, end: number): boolean {
+  #blockStatus(request: Request, end: number): boolean {
     if (end - this.#at < STATUS_BYTES_MIN) return false;
     const { export: exp, at, lane } = this.#conn;
-    if (request.length > exp.sizeBytes - at[request.index]) {
-      this.#header(request, wire.NBD_EINVAL);
+    const extents = this.#extents;
+    extents.reset();
+    const rc = exp.channel.blockStatus(at[request.index], request.length, extents);
+    if (rc !== 0) {
+      this.#header(request, wire.nbdError(rc));
       return true;
     }
-    const header = this.#at;
     const oneOnly = (request.flags & wire.CMD_FLAG_REQ_ONE) !== 0;
-    const bytes = this.#status.write(
-      lane.view,
-      header + wire.CHUNK_BYTES,
-      end,
-      exp,
-      at[request.index],
-      request.length,
-      oneOnly,
-    );
+    const bytes = writeStatus(lane.view, this.#at + wire.CHUNK_BYTES, end, extents, request.length, oneOnly);
     this.#chunk(request, wire.CHUNK_FLAG_DONE, wire.CHUNK_BLOCK_STATUS, bytes);
     this.#at += bytes;
     return true;

@@ -53,6 +53,8 @@ export class Request implements BufferWaiterPort, IoWaitPort {
   buf: BufferPort | null = null;
   /** The bank its payload lies in, -1 for none. */
   bank = -1;
+  /** The buffer pool's. */
+  nextWaiter: BufferWaiterPort | null = null;
   /** I/O at the bdev or in one of the queues; pieces of it for a parent. */
   pending = 0;
   parent: Request | null = null;
