@@ -98,6 +98,8 @@ export const limits = {
   nbd_options_max: 1024,
   /** Silence in the NBD handshake, after which the connection is dropped. */
   nbd_handshake_idle_ms: 30_000,
+  /** What a draining NBD connection is given to take its last replies. */
+  nbd_drain_ms: 2000,
   /** NBD connections of one application; a further one is closed at once. */
   nbd_connections_max: 1024,
   /** Exports of the NBD target; a further one is refused with ENOSPC. */

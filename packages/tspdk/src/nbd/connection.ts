@@ -23,6 +23,7 @@ import { ReadStream } from './read-stream.ts';
 import { Receiver } from './receiver.ts';
 import { Replier } from './replier.ts';
 import { Request, type RequestOwner } from './request.ts';
+import { CMD_READ, CMD_WRITE } from './wire.ts';
 
 /** What a connection asks of its poll group. */
 export interface ConnectionHost extends NegotiatorHost<ExportPort> {
@@ -42,15 +43,13 @@ export interface ConnectionHost extends NegotiatorHost<ExportPort> {
   gone(connection: Connection): void;
 }
 
-/** A tally for nbd_get_connections. */
-export class ConnectionStats {
-  reads = 0;
-  writes = 0;
-  others = 0;
-  errors = 0;
-  readBytes = 0;
-  writtenBytes = 0;
-}
+/** Places in `Connection.stats`. */
+export const STAT_READS = 0;
+export const STAT_READ_BYTES = 1;
+export const STAT_WRITES = 2;
+export const STAT_WRITTEN_BYTES = 3;
+export const STAT_OTHERS = 4;
+export const STAT_ERRORS = 5;
 
 export class Connection implements RequestOwner {
   readonly id: number;
@@ -60,6 +59,10 @@ export class Connection implements RequestOwner {
   readonly negotiator: Negotiator<ExportPort>;
   /** When the peer last said something in the handshake. */
   heardUs: number;
+  /** Counters, see STAT_*. */
+  readonly stats = new Float64Array(6);
+  /** When it began to drain, 0 while it does not. */
+  drainingSinceUs = 0;
   /** The poll group will run it. */
   isDirty = false;
 
@@ -204,7 +207,7 @@ export class Connection implements RequestOwner {
     if (this.closing || this.#draining) return;
     this.receiver.parse();
     this.receiver.ended = true;
-    this.#draining = true;
+    this.#beginDrain();
     this.touch();
   }
 
@@ -236,7 +239,23 @@ export class Connection implements RequestOwner {
 
   /** The client has said DISC. */
   disconnectRequested(): void {
+    this.#beginDrain();
+  }
+
+  #beginDrain(): void {
     this.#draining = true;
+    this.drainingSinceUs = Math.max(1, this.#host.nowUs());
+  }
+
+  count(type: number, length: number): void {
+    const { stats } = this;
+    if (type === CMD_READ) {
+      stats[STAT_READS]++;
+      stats[STAT_READ_BYTES] += length;
+    } else if (type === CMD_WRITE) {
+      stats[STAT_WRITES]++;
+      stats[STAT_WRITTEN_BYTES] += length;
+    } else stats[STAT_OTHERS]++;
   }
 
   takeSlot(): Request | null {

@@ -11,7 +11,7 @@ import { IO_FLAG_NO_HOLE } from '../bdev/index.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import { copyBytes, fillBytes, type Segment } from '../env/segment.ts';
-import type { Connection } from './connection.ts';
+import { type Connection, STAT_ERRORS } from './connection.ts';
 import type { BufferPort } from './ports.ts';
 import type { Request } from './request.ts';
 import * as req from './request.ts';
@@ -114,6 +114,7 @@ export class Executor {
   /** Hands a request to the replier. */
   finish(request: Request, error: number): void {
     request.error = error;
+    if (error !== 0) this.#conn.stats[STAT_ERRORS]++;
     if (error !== 0) request.payload = req.PAYLOAD_NONE;
     this.#conn.reply(request);
   }

@@ -145,6 +145,7 @@ export class Receiver {
       request.cookieLo = view.getInt32(head + 12);
       conn.at[request.index] = wire.readOffset(view, head + 16);
       request.length = length;
+      conn.count(type, length);
       this.#head = head + wire.REQUEST_BYTES;
       if (large) this.#startLarge(request);
       else {

@@ -1,0 +1,224 @@
+/**
+ * Everything of the NBD target that lives on one reactor: its sockets, connections, exports and their memory.
+ *
+ * Polled each turn: it hands sockets their turn and runs the connections that have something to do, once each, however many of
+ * their I/Os completed. It owns no policy: which connection comes to which group is the target's business (target.ts, on the app
+ * core), which talks to groups by the control calls of group-control.ts.
+ */
+import { Extents } from '../bdev/index.ts';
+import { defineEvent } from '../env/event-fn.ts';
+import { IoVecs } from '../env/iovecs.ts';
+import { limits } from '../env/limits.ts';
+import type { Segment } from '../env/segment.ts';
+import { currentReactor, localKey, type Pollable, type Reactor } from '../event/index.ts';
+import { log } from '../log/index.ts';
+import { openSockGroup, type SockGroup } from '../sock/index.ts';
+import { DESCRIPTORS_MAX } from './block-status.ts';
+import { Connection, type ConnectionHost } from './connection.ts';
+import { type ExportConfig, NbdExport } from './export.ts';
+import { LanePool } from './lane.ts';
+import type { BufferPoolPort, ExportPort } from './ports.ts';
+
+const nbdLog = log.register('nbd');
+/** How often handshakes and drains are looked at. */
+const WATCH_MS = 500;
+
+/** What the app core hears from groups: target.ts listens. */
+export const groupEvents = localKey('nbd.group_events', () => ({
+  connectionGone: (_id: number): void => {},
+  exportRemoved: (_name: string): void => {},
+}));
+const connectionGone = defineEvent('nbd.connection.gone', (id) =>
+  currentReactor().local(groupEvents).connectionGone(id),
+);
+
+/** A connection as nbd_get_connections shows it. */
+export interface ConnectionInfo {
+  readonly id: number;
+  readonly core: number;
+  readonly peer: string;
+  readonly state: 'handshake' | 'transmission' | 'closing';
+  readonly export: string;
+  readonly structured_replies: boolean;
+  readonly requests_in_progress: number;
+  readonly reads: number;
+  readonly read_bytes: number;
+  readonly writes: number;
+  readonly written_bytes: number;
+  readonly other_requests: number;
+  readonly errors: number;
+}
+
+export class PollGroup implements ConnectionHost, Pollable {
+  readonly name: string;
+  readonly reactor: Reactor;
+  readonly socks: SockGroup;
+  readonly buffers: BufferPoolPort;
+  readonly lanes = new LanePool();
+  readonly extents = new Extents(DESCRIPTORS_MAX);
+  readonly exports = new Map<string, NbdExport>();
+  readonly connections = new Map<number, Connection>();
+  /** Connections to run at the next poll, and the list of the poll that is under way. */
+  #dirty: Connection[] = [];
+  #dirtyCount = 0;
+  #spare: Connection[] = [];
+  #watch: NodeJS.Timeout | null = null;
+  #whenEmpty: (() => void)[] = [];
+
+  constructor(reactor: Reactor) {
+    this.reactor = reactor;
+    this.name = `nbd_poll_group_${reactor.index}`;
+    this.socks = openSockGroup(reactor);
+    this.buffers = reactor.iobuf;
+    reactor.addPollable(this);
+  }
+
+  // ---- Pollable
+
+  poll(): number {
+    let done = this.socks.poll();
+    const count = this.#dirtyCount;
+    if (count === 0) return done;
+    const list = this.#dirty;
+    this.#dirty = this.#spare;
+    this.#spare = list;
+    this.#dirtyCount = 0;
+    for (let i = 0; i < count; i++) list[i].run();
+    done += count;
+    return done;
+  }
+
+  nextPollUs(): number {
+    return this.#dirtyCount > 0 || this.socks.pending ? 0 : Number.POSITIVE_INFINITY;
+  }
+
+  // ---- ConnectionHost
+
+  newIoVecs(): IoVecs {
+    return new IoVecs(limits.nbd_send_iovs);
+  }
+  nowUs(): number {
+    return this.reactor.clock.nowUs;
+  }
+  dirty(connection: Connection): void {
+    this.#dirty[this.#dirtyCount++] = connection;
+    this.reactor.kick();
+  }
+  entered(connection: Connection): void {
+    (connection.export as NbdExport).enter(connection);
+  }
+  broken(connection: Connection, reason: string): void {
+    nbdLog.warn(() => `connection ${connection.id} from ${connection.sock.peer} is closed: ${reason}`);
+  }
+  gone(connection: Connection): void {
+    this.connections.delete(connection.id);
+    this.lanes.put(connection.lane);
+    if (!connection.inHandshake) (connection.export as NbdExport).leave(connection);
+    if (this.connections.size === 0) {
+      this.#unwatch();
+      for (const resolve of this.#whenEmpty.splice(0)) resolve();
+    }
+    this.reactor.send(this.reactor.app.mainCore, connectionGone, connection.id, 0, 0);
+  }
+  find(name: string): ExportPort | null {
+    const found = this.exports.get(name);
+    if (found !== undefined || name !== '') return found ?? null;
+    for (const first of this.exports.values()) return first;
+    return null;
+  }
+  list(): Iterable<ExportPort> {
+    return this.exports.values();
+  }
+
+  // ---- control
+
+  addLanes(segment: Segment): void {
+    this.lanes.add(segment);
+  }
+
+  /** Takes a connected socket over. There is a lane for it: the target sees to that. */
+  adopt(id: number, fd: number, peer: string): void {
+    const lane = this.lanes.take();
+    // The socket needs its handler, and the handler its socket.
+    const early = { onRecv: () => {}, onSent: () => {}, onClose: () => {} };
+    const sock = this.socks.adopt(fd, early, peer);
+    const connection = new Connection(id, sock, lane, this);
+    sock.handler = connection;
+    this.connections.set(id, connection);
+    nbdLog.info(() => `connection ${id} from ${peer} on core ${this.reactor.core}`);
+    connection.run();
+    this.#watch ??= setInterval(() => this.#look(), WATCH_MS).unref();
+  }
+
+  /** @throws {SpdkError} what opening the bdev throws. */
+  openExport(config: ExportConfig, onRemoved: (exp: NbdExport) => void): void {
+    this.exports.set(config.name, new NbdExport(config, this.reactor, onRemoved));
+  }
+
+  /** Resolves when its connections here are gone and the bdev is closed. */
+  async closeExport(name: string): Promise<void> {
+    const found = this.exports.get(name);
+    if (found === undefined) return;
+    this.exports.delete(name);
+    await found.remove();
+  }
+
+  /** Closes one connection, in order. */
+  drain(id: number): void {
+    this.connections.get(id)?.drain();
+  }
+
+  /** Lets all connections finish, closes exports and sockets. The reactor goes on polling until it resolves. */
+  async close(): Promise<void> {
+    for (const connection of [...this.connections.values()]) connection.drain();
+    if (this.connections.size > 0) await new Promise<void>((resolve) => this.#whenEmpty.push(resolve));
+    await Promise.all([...this.exports.keys()].map((name) => this.closeExport(name)));
+    await this.socks.close();
+    this.#unwatch();
+    this.reactor.removePollable(this);
+  }
+
+  /** Silent handshakes and drains that do not end. */
+  #look(): void {
+    const now = this.reactor.clock.read();
+    for (const connection of [...this.connections.values()]) {
+      if (connection.inHandshake && now - connection.heardUs > limits.nbd_handshake_idle_ms * 1000) {
+        this.broken(connection, `it was silent for ${limits.nbd_handshake_idle_ms} ms in the handshake`);
+        connection.close();
+      } else if (connection.drainingSinceUs > 0 && now - connection.drainingSinceUs > limits.nbd_drain_ms * 1000) {
+        this.broken(connection, `it did not take its replies within ${limits.nbd_drain_ms} ms`);
+        connection.close();
+      }
+    }
+  }
+
+  #unwatch(): void {
+    if (this.#watch !== null) clearInterval(this.#watch);
+    this.#watch = null;
+  }
+
+  /** All connections, for nbd_get_connections. */
+  info(): ConnectionInfo[] {
+    return [...this.connections.values()].map((connection) => {
+      const { stats } = connection;
+      return {
+        id: connection.id,
+        core: this.reactor.core,
+        peer: connection.sock.peer,
+        state: connection.closing ? 'closing' : connection.inHandshake ? 'handshake' : 'transmission',
+        export: connection.inHandshake ? '' : connection.export.name,
+        structured_replies: connection.structured,
+        requests_in_progress: connection.inProgress,
+        reads: stats[0],
+        read_bytes: stats[1],
+        writes: stats[2],
+        written_bytes: stats[3],
+        other_requests: stats[4],
+        errors: stats[5],
+      };
+    });
+  }
+}
+
+/** The group of a reactor, once the target has made it. */
+export const pollGroups = localKey('nbd.poll_group', () => ({ group: null as PollGroup | null }));

@@ -1,0 +1,295 @@
+/**
+ * The NBD target of an application: which exports there are, where it listens, which reactor serves which connection.
+ *
+ * Control path, on the app core. Connections are dealt to the reactors in turn, as descriptors, which are good on every thread of the
+ * process; where they cannot be handed over (no FFI) all stay on the app core. Every export exists on every reactor, so that any
+ * connection can ask for any. Groups and their memory are made when first needed: an application that serves no NBD pays nothing.
+ */
+import { SpdkError } from '../env/errors.ts';
+import { limits } from '../env/limits.ts';
+import { type App, localKey } from '../event/index.ts';
+import { log } from '../log/index.ts';
+import { type Listener, listen, type SockAddress } from '../sock/index.ts';
+import type { ExportConfig } from './export.ts';
+import {
+  addLanes,
+  adoptConnection,
+  closeExport,
+  closeGroup,
+  drainConnections,
+  groupOf,
+  listConnections,
+  openExport,
+  openGroup,
+} from './group-control.ts';
+import { LANE_BYTES } from './lane.ts';
+import { type ConnectionInfo, groupEvents } from './poll-group.ts';
+
+const nbdLog = log.register('nbd');
+/** Lanes that a group gets at once. */
+const LANES_A_SEGMENT = 16;
+
+/** An export as it was asked for. */
+export interface ExportOptions {
+  readonly name: string;
+  readonly bdevName: string;
+  readonly description?: string | undefined;
+  readonly readOnly?: boolean | undefined;
+  /** Tell clients that the medium rotates. Default false. */
+  readonly rotational?: boolean | undefined;
+}
+
+/** One place the target listens at. */
+export interface ServerInfo {
+  readonly name: string;
+  /** "127.0.0.1:10809", or the path of a unix socket. */
+  readonly address: string;
+  /** 0 for a unix socket. */
+  readonly port: number;
+  readonly connections: number;
+}
+
+interface Server {
+  readonly name: string;
+  readonly asked: SockAddress;
+  readonly listener: Listener;
+  readonly connections: Set<number>;
+}
+
+interface ConnectionPlace {
+  readonly core: number;
+  readonly server: Server;
+}
+
+export class NbdTarget {
+  readonly #app: App;
+  readonly #exports = new Map<string, ExportConfig>();
+  readonly #servers = new Map<string, Server>();
+  /** Names of servers that are being started. */
+  readonly #starting = new Set<string>();
+  readonly #connections = new Map<number, ConnectionPlace>();
+  /** By core: lanes there, and connections that use or will use one. */
+  readonly #lanes = new Map<number, { total: number; used: number; ready: Promise<void> }>();
+  #ids = 0;
+  #turn = 0;
+  #open: Promise<unknown> | null = null;
+  #full = false;
+  #closing = false;
+
+  constructor(app: App) {
+    this.#app = app;
+    const events = app.reactor.local(groupEvents);
+    events.connectionGone = (id) => this.#gone(id);
+    events.exportRemoved = (name) => {
+      this.#exports.delete(name);
+      nbdLog.notice(`export "${name}" is gone: its bdev was removed`);
+    };
+  }
+
+  /** Groups on every reactor. */
+  async #ready(): Promise<void> {
+    if (this.#closing) throw new SpdkError('ESHUTDOWN', 'the NBD target is stopping');
+    this.#open ??= this.#app.callAll(openGroup, null);
+    await this.#open;
+  }
+
+  // ---- exports
+
+  /** In order of addition. The first is also the default export, which clients ask for with an empty name. */
+  get exports(): readonly ExportConfig[] {
+    return [...this.#exports.values()];
+  }
+
+  /**
+   * @throws {SpdkError} EEXIST for a name that is taken; ENODEV, EPERM, EROFS from the bdev; ENAMETOOLONG; ENOSPC.
+   */
+  async addExport(options: ExportOptions): Promise<void> {
+    const { name, bdevName, description = '', readOnly = false, rotational = false } = options;
+    for (const [what, text] of [
+      ['name', name],
+      ['description', description],
+    ]) {
+      const bytes = Buffer.byteLength(text);
+      if (bytes > limits.nbd_string_bytes_max) {
+        throw new SpdkError('ENAMETOOLONG', `export ${what} of ${bytes} bytes, limit ${limits.nbd_string_bytes_max}`);
+      }
+      if (text.includes('\0')) throw new SpdkError('EINVAL', `export ${what} contains a NUL character`);
+    }
+    if (this.#exports.has(name)) throw new SpdkError('EEXIST', `export "${name}" exists already`);
+    if (this.#exports.size === limits.nbd_exports_max) {
+      throw new SpdkError('ENOSPC', `export "${name}": there are ${limits.nbd_exports_max} exports already`);
+    }
+    const config: ExportConfig = { name, bdevName, description, readOnly, rotational };
+    this.#exports.set(name, config);
+    try {
+      await this.#ready();
+      await this.#app.callAll(openExport, config);
+    } catch (error) {
+      if (this.#exports.get(name) === config) this.#exports.delete(name);
+      if (this.#open !== null) await this.#app.callAll(closeExport, { name });
+      throw error;
+    }
+  }
+
+  /** Resolves when its connections are gone and the bdev is closed. @throws {SpdkError} ENOENT */
+  async removeExport(name: string): Promise<void> {
+    if (!this.#exports.delete(name)) throw new SpdkError('ENOENT', `no export is called "${name}"`);
+    await this.#app.callAll(closeExport, { name });
+  }
+
+  // ---- servers
+
+  get servers(): ServerInfo[] {
+    return [...this.#servers.values()].map(({ name, listener, connections }) => ({
+      name,
+      address: listener.address,
+      port: listener.port,
+      connections: connections.size,
+    }));
+  }
+
+  /** Where each server was asked to listen, for the saved configuration. */
+  get serverAddresses(): { name: string; asked: SockAddress }[] {
+    return [...this.#servers.values()].map(({ name, asked }) => ({ name, asked }));
+  }
+
+  /**
+   * Listens. `name` defaults to the address.
+   * @throws {SpdkError} EEXIST for a name that is taken; EADDRINUSE, EACCES ... naming the address.
+   */
+  async startServer(address: SockAddress, name?: string): Promise<ServerInfo> {
+    const given = name ?? ('path' in address ? address.path : `${address.host}:${address.port}`);
+    if (this.#servers.has(given) || this.#starting.has(given)) {
+      throw new SpdkError('EEXIST', `NBD server "${given}" is started already`);
+    }
+    this.#starting.add(given);
+    try {
+      await this.#ready();
+      const connections = new Set<number>();
+      let server: Server | null = null;
+      const group = groupOf(this.#app.reactor);
+      const listener = await listen(group.socks, address, {
+        onAccept: (fd, peer) => {
+          if (server === null) group.socks.refuse(fd);
+          else this.#accepted(server, fd, peer);
+        },
+      });
+      server = { name: given, asked: address, listener, connections };
+      this.#servers.set(given, server);
+      nbdLog.info(`server "${given}" listens on ${listener.address}`);
+      if (!listener.handsOver && this.#app.cores.length > 1) {
+        nbdLog.notice(`connections stay on core ${this.#app.mainCore}: ${listener.reason}`);
+      }
+      return { name: given, address: listener.address, port: listener.port, connections: 0 };
+    } finally {
+      this.#starting.delete(given);
+    }
+  }
+
+  /** Accepts no more and lets its connections finish. Without a name: all servers. @throws {SpdkError} ENOENT */
+  async stopServer(name?: string): Promise<void> {
+    if (name !== undefined && !this.#servers.has(name)) {
+      throw new SpdkError('ENOENT', `no NBD server is called "${name}"`);
+    }
+    const stopped = [...this.#servers.values()].filter((server) => name === undefined || server.name === name);
+    for (const server of stopped) this.#servers.delete(server.name);
+    await Promise.all(stopped.map((server) => server.listener.close()));
+    const ids = stopped.flatMap((server) => [...server.connections]);
+    const cores = new Set(ids.map((id) => this.#connections.get(id)?.core ?? this.#app.mainCore));
+    await Promise.all([...cores].map((core) => this.#app.call(core, drainConnections, { ids })));
+  }
+
+  // ---- connections
+
+  #accepted(server: Server, fd: number, peer: string): void {
+    const { socks } = groupOf(this.#app.reactor);
+    if (this.#closing || this.#connections.size >= limits.nbd_connections_max) {
+      socks.refuse(fd);
+      if (!this.#full)
+        nbdLog.warn(`connection from ${peer} refused: limit of ${limits.nbd_connections_max} connections`);
+      this.#full = true;
+      return;
+    }
+    const { cores, mainCore } = this.#app;
+    const core = server.listener.handsOver ? cores[this.#turn++ % cores.length] : mainCore;
+    const id = ++this.#ids;
+    this.#connections.set(id, { core, server });
+    server.connections.add(id);
+    this.#handOver(core, id, fd, peer).catch((error: unknown) => {
+      this.#gone(id);
+      nbdLog.error(`connection ${id} from ${peer}: ${error instanceof Error ? error.message : String(error)}`);
+    });
+  }
+
+  async #handOver(core: number, id: number, fd: number, peer: string): Promise<void> {
+    try {
+      await this.#reserveLane(core);
+    } catch (error) {
+      groupOf(this.#app.reactor).socks.refuse(fd);
+      throw error;
+    }
+    await this.#app.call(core, adoptConnection, { id, fd, peer });
+  }
+
+  /** There is a lane for one more connection on `core`. Memory is shared by all cores, so it is made here. */
+  async #reserveLane(core: number): Promise<void> {
+    let lanes = this.#lanes.get(core);
+    if (lanes === undefined) {
+      lanes = { total: 0, used: 0, ready: Promise.resolve() };
+      this.#lanes.set(core, lanes);
+    }
+    lanes.used++;
+    if (lanes.used > lanes.total) {
+      lanes.total += LANES_A_SEGMENT;
+      lanes.ready = this.#addLanes(core, lanes.ready);
+    }
+    await lanes.ready;
+  }
+
+  async #addLanes(core: number, before: Promise<void>): Promise<void> {
+    await before;
+    const segment = await this.#app.shareSegment(LANES_A_SEGMENT * LANE_BYTES);
+    this.#segments.push(segment);
+    await this.#app.call(core, addLanes, { segmentId: segment.id });
+  }
+  readonly #segments: Awaited<ReturnType<App['shareSegment']>>[] = [];
+
+  #gone(id: number): void {
+    const place = this.#connections.get(id);
+    if (place === undefined) return;
+    this.#connections.delete(id);
+    place.server.connections.delete(id);
+    const lanes = this.#lanes.get(place.core);
+    if (lanes !== undefined) lanes.used--;
+    this.#full = false;
+  }
+
+  /** All connections, with the name of their server. */
+  async connections(): Promise<(ConnectionInfo & { server: string })[]> {
+    if (this.#open === null) return [];
+    const all = (await this.#app.callAll(listConnections, null)).flat();
+    return all
+      .map((info) => ({ ...info, server: this.#connections.get(info.id)?.server.name ?? '' }))
+      .sort((a, b) => a.id - b.id);
+  }
+
+  /** Stops everything and gives all memory back. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    await this.stopServer();
+    await this.#open;
+    if (this.#open !== null) await this.#app.callAll(closeGroup, null);
+    this.#exports.clear();
+    for (const segment of this.#segments.splice(0)) await this.#app.dropSegment(segment);
+  }
+}
+
+/** The application's target, set by the nbd subsystem. */
+export const nbdTargetKey = localKey('nbd.target', () => ({ target: null as NbdTarget | null }));
+
+/** @throws {SpdkError} ENODEV when the application has no nbd subsystem, or it is not initialised. */
+export function nbdTarget(app: App): NbdTarget {
+  const { target } = app.reactor.local(nbdTargetKey);
+  if (target === null) throw new SpdkError('ENODEV', 'the nbd subsystem is not initialised');
+  return target;
+}
