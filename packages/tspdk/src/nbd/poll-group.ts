@@ -6,13 +6,15 @@
  * core), which talks to groups by the control calls of group-control.ts.
  */
 import { Extents } from '../bdev/index.ts';
+import { Cpuset } from '../env/cpuset.ts';
 import { defineEvent } from '../env/event-fn.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
-import { currentReactor, localKey, type Pollable, type Reactor } from '../event/index.ts';
+import { currentReactor, localKey, type Reactor } from '../event/index.ts';
 import { log } from '../log/index.ts';
 import { openSockGroup, type SockGroup } from '../sock/index.ts';
+import { type Poller, Thread } from '../thread/index.ts';
 import { DESCRIPTORS_MAX } from './block-status.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
 import { type ExportConfig, NbdExport } from './export.ts';
@@ -49,9 +51,10 @@ export interface ConnectionInfo {
   readonly errors: number;
 }
 
-export class PollGroup implements ConnectionHost, Pollable {
-  readonly name: string;
+export class PollGroup implements ConnectionHost {
   readonly reactor: Reactor;
+  /** Its lightweight thread, pinned to this core. */
+  readonly thread: Thread;
   readonly socks: SockGroup;
   readonly buffers: BufferPoolPort;
   readonly lanes = new LanePool();
@@ -62,18 +65,21 @@ export class PollGroup implements ConnectionHost, Pollable {
   #dirty: Connection[] = [];
   #dirtyCount = 0;
   #spare: Connection[] = [];
+  readonly #poller: Poller;
   #watch: NodeJS.Timeout | null = null;
   #whenEmpty: (() => void)[] = [];
 
   constructor(reactor: Reactor) {
     this.reactor = reactor;
-    this.name = `nbd_poll_group_${reactor.index}`;
     this.socks = openSockGroup(reactor);
     this.buffers = reactor.iobuf;
-    reactor.addPollable(this);
+    const name = `nbd_poll_group_${reactor.index}`;
+    const cpumask = new Cpuset([reactor.core]);
+    this.thread = Thread.create(reactor, { name, cpumask }) as Thread; // this core, so it is the Thread itself
+    this.#poller = this.thread.run(() =>
+      this.thread.registerPoller({ name: 'nbd_poll_group', fn: pollGroup, ctx: this, sleepable: true }),
+    );
   }
-
-  // ---- Pollable
 
   poll(): number {
     let done = this.socks.poll();
@@ -86,10 +92,6 @@ export class PollGroup implements ConnectionHost, Pollable {
     for (let i = 0; i < count; i++) list[i].run();
     done += count;
     return done;
-  }
-
-  nextPollUs(): number {
-    return this.#dirtyCount > 0 || this.socks.pending ? 0 : Number.POSITIVE_INFINITY;
   }
 
   // ---- ConnectionHost
@@ -152,7 +154,7 @@ export class PollGroup implements ConnectionHost, Pollable {
 
   /** @throws {SpdkError} what opening the bdev throws. */
   openExport(config: ExportConfig, onRemoved: (exp: NbdExport) => void): void {
-    this.exports.set(config.name, new NbdExport(config, this.reactor, onRemoved));
+    this.thread.run(() => this.exports.set(config.name, new NbdExport(config, this.reactor, onRemoved)));
   }
 
   /** Resolves when its connections here are gone and the bdev is closed. */
@@ -175,7 +177,10 @@ export class PollGroup implements ConnectionHost, Pollable {
     await Promise.all([...this.exports.keys()].map((name) => this.closeExport(name)));
     await this.socks.close();
     this.#unwatch();
-    this.reactor.removePollable(this);
+    this.thread.run(() => {
+      this.#poller.unregister();
+      this.thread.exit();
+    });
   }
 
   /** Silent handshakes and drains that do not end. */
@@ -218,6 +223,11 @@ export class PollGroup implements ConnectionHost, Pollable {
       };
     });
   }
+}
+
+/** What the thread calls each turn; whatever it looks at wakes the reactor by itself. */
+function pollGroup(group: PollGroup): number {
+  return group.poll();
 }
 
 /** The group of a reactor, once the target has made it. */
