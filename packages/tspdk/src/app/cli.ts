@@ -17,6 +17,10 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
     summary: 'storage target, configured by JSON file and RPC (as spdk_tgt)',
     load: async () => (await import('./tgt.ts')).tgt,
   },
+  serve: {
+    summary: 'one disk over NBD, in one line',
+    load: async () => (await import('./serve.ts')).serve,
+  },
   rpc: {
     summary: 'calls a method of a running application (as rpc.py)',
     load: async () => (await import('../rpc/index.ts')).rpcMain,

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { SpdkError } from '../env/errors.ts';
+import { parseDiskArgument } from './disk-argument.ts';
+
+const code = (expected: string, message: RegExp) => (error: unknown) =>
+  error instanceof SpdkError && error.code === expected && message.test(error.message);
+
+test('sizes', () => {
+  const sizes: [string, number][] = [
+    ['64M', 64 * 2 ** 20],
+    ['1G', 2 ** 30],
+    ['1.5g', 1.5 * 2 ** 30],
+    ['2TiB', 2 ** 41],
+    ['512', 512],
+    ['4KB', 4096],
+  ];
+  for (const [text, sizeBytes] of sizes) assert.deepEqual(parseDiskArgument(text), { kind: 'memory', sizeBytes });
+  for (const text of ['0', '513', '0.1K'])
+    assert.throws(() => parseDiskArgument(text), code('EINVAL', /multiple of 512/));
+});
+
+test('files, modules, and what is neither', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'tspdk-'));
+  try {
+    for (const name of ['64M', 'disk.img', 'disk.ts', 'disk.mjs']) writeFileSync(join(dir, name), '');
+    assert.deepEqual(parseDiskArgument(join(dir, '64M')), { kind: 'file', path: join(dir, '64M') });
+    assert.deepEqual(parseDiskArgument(join(dir, 'disk.img')), { kind: 'file', path: join(dir, 'disk.img') });
+    assert.equal(parseDiskArgument(join(dir, 'disk.ts')).kind, 'module');
+    assert.equal(parseDiskArgument(join(dir, 'disk.mjs')).kind, 'module');
+    assert.throws(() => parseDiskArgument(join(dir, 'none.img')), code('ENOENT', /none\.img/));
+    assert.throws(() => parseDiskArgument(dir), code('EINVAL', /directory/));
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});
