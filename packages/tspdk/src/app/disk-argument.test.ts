@@ -1,3 +1,4 @@
+// Disks as people name them on a command line: sizes, files, modules, and what is none of them.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+// NBD addresses as people type them, and that what is printed can be read again.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SpdkError } from '../env/errors.ts';
