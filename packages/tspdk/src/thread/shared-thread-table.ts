@@ -81,11 +81,14 @@ export class SharedThreadTable {
    */
   allocate(name: string, core: number, cpumask: Cpuset): number {
     checkName('thread', name);
+    // Reserved before a slot is looked for: whoever gets past this finds a free one.
+    if (Atomics.add(this.words, ALIVE, 1) >= this.slots) {
+      Atomics.sub(this.words, ALIVE, 1);
+      throw new SpdkError('ENOSPC', `thread "${name}": all ${this.slots} places are taken`);
+    }
     for (;;) {
-      if (Atomics.load(this.words, ALIVE) >= this.slots) {
-        throw new SpdkError('ENOSPC', `thread "${name}": all ${this.slots} places are taken`);
-      }
       if (Atomics.load(this.words, TICKETS) >= ID_MAX) {
+        Atomics.sub(this.words, ALIVE, 1);
         throw new SpdkError(
           'ENOSPC',
           `thread "${name}": all ${ID_MAX} thread ids are used up, restart the application`,
@@ -94,7 +97,6 @@ export class SharedThreadTable {
       const id = Atomics.add(this.words, TICKETS, 1) + 1;
       const at = this.#at(id);
       if (Atomics.compareExchange(this.words, at + STATE, SLOT_FREE, SLOT_CREATING) !== SLOT_FREE) continue;
-      Atomics.add(this.words, ALIVE, 1);
       this.words[at + CORE] = core;
       this.words[at + BOUND] = 0;
       this.words[at + CRITICAL] = 0;
