@@ -59,6 +59,9 @@ export { allowedCores } from './env/affinity.ts';
 export type { Clock } from './env/clock.ts';
 export { Cpuset } from './env/cpuset.ts';
 
+// A disk of one's own.
+export { type Disk, type DiskDefinition, type DiskRequest, defineDisk } from './module/bdev/disk/define-disk.ts';
+
 // What goes wrong, what is bounded, and what is said about it.
 export { SpdkError } from './env/errors.ts';
 export { limits } from './env/limits.ts';

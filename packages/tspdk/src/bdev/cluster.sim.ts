@@ -8,6 +8,7 @@ import { setImmediate as tick } from 'node:timers/promises';
 import type { Clock } from '../env/clock.ts';
 import { Cpuset } from '../env/cpuset.ts';
 import { current } from '../env/current.ts';
+import type { Segment } from '../env/segment.ts';
 import { Ring } from '../env/uring.ts';
 import type { AppHandle } from '../event/app-handle.ts';
 import { type Control, runControl } from '../event/control.ts';
@@ -102,6 +103,19 @@ export class Cluster {
     }
   }
 
+  /** I/O memory that every reactor knows. */
+  memory(bytes: number): Segment {
+    const sab = new SharedArrayBuffer(bytes);
+    const id = this.reactors[0].allocSegmentId();
+    const [first] = this.reactors.map((reactor) => reactor.segments.attach(id, sab));
+    return first;
+  }
+
+  /** Forgets memory. */
+  forget(segment: Segment): void {
+    for (const reactor of this.reactors) reactor.segments.detach(segment.id);
+  }
+
   /** One turn of every reactor. Returns how much was done. */
   round(): number {
     this.clock.nowUs += this.#roundUs;
@@ -113,7 +127,7 @@ export class Cluster {
 
   /** Turns until nothing is done in a whole round. */
   turns(): void {
-    while (this.round() > 0);
+    while (this.round() > 0 || this.reactors.some((reactor) => reactor.hasWork()));
   }
 
   /** Turns until `promise` settles, letting Node's loop run in between. */

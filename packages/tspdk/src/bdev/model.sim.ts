@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { IoVecs } from '../env/iovecs.ts';
-import { makeSegment, type Segment } from '../env/segment.ts';
+import type { Segment } from '../env/segment.ts';
 import type { Bdev } from './bdev.ts';
 import type { BdevChannel } from './channel.ts';
 import type { Cluster } from './cluster.sim.ts';
@@ -49,8 +49,8 @@ export function modelBatches(blocks: number, maxBlocks: number): fc.Arbitrary<Mo
 class Arena {
   readonly segment: Segment;
   at = 64;
-  constructor(bytes: number) {
-    this.segment = makeSegment(999, new SharedArrayBuffer(bytes));
+  constructor(cluster: Cluster, bytes: number) {
+    this.segment = cluster.memory(bytes);
     this.segment.u8.fill(GUARD);
   }
 
@@ -91,7 +91,10 @@ export async function runModel(cluster: Cluster, bdev: Bdev, model: Uint8Array, 
   const channels = descs.map((desc) => desc.getIoChannel());
   for (const batch of batches) {
     const busy = new Set<number>();
-    const arena = new Arena(batch.reduce((sum, op) => sum + op.blocks * block + (op.pieces.length + 1) * 8400, 8192));
+    const arena = new Arena(
+      cluster,
+      batch.reduce((sum, op) => sum + op.blocks * block + (op.pieces.length + 1) * 8400, 8192),
+    );
     const checks: (() => void)[] = [];
     let outstanding = 0;
     for (const op of batch) {
@@ -112,6 +115,7 @@ export async function runModel(cluster: Cluster, bdev: Bdev, model: Uint8Array, 
     await cluster.untilTrue(() => outstanding === 0);
     for (const check of checks) check();
     for (let i = 0; i < 64; i++) assert.equal(arena.segment.u8[i], GUARD, 'memory before the buffers is untouched');
+    cluster.forget(arena.segment);
     await readBack(cluster, channels[channels.length - 1], busy, block, model);
   }
   for (const desc of descs) desc.close();
@@ -172,7 +176,7 @@ async function readBack(
   block: number,
   model: Uint8Array,
 ): Promise<void> {
-  const buf = makeSegment(998, new SharedArrayBuffer(lbas.size * block + 1));
+  const buf = cluster.memory(lbas.size * block + 1);
   let outstanding = 0;
   let i = 0;
   for (const lba of lbas) {
@@ -197,4 +201,5 @@ async function readBack(
     assert.ok(Buffer.compare(Buffer.from(got), model.subarray(lba * block, (lba + 1) * block)) === 0, `block ${lba}`);
     i++;
   }
+  cluster.forget(buf);
 }

@@ -66,6 +66,10 @@ export const limits = {
   bdev_io_grow: 256,
   /** Zeroes that emulated "write zeroes" writes at once. */
   bdev_zero_bytes: 1024 * 1024,
+  /** Time a call of a user's disk may take; then its I/O fails with EIO. */
+  bdev_disk_timeout_ms: 30_000,
+  /** Largest block of a user's disk. */
+  bdev_disk_block_bytes_max: 65536,
   /** Largest single piece of a memory disk's storage; a larger disk has several. */
   bdev_malloc_segment_bytes: 1024 * 1024 * 1024,
   /** Pieces of memory in one gathered send; a longer list goes in several. */

@@ -4,6 +4,8 @@
 import { bdevRegistry, registerBdevRpc } from '../../bdev/index.ts';
 import type { App, Subsystem } from '../../event/index.ts';
 import { notifyOf } from '../../notify/index.ts';
+import './disk/disk-bdev.ts';
+import { registerDiskRpc } from './disk/rpc.ts';
 import './file/file-bdev.ts';
 import { registerFileRpc } from './file/rpc.ts';
 import './malloc/malloc-bdev.ts';
@@ -24,6 +26,7 @@ export const bdevSubsystem: Subsystem = {
     registerMallocRpc(app.rpc, deps);
     registerNullRpc(app.rpc, deps);
     registerFileRpc(app.rpc, deps);
+    registerDiskRpc(app.rpc, deps);
   },
 
   async init(app: App) {

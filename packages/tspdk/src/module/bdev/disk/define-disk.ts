@@ -1,0 +1,96 @@
+/**
+ * defineDisk: a block device of one's own, as a handful of async functions. What a user's disk module exports by default.
+ *
+ *   import { defineDisk } from 'tspdk';
+ *   const memory = new Uint8Array(1 << 20);
+ *   export default defineDisk({
+ *     size: memory.length,
+ *     async read(offset, buffer) { buffer.set(memory.subarray(offset, offset + buffer.length)); },
+ *     async write(offset, buffer) { memory.set(buffer, offset); },
+ *   });
+ *
+ * The functions run on one reactor, the disk's home core; requests from all cores are carried there. Several are under way at once, in any order.
+ */
+import { SpdkError } from '../../../env/errors.ts';
+import { limits } from '../../../env/limits.ts';
+
+/** The request behind a call. */
+export interface DiskRequest {
+  /** Aborted when the request is given up: its time is over, or the initiator's reset ended it. Made when first asked for. */
+  readonly signal: AbortSignal;
+}
+
+/** What a disk does. Offsets and lengths are bytes, multiples of `blockSize`, inside the disk. */
+export interface DiskDefinition {
+  /** Bytes; a multiple of `blockSize`. */
+  readonly size: number;
+  /** Bytes of a block: a power of two from 512 to 65536. Default 512. */
+  readonly blockSize?: number;
+  /**
+   * Fills all of `buffer`. It is the initiator's own memory, shared between threads and not copied: write to it only until the
+   * promise settles or `request.signal` aborts, afterwards it is somebody else's.
+   * A thrown error becomes the I/O's error: its `code` ('ENOSPC', 'EACCES', ...) is kept, any other is EIO.
+   */
+  read(offset: number, buffer: Uint8Array, request: DiskRequest): Promise<void> | void;
+  /** Stores `buffer`, which is not to be changed, nor kept after the promise settles. Without it the disk is read-only. */
+  write?(offset: number, buffer: Uint8Array, request: DiskRequest): Promise<void> | void;
+  /** What was written before is safe when it settles. Without it a settled write counts as safe. */
+  flush?(request: DiskRequest): Promise<void> | void;
+  /** The range holds nothing any more and must read as zeroes. Without it trim is not offered. */
+  trim?(offset: number, length: number, request: DiskRequest): Promise<void> | void;
+  /** The range must read as zeroes. Without it zeroes are written. */
+  zero?(offset: number, length: number, request: DiskRequest): Promise<void> | void;
+  /** The disk is removed; nothing is under way. */
+  close?(): Promise<void> | void;
+}
+
+const BRAND = Symbol.for('tspdk.disk');
+
+/** A checked definition. */
+export type Disk = DiskDefinition & { readonly blockSize: number };
+
+/**
+ * Checks a definition and makes it a disk.
+ * @throws {SpdkError} EINVAL naming the property and its value.
+ */
+export function defineDisk(definition: DiskDefinition): Disk {
+  const { size, blockSize = 512 } = definition;
+  const refuse = (what: string) => new SpdkError('EINVAL', `defineDisk: ${what}`);
+  const powerOfTwo = Number.isInteger(blockSize) && (blockSize & (blockSize - 1)) === 0;
+  if (!powerOfTwo || blockSize < 512 || blockSize > limits.bdev_disk_block_bytes_max) {
+    throw refuse(
+      `blockSize is ${String(blockSize)}; it is a power of two from 512 to ${limits.bdev_disk_block_bytes_max}`,
+    );
+  }
+  if (!Number.isSafeInteger(size) || size <= 0 || size % blockSize !== 0) {
+    throw refuse(`size is ${String(size)}; it is a positive multiple of blockSize ${blockSize}, in bytes`);
+  }
+  if (typeof definition.read !== 'function') throw refuse('read is missing');
+  for (const name of ['write', 'flush', 'trim', 'zero', 'close'] as const) {
+    const value = definition[name];
+    if (value !== undefined && typeof value !== 'function') throw refuse(`${name} is no function`);
+  }
+  for (const name of ['flush', 'trim', 'zero'] as const) {
+    if (definition[name] !== undefined && definition.write === undefined) {
+      throw refuse(`${name} makes no sense on a disk without write`);
+    }
+  }
+  // Bound, so that the definition may be an object of a class.
+  const { read, write, flush, trim, zero, close } = definition;
+  const disk = {
+    size,
+    blockSize,
+    read: read.bind(definition),
+    ...(write && { write: write.bind(definition) }),
+    ...(flush && { flush: flush.bind(definition) }),
+    ...(trim && { trim: trim.bind(definition) }),
+    ...(zero && { zero: zero.bind(definition) }),
+    ...(close && { close: close.bind(definition) }),
+  };
+  return Object.defineProperty(disk, BRAND, { value: true });
+}
+
+/** True for what `defineDisk` gave, also that of another copy of this package. */
+export function isDisk(value: unknown): value is Disk {
+  return typeof value === 'object' && value !== null && (value as { [BRAND]?: unknown })[BRAND] === true;
+}

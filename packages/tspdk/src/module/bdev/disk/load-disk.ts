@@ -1,0 +1,51 @@
+/**
+ * Loads a user's disk module on the core where it will live. What goes wrong is told in the user's terms: the file, Node's version, and
+ * for an error of the module its own stack.
+ */
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { SpdkError } from '../../../env/errors.ts';
+import { type Disk, isDisk } from './define-disk.ts';
+
+let loads = 0;
+
+/**
+ * The default export of the module at `url` (a file URL), in an instance of its own: two disks of one file share nothing.
+ * @throws {SpdkError} ENOTSUP when this Node cannot run the file; EINVAL when it is no disk or throws, with the module's own stack.
+ */
+export async function loadDisk(url: string): Promise<Disk> {
+  const path = fileURLToPath(url);
+  checkRunnable(path);
+  let module: { readonly default?: unknown };
+  try {
+    module = await import(`${url}?disk=${++loads}`);
+  } catch (thrown) {
+    throw ownStack(thrown, path);
+  }
+  if (isDisk(module.default)) return module.default;
+  const exported = Object.keys(module).join(', ') || 'nothing';
+  throw new SpdkError(
+    'EINVAL',
+    `disk module "${path}" exports ${exported}; it must say: export default defineDisk({ ... })`,
+  );
+}
+
+function checkRunnable(path: string): void {
+  const extension = extname(path);
+  if (extension === '.tsx') throw new SpdkError('ENOTSUP', `disk module "${path}": Node does not run .tsx files`);
+  if (extension !== '.ts' && extension !== '.mts' && extension !== '.cts') return;
+  const features = process.features as { readonly typescript?: unknown };
+  if (features.typescript) return;
+  throw new SpdkError(
+    'ENOTSUP',
+    `disk module "${path}": Node ${process.versions.node} does not run TypeScript files. ` +
+      'Use Node 22.18 or newer (or 23.6 or newer), or compile it to .js and name that.',
+  );
+}
+
+function ownStack(thrown: unknown, path: string): SpdkError {
+  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  const error = new SpdkError('EINVAL', `disk module "${path}" failed to load: ${message}`, { cause: thrown });
+  if (thrown instanceof Error && thrown.stack !== undefined) error.stack = thrown.stack;
+  return error;
+}
