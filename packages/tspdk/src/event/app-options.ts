@@ -50,6 +50,8 @@ export interface AppOptions {
   readonly heapBytes?: number;
   /** I/O buffer pools. */
   readonly iobuf?: IoBufOptions;
+  /** Events one mailbox holds, a power of two. Default `limits.mailbox_events`, less where there are many cores. */
+  readonly mailboxEvents?: number;
   /** Reject instead of resolving with 1 when start-up fails. Default true: the error says more than a number. */
   readonly throwOnStartFailure?: boolean;
   /** Doorbells without FFI, for tests. */
@@ -71,6 +73,7 @@ export interface ResolvedOptions {
   readonly shutdownFn: ((app: App) => Promise<void> | void) | undefined;
   readonly heapBytes: number | undefined;
   readonly iobuf: IoBufOptions | undefined;
+  readonly mailboxEvents: number | undefined;
   readonly throwOnStartFailure: boolean;
   readonly platform: Platform;
 }
@@ -113,6 +116,7 @@ export function resolveOptions(options: AppOptions): ResolvedOptions {
     shutdownFn: options.shutdownFn,
     heapBytes: options.heapBytes,
     iobuf: options.iobuf,
+    mailboxEvents: options.mailboxEvents,
     throwOnStartFailure: options.throwOnStartFailure ?? true,
     platform: options.platform ?? realPlatform,
   };

@@ -63,6 +63,7 @@ export class App implements AppHandle {
       mainCore: options.mainCore,
       ...(options.heapBytes === undefined ? {} : { heapBytes: options.heapBytes }),
       ...(options.iobuf === undefined ? {} : { iobuf: options.iobuf }),
+      ...(options.mailboxEvents === undefined ? {} : { mailboxEvents: options.mailboxEvents }),
     });
     this.#iobuf = this.fabric.iobuf;
     this.#stopAsked = new Promise((resolve) => {

@@ -12,8 +12,9 @@
  * Timed pollers: a sleeping core sets a timer for the earliest; libuv's has millisecond steps, so what is due within two milliseconds is
  * waited for by polling... unless the wait would be all there is to do: see `#sleep`.
  */
-import { type Doorbell, openDoorbell } from '../env/doorbell.ts';
+import type { Doorbell } from '../env/doorbell.ts';
 import { limits } from '../env/limits.ts';
+import { type EventLoop, type LoopImmediate, nodeEventLoop } from './event-loop.ts';
 import type { Reactor } from './reactor.ts';
 
 /** How a reactor spends idle time. */
@@ -32,8 +33,9 @@ export class ReactorLoop {
   readonly doorbell: Doorbell;
   readonly #poll: boolean;
   readonly #idlePollUs: number;
-  #immediate: NodeJS.Immediate | null = null;
-  #timer: NodeJS.Timeout | null = null;
+  readonly #events: EventLoop;
+  #immediate: LoopImmediate | null = null;
+  #timer: unknown = null;
   #timerAtUs = Number.POSITIVE_INFINITY;
   #lastWorkUs = 0;
   #sleeping = false;
@@ -41,26 +43,28 @@ export class ReactorLoop {
   /** How often the core went to sleep. */
   sleeps = 0;
 
-  constructor(reactor: Reactor, options: LoopOptions) {
+  /** @param events the thread's event loop; the simulator gives its own. */
+  constructor(reactor: Reactor, options: LoopOptions, events: EventLoop = nodeEventLoop) {
     this.reactor = reactor;
+    this.#events = events;
     this.#poll = options.mode === 'poll';
     this.#idlePollUs = options.idlePollUs ?? limits.idle_poll_us;
-    this.doorbell = openDoorbell(options.nativeDoorbell === undefined ? {} : { native: options.nativeDoorbell });
+    this.doorbell = events.openDoorbell(options.nativeDoorbell === undefined ? {} : { native: options.nativeDoorbell });
     reactor.onKick = () => this.#kick();
   }
 
   /** Begins to make turns. */
   start(): void {
     this.#lastWorkUs = this.reactor.clock.read();
-    this.#immediate = setImmediate(this.#slice);
+    this.#immediate = this.#events.setImmediate(this.#slice);
   }
 
   /** Makes no more turns and closes the doorbell; other cores must have stopped sending. */
   stop(): void {
     this.#stopped = true;
     this.reactor.onKick = () => {};
-    if (this.#immediate !== null) clearImmediate(this.#immediate);
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#immediate !== null) this.#events.clearImmediate(this.#immediate);
+    if (this.#timer !== null) this.#events.clearTimeout(this.#timer);
     this.#immediate = null;
     this.#timer = null;
     this.doorbell.close();
@@ -94,13 +98,13 @@ export class ReactorLoop {
       now = clock.nowUs;
     } while (now < end && !idle);
     if (idle) this.#sleep(now);
-    else this.#immediate = setImmediate(this.#slice);
+    else this.#immediate = this.#events.setImmediate(this.#slice);
   };
 
   #sleep(nowUs: number): void {
     const reactor = this.reactor;
     const nextUs = reactor.nextPollUs(nowUs);
-    this.#immediate = setImmediate(this.#slice);
+    this.#immediate = this.#events.setImmediate(this.#slice);
     // Something wants a turn before libuv's timers could give one: keep turning, libuv gets its share each slice.
     if (nextUs - nowUs < 1000) return;
     if (!reactor.prepareSleep()) return;
@@ -113,11 +117,11 @@ export class ReactorLoop {
   /** A timer that wakes libuv when the earliest timed poller is due; its callback has nothing to do. */
   #setTimer(nextUs: number, nowUs: number): void {
     if (nextUs === this.#timerAtUs && this.#timer !== null) return;
-    if (this.#timer !== null) clearTimeout(this.#timer);
+    if (this.#timer !== null) this.#events.clearTimeout(this.#timer);
     this.#timer = null;
     this.#timerAtUs = nextUs;
     if (nextUs === Number.POSITIVE_INFINITY) return;
-    this.#timer = setTimeout(
+    this.#timer = this.#events.setTimeout(
       () => {
         this.#timer = null;
         this.#kick();
