@@ -18,6 +18,7 @@ function pools(
       askSpill: (large: boolean) => {
         for (const other of channels) if (other !== channels[index]) mail.push(() => other.spill(large));
       },
+      spillLater: (large: boolean) => mail.push(() => channels[index]?.spill(large)),
       tellAvailable: (to: number, large: boolean) => mail.push(() => channels[to]?.serve(large)),
     };
     channels.push(

@@ -4,10 +4,12 @@
  * Each core keeps a cache, so most gets and puts touch nothing shared. Out of buffers means wait, never fail: a waiter queues in
  * order of arrival on its core and gets the next buffer that comes back. SPDK: spdk_iobuf_get, spdk_iobuf_put.
  *
- * No waiter is forgotten when the buffers are on other cores. A core that queues its first waiter sets its `starving` word and asks the
- * others to spill their caches (`askSpill`). Whoever puts a buffer in the shared ring then looks at those words and sends
- * `onAvailable` to a core that starves; a put while anybody starves goes to the ring, not to a cache. The word is set before the starving core
- * looks at the ring once more, and the ring is filled before the word is read, so one of the two sees the other.
+ * No waiter is forgotten when the buffers are on other cores. A core that queues its first waiter sets its `starving` word to WANTS and asks the
+ * others to spill their caches (`askSpill`). Whoever puts a buffer in the shared ring then looks at those words, and tells one core that
+ * WANTS (`tellAvailable`); its word is TOLD from then on, so that the next buffer is told to another. A put while any word is set goes to
+ * the ring, not to a cache. The word is set before the starving core looks at the ring once more, and the ring is filled before the word
+ * is read, so one of the two sees the other. A core that was told and has no waiter any more (its own put served them) passes the word on.
+ * A ring can refuse a buffer for a moment, while another core is between the two steps of taking one: then it stays here and is spilled later.
  *
  * A buffer's state word holds who has it (core + 1), 0 while it is in the pool: a second put is EDOUBLEFREE, and what is still
  * out when the application ends is a leak with a name.
@@ -16,6 +18,11 @@ import { SpdkError } from './errors.ts';
 import { limits } from './limits.ts';
 import { alignedOffset, type Segment } from './segment.ts';
 import { SharedRing, sharedRingBytes } from './shared-ring.ts';
+
+/** A core's `starving` word: nobody waits there; somebody does; somebody does, and a buffer was announced that was not looked for yet. */
+const CONTENT = 0;
+const WANTS = 1;
+const TOLD = 2;
 
 /** One kind's share of the pool, as all cores see it. */
 export interface IoBufKind {
@@ -34,7 +41,7 @@ export interface IoBufKind {
 export interface IoBufMemory {
   readonly small: IoBufKind;
   readonly large: IoBufKind;
-  /** A word a core and kind: 1 while that core has waiters. */
+  /** A word a core and kind: CONTENT, WANTS or TOLD. */
   readonly starving: SharedArrayBuffer;
 }
 
@@ -160,7 +167,8 @@ class CoreKind {
     this.#starving = new Int32Array(memory.starving);
     this.#cores = cores;
     this.#word = (large ? cores : 0) + index;
-    this.#cache = new Int32Array(Math.max(1, kind.cache));
+    // Room for all: what the ring refuses for a moment stays here.
+    this.#cache = new Int32Array(kind.count);
     this.#bufs = new Array<IoBuf | undefined>(kind.count);
     this.#port = port;
   }
@@ -178,7 +186,7 @@ class CoreKind {
     else this.#last.nextWaiter = waiter;
     this.#last = waiter;
     if (this.#first !== waiter) return;
-    Atomics.store(this.#starving, this.#word, 1);
+    Atomics.store(this.#starving, this.#word, WANTS);
     this.#port.askSpill(this.#large);
     this.serve();
   }
@@ -191,7 +199,7 @@ class CoreKind {
       else before.nextWaiter = at.nextWaiter ?? null;
       if (this.#last === at) this.#last = before;
       at.nextWaiter = null;
-      if (this.#first === null) Atomics.store(this.#starving, this.#word, 0);
+      if (this.#first === null) Atomics.store(this.#starving, this.#word, CONTENT);
       return true;
     }
     return false;
@@ -220,8 +228,8 @@ class CoreKind {
     while (this.#first !== null) {
       const buf = this.#take();
       if (buf === null) {
-        // Set again after it may have been cleared by whoever told us, then look once more.
-        if (Atomics.exchange(this.#starving, this.#word, 1) === 1) return;
+        // Told or not, from now on it has to be told again; then look once more.
+        if (Atomics.exchange(this.#starving, this.#word, WANTS) === WANTS) return;
         continue;
       }
       const waiter = this.#first;
@@ -230,9 +238,15 @@ class CoreKind {
     }
   }
 
+  /** Another core said that there may be a buffer. */
+  told(): void {
+    this.serve();
+    if (this.#first === null) this.#tellOne();
+  }
+
   /** Another core starves: what is cached here goes to the shared ring. */
   spill(): void {
-    while (this.#cached > 0) this.#share(this.#cache[--this.#cached]);
+    while (this.#cached > 0) if (!this.#share(this.#cache[--this.#cached])) return;
   }
 
   #take(): IoBuf | null {
@@ -272,23 +286,35 @@ class CoreKind {
     waiter.nextWaiter = null;
     if (this.#first !== null) return;
     this.#last = null;
-    Atomics.store(this.#starving, this.#word, 0);
+    Atomics.store(this.#starving, this.#word, CONTENT);
   }
 
   #anyStarving(): boolean {
     const from = this.#large ? this.#cores : 0;
-    for (let i = 0; i < this.#cores; i++) if (Atomics.load(this.#starving, from + i) === 1) return true;
+    for (let i = 0; i < this.#cores; i++) if (Atomics.load(this.#starving, from + i) !== CONTENT) return true;
     return false;
   }
 
-  #share(index: number): void {
-    this.#ring.push(index);
+  /** Gives a buffer to all cores. False when the ring refused it: then it is cached here, and spilled later if anybody starves. */
+  #share(index: number): boolean {
+    if (this.#ring.push(index)) {
+      this.#tellOne();
+      return true;
+    }
+    this.#cache[this.#cached++] = index;
+    if (this.#anyStarving()) this.#port.spillLater(this.#large);
+    return false;
+  }
+
+  /** Tells one core that wants a buffer that there may be one. */
+  #tellOne(): void {
+    const starving = this.#starving;
     const from = this.#large ? this.#cores : 0;
     for (let i = 0; i < this.#cores; i++) {
-      if (Atomics.load(this.#starving, from + i) === 1 && Atomics.exchange(this.#starving, from + i, 0) === 1) {
-        this.#port.tellAvailable(i, this.#large);
-        return;
-      }
+      if (Atomics.load(starving, from + i) !== WANTS) continue;
+      if (Atomics.compareExchange(starving, from + i, WANTS, TOLD) !== WANTS) continue;
+      this.#port.tellAvailable(i, this.#large);
+      return;
     }
   }
 }
@@ -297,6 +323,8 @@ class CoreKind {
 export interface IoBufPort {
   /** Asks every other core to `spill`. */
   askSpill(large: boolean): void;
+  /** Asks this core to `spill`, soon. */
+  spillLater(large: boolean): void;
   /** Tells the core at position `index` to `serve`. */
   tellAvailable(index: number, large: boolean): void;
 }
@@ -365,7 +393,7 @@ export class IoBufChannel {
   }
   /** Buffers may have become available. */
   serve(large: boolean): void {
-    (large ? this.#large : this.#small).serve();
+    (large ? this.#large : this.#small).told();
   }
   /** Counters of this core. */
   stats(): { small: IoBufStats; large: IoBufStats } {

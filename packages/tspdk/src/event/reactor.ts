@@ -149,6 +149,7 @@ export class Reactor implements ThreadHost {
         askSpill: (large) => {
           for (const other of this.cores) if (other !== this.core) this.send(other, iobufSpill, large ? 1 : 0, 0, 0);
         },
+        spillLater: (large) => this.send(this.core, iobufSpill, large ? 1 : 0, 0, 0),
         tellAvailable: (to, large) => this.send(this.cores[to], iobufServe, large ? 1 : 0, 0, 0),
       },
     });

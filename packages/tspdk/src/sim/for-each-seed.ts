@@ -17,7 +17,7 @@ export function forEachSeed(
   options: SimOptions = {},
 ): void {
   void test(`${name} (${seedCount(count)} seeds)`, async () => {
-    const only = process.env['TSPDK_SEED'];
+    const only = process.env.TSPDK_SEED;
     const [first, last] = only === undefined ? [1, seedCount(count)] : [Number(only), Number(only)];
     for (let seed = first; seed <= last; seed++) {
       try {
@@ -30,8 +30,8 @@ export function forEachSeed(
 }
 
 function seedCount(count: number): number {
-  if (process.env['TSPDK_SEED'] !== undefined) return 1;
-  return Number(process.env['TSPDK_SEEDS'] ?? count);
+  if (process.env.TSPDK_SEED !== undefined) return 1;
+  return Number(process.env.TSPDK_SEEDS ?? count);
 }
 
 function failure(name: string, seed: number, error: unknown): Error {
