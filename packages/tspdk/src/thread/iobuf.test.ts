@@ -17,6 +17,7 @@ function channelsOf(cores: number, options: IoBufOptions): { channels: IoBufChan
       askSpill: (large: boolean) => {
         for (const other of channels) if (other !== channels[index]) mail.push(() => other.spill(large));
       },
+      spillLater: (large: boolean) => mail.push(() => channels[index]!.spill(large)),
       tellAvailable: (to: number, large: boolean) => {
         mail.push(() => channels[to]?.serve(large));
       },
