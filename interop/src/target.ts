@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { describe, start } from './client.ts';
+import { rpcCall } from './rpc.ts';
 import { scratch } from './scratch.ts';
 import { type Address, nbdUri, type Server, type ServerOptions } from './server.ts';
 
@@ -29,7 +30,7 @@ export async function startTarget(t: TestContext, options: ServerOptions): Promi
   const socketPath = join(dir, 'nbd.sock');
   const rpcPath = join(dir, 'rpc.sock');
   const configPath = join(dir, 'config.json');
-  const listen = transport === 'unix' ? { path: socketPath } : { host: '127.0.0.1', port: 0 };
+  const listen = transport === 'unix' ? { address: `unix:${socketPath}` } : { address: '127.0.0.1', port: 0 };
   writeFileSync(configPath, JSON.stringify(config(options, listen)));
   const args = [
     'tgt',
@@ -42,8 +43,10 @@ export async function startTarget(t: TestContext, options: ServerOptions): Promi
     ...(poll ? ['--poll'] : []),
   ];
   const running = start(t, process.execPath, [cli, ...args]);
-  const [, port] = await running.printed(transport === 'unix' ? /nbd\.sock/ : /127\.0\.0\.1:(\d+)/);
-  const address: Address = transport === 'unix' ? { path: socketPath } : { port: Number(port) };
+  // Said when the configuration has been carried out.
+  await running.printed(/reactors on cores/);
+  const servers = await rpcCall<readonly { readonly port: number }[]>(rpcPath, 'nbd_get_servers');
+  const address: Address = transport === 'unix' ? { path: socketPath } : { port: servers[0]!.port };
   return {
     kind: 'tspdk',
     pid: running.pid,
