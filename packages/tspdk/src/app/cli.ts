@@ -21,6 +21,10 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
     summary: 'one disk over NBD, in one line',
     load: async () => (await import('./serve.ts')).serve,
   },
+  start: {
+    summary: 'example target: a malloc disk and a file disk over NBD',
+    load: async () => (await import('./start.ts')).start,
+  },
   rpc: {
     summary: 'calls a method of a running application (as rpc.py)',
     load: async () => (await import('../rpc/index.ts')).rpcMain,
