@@ -22,7 +22,7 @@ const wander = defineEvent('test.stop.wander', (hops, seed) => {
 
 /** Starts iterations and wandering events on a core, at a moment. Iterations that are refused must be so because of the stop. */
 function load(sim: Sim, core: number, us: number, tally: { started: number; completed: number }): void {
-  const [iterations, hops] = [sim.random.int(6), sim.random.int(10)];
+  const [iterations, hops] = [sim.random.int(6), sim.random.int(sim.random.pick([3, 10, 100]))];
   sim.at(core, us, (reactor) => {
     if (reactor.state >= reactorState.exiting) return;
     for (let i = 0; i < iterations; i++) {

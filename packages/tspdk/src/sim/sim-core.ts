@@ -3,7 +3,7 @@
  *
  * A core has callbacks waiting of five kinds: messages (in order for each port), tasks, due timers, a rung doorbell, immediates. `ready` says
  * whether any could run, `runOne` runs one, drawn from the seed. The rule that matters: an *unref'd* immediate does not keep the loop from
- * blocking; it runs after something else woke the loop. So a core that sleeps gets no turn unless a doorbell, a timer or a message
+ * blocking; it runs after a doorbell or a message woke the loop. A timer's callback (and a task) runs before libuv blocks, so it does not. So a core that sleeps gets no turn unless a doorbell, a timer or a message
  * woke it, and a lost wakeup shows as a core that never wakes.
  */
 import type { Doorbell, DoorbellTarget } from '../env/doorbell.ts';
@@ -78,7 +78,7 @@ export class SimCore implements EventLoop {
   readonly #timers: SimTimer[] = [];
   readonly #immediates: SimImmediate[] = [];
   readonly #doorbells: SimDoorbell[] = [];
-  /** Something ran since the last immediate: the loop did not block, so that an unref'd one runs too. */
+  /** The poll phase woke up since the last immediate, so that an unref'd one runs too. */
   #woken = false;
 
   constructor(core: number, id: number, time: SimTime, random: Random) {
@@ -170,7 +170,8 @@ export class SimCore implements EventLoop {
     }
     const choice = choices.length === 1 ? choices[0] : this.#random.pick(choices);
     const fn = choice.take();
-    this.#woken = choice.kind !== callbackKind.immediate;
+    if (choice.kind === callbackKind.message || choice.kind === callbackKind.doorbell) this.#woken = true;
+    if (choice.kind === callbackKind.immediate) this.#woken = false;
     this.callbacks++;
     return { kind: choice.kind, fn };
   }
