@@ -25,7 +25,12 @@ export class WorkerApp implements AppHandle {
 
   stop(rc: number): void {
     const reactor = this.#reactor as Reactor;
-    reactor.send(this.mainCore, stopEvent, rc, 0, 0);
+    try {
+      reactor.send(this.mainCore, stopEvent, rc, 0, 0);
+    } catch (error) {
+      // The app core leaves last: then the application has stopped already.
+      if (!(error instanceof SpdkError && error.code === 'ESHUTDOWN')) throw error;
+    }
   }
 
   async call<P, R>(core: number, control: Control<P, R>, payload: P): Promise<R> {
