@@ -99,7 +99,7 @@ export async function serve(argv: readonly string[]): Promise<number> {
   return App.start({ ...targetOptions(appArgs), name: 'tspdk_serve', throwOnStartFailure: true }, async (app) => {
     const { bdevName, what } = await createDisk(app, options);
     const target = nbdTarget(app);
-    await target.addExport({ name: options.exportName, bdevName, readOnly: options.readOnly });
+    await target.addExport({ name: options.exportName, bdevName, readOnly: options.readOnly || undefined });
     const uris: string[] = [];
     for (const { address } of options.addresses) {
       const { port } = await target.startServer(address);
@@ -107,7 +107,8 @@ export async function serve(argv: readonly string[]): Promise<number> {
       uris.push(formatNbdUri(bound, options.exportName));
     }
     const [uri] = uris;
-    console.log(`serving ${what}${options.readOnly ? ', read-only' : ''}, on core ${app.cores.join(',')}`);
+    const readOnly = target.exports[0]?.readOnly === true;
+    console.log(`serving ${what}${readOnly ? ', read-only' : ''}, on core ${app.cores.join(',')}`);
     for (const each of uris) console.log(`  ${each}`);
     console.log(`try:   nbdinfo '${uri}'`);
     console.log(`copy:  nbdcopy '${uri}' copy.img`);

@@ -18,7 +18,7 @@ import type { SockAddress } from '../sock/index.ts';
 import { cat, clientFlags, go, metaContext, option, request, text, u16, u32, u64 } from './client.sim.ts';
 import type { NbdTarget } from './index.ts';
 import { SocketClient } from './socket-client.sim.ts';
-import { makeMemoryDisk, withTarget } from './target.fixture.ts';
+import { makeMemoryDisk, withTarget } from './target-fixture.sim.ts';
 
 const seed = process.env.TSPDK_SEED === undefined ? (Math.random() * 2 ** 32) >>> 0 : Number(process.env.TSPDK_SEED);
 const seconds = Number(process.env.TSPDK_FUZZ_SECONDS ?? 5);

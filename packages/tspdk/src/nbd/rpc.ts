@@ -61,7 +61,7 @@ export function registerNbdRpc(app: App): void {
     params: [
       { name: 'name', type: 'string', required: true, description: 'What clients ask for' },
       { name: 'bdev_name', type: 'string', required: true, description: 'The block device' },
-      { name: 'read_only', type: 'boolean', default: false, description: 'Refuse what writes' },
+      { name: 'read_only', type: 'boolean', description: 'Refuse what writes; default: as the bdev is' },
       { name: 'description', type: 'string', description: 'Shown to clients that list exports' },
       { name: 'rotational', type: 'boolean', default: false, description: 'Tell clients that the medium rotates' },
     ],

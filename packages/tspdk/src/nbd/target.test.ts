@@ -10,7 +10,7 @@ import { bdevRegistry } from '../bdev/index.ts';
 import type { App } from '../event/index.ts';
 import { RPC_RUNTIME } from '../rpc/index.ts';
 import { SocketClient } from './socket-client.sim.ts';
-import { makeMemoryDisk, testCores, withTarget } from './target.fixture.ts';
+import { makeMemoryDisk, testCores, withTarget } from './target-fixture.sim.ts';
 
 function pattern(bytes: number, seed: number): Uint8Array {
   return Uint8Array.from({ length: bytes }, (_, i) => (i * 7 + seed + (i >>> 9)) & 255);

@@ -5,6 +5,7 @@
  * process; where they cannot be handed over (no FFI) all stay on the app core. Every export exists on every reactor, so that any
  * connection can ask for any. Groups and their memory are made when first needed: an application that serves no NBD pays nothing.
  */
+import { bdevRegistry } from '../bdev/index.ts';
 import { SpdkError } from '../env/errors.ts';
 import { limits } from '../env/limits.ts';
 import { type App, localKey } from '../event/index.ts';
@@ -34,6 +35,7 @@ export interface ExportOptions {
   readonly name: string;
   readonly bdevName: string;
   readonly description?: string | undefined;
+  /** Default: as the bdev is. */
   readonly readOnly?: boolean | undefined;
   /** Tell clients that the medium rotates. Default false. */
   readonly rotational?: boolean | undefined;
@@ -104,7 +106,8 @@ export class NbdTarget {
    * @throws {SpdkError} EEXIST for a name that is taken; ENODEV, EPERM, EROFS from the bdev; ENAMETOOLONG; ENOSPC.
    */
   async addExport(options: ExportOptions): Promise<void> {
-    const { name, bdevName, description = '', readOnly = false, rotational = false } = options;
+    const { name, bdevName, description = '', rotational = false } = options;
+    const readOnly = options.readOnly ?? !bdevRegistry(this.#app.reactor).get(bdevName).writable;
     for (const [what, text] of [
       ['name', name],
       ['description', description],
