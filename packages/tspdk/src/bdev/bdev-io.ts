@@ -45,10 +45,10 @@ export class BdevIo {
   flags = 0;
   /** Where the data lies in memory; empty for types without data. The caller's own list for vectored calls. */
   iovs: IoVecs;
-  // Starts as a double, so that the field keeps room for one and later stores allocate nothing.
-  byteOffset = Number.MAX_SAFE_INTEGER;
-  bytes = Number.MAX_SAFE_INTEGER;
-  submitUs = 0.5;
+  // Null first, so that V8 keeps whatever number comes as it is: below 2^31 no number is then allocated anywhere on the
+  // way, above it the submitter's own is passed on. A field that once held a double would turn each into a new one.
+  byteOffset = null as unknown as number;
+  bytes = null as unknown as number;
   sink: IoSink = noSink;
   cb: BdevIoDone = noCallback;
   ctx: unknown = null;
@@ -88,6 +88,8 @@ export interface BdevIoPoolOptions {
 export class BdevIoPool {
   #limit: number;
   #growBy: number;
+  /** When each was submitted, by index, µs. An array, since storing a double in an object allocates. */
+  submitUs: Float64Array;
   /** Every object ever made, by index. */
   readonly all: BdevIo[] = [];
   readonly #free: BdevIo[] = [];
@@ -101,12 +103,16 @@ export class BdevIoPool {
     this.#limit = options.ios;
     this.#growBy = options.growBy;
     this.#call = call;
+    this.submitUs = new Float64Array(options.ios);
   }
 
   /** Changes the limit. What exists beyond it stays. */
   setOptions(options: BdevIoPoolOptions): void {
     this.#limit = options.ios;
     this.#growBy = options.growBy;
+    const submitUs = new Float64Array(Math.max(options.ios, this.all.length));
+    submitUs.set(this.submitUs.subarray(0, this.all.length));
+    this.submitUs = submitUs;
   }
 
   /** Borrowed right now. */

@@ -135,7 +135,6 @@ class Carried implements IoWaitEntry {
     io.flags = heap.i32[w + 2];
     io.byteOffset = heap.f64[d + 2];
     io.bytes = heap.f64[d + 3];
-    io.submitUs = manager.reactor.clock.nowUs;
     io.iovs = this.#iovs;
     const count = heap.i32[w + 3];
     try {

@@ -124,7 +124,7 @@ export class BdevChannel {
     if (write && !this.#writable) return false;
     if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return false;
     if (!backend.zcopy(byteOffset, bytes, out, write)) return false;
-    this.shared.stat.count(write ? IO_WRITE : IO_READ, bytes, 0);
+    this.shared.stat.countInstant(write ? IO_WRITE : IO_READ, bytes);
     return true;
   }
 

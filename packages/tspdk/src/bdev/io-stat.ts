@@ -2,6 +2,7 @@
  * What a channel has done: operations, bytes and latency by kind, and how many failed. One Float64Array, so that
  * counting allocates nothing; sums over channels and reactors are plain additions (SPDK: struct spdk_bdev_io_stat).
  */
+import type { Clock } from '../env/clock.ts';
 import { IO_READ, IO_UNMAP, IO_WRITE } from './io-type.ts';
 
 /** Fields of one kind of operation. */
@@ -40,18 +41,27 @@ export class IoStat {
     this.words = words;
   }
 
-  /** Data path. */
-  count(type: number, bytes: number, latencyUs: number): void {
+  /** Data path: one operation that was submitted at `submitUs[index]` and ends now. Doubles come in arrays, so that none is allocated. */
+  count(type: number, bytes: number, clock: Clock, submitUs: Float64Array, index: number): void {
     const at = SLOT[type];
     if (at < 0) return;
     const w = this.words;
-    w[at + OPS]++;
+    const latencyUs = clock.nowUs - submitUs[index];
+    const ops = w[at + OPS];
+    w[at + OPS] = ops + 1;
     w[at + BYTES] += bytes;
     w[at + LATENCY_US] += latencyUs;
     if (latencyUs > w[at + LATENCY_MAX_US]) w[at + LATENCY_MAX_US] = latencyUs;
-    if (w[at + OPS] === 1 || latencyUs < w[at + LATENCY_MIN_US] || w[at + LATENCY_MIN_US] < 0) {
-      w[at + LATENCY_MIN_US] = latencyUs;
-    }
+    const min = w[at + LATENCY_MIN_US];
+    if (ops === 0 || latencyUs < min || min < 0) w[at + LATENCY_MIN_US] = latencyUs;
+  }
+
+  /** Data path: one operation that took no time. */
+  countInstant(type: number, bytes: number): void {
+    const at = SLOT[type];
+    this.words[at + OPS]++;
+    this.words[at + BYTES] += bytes;
+    this.words[at + LATENCY_MIN_US] = 0;
   }
 
   /** Data path. */

@@ -5,11 +5,12 @@
  * -ENOMEM from the module is not an error for the submitter: the I/O waits here, those after it behind it, and is tried
  * again when enough of what is outstanding has completed, or after a moment when nothing is.
  */
+import type { Clock } from '../env/clock.ts';
 import { current } from '../env/current.ts';
 import { assert } from '../env/errors.ts';
 import type { Thread } from '../thread/index.ts';
 import type { Bdev } from './bdev.ts';
-import { type BdevIo, IO_DONE, IO_QUEUED, IO_SUBMITTED, type IoSink } from './bdev-io.ts';
+import { type BdevIo, type BdevIoPool, IO_DONE, IO_QUEUED, IO_SUBMITTED, type IoSink } from './bdev-io.ts';
 import { IoStat } from './io-stat.ts';
 import { IO_RESET } from './io-type.ts';
 import type { BdevManager } from './manager.ts';
@@ -35,6 +36,8 @@ export class ThreadChannel implements IoSink {
   resetting = 0;
   /** Of `outstanding`, those that are resets. */
   resets = 0;
+  readonly #pool: BdevIoPool;
+  readonly #clock: Clock;
   #nomemHead: BdevIo | null = null;
   #nomemTail: BdevIo | null = null;
   #nomemCount = 0;
@@ -47,6 +50,8 @@ export class ThreadChannel implements IoSink {
     this.bdev = bdev;
     this.thread = thread;
     this.manager = bdev.manager;
+    this.#pool = this.manager.pool;
+    this.#clock = this.manager.reactor.clock;
     this.backend = backend;
   }
 
@@ -57,7 +62,7 @@ export class ThreadChannel implements IoSink {
 
   submit(io: BdevIo): void {
     io.sink = this;
-    io.submitUs = this.manager.reactor.clock.nowUs;
+    this.#pool.submitUs[io.index] = this.#clock.nowUs;
     if (this.resetting > 0) this.#completeHere(io, ECANCELED);
     else if (this.#nomemHead !== null) this.#queueNomem(io);
     else this.#give(io);
@@ -81,7 +86,7 @@ export class ThreadChannel implements IoSink {
   /** An I/O that the layer itself carries out, by others. */
   beginEmulated(io: BdevIo): void {
     io.sink = this;
-    io.submitUs = this.manager.reactor.clock.nowUs;
+    this.#pool.submitUs[io.index] = this.#clock.nowUs;
     io.state = IO_SUBMITTED;
     this.outstanding++;
     if (io.type === IO_RESET) this.resets++;
@@ -104,7 +109,7 @@ export class ThreadChannel implements IoSink {
   }
 
   complete(io: BdevIo, status: number): void {
-    assert(io.state === IO_SUBMITTED, `a BdevIo of bdev "${this.bdev.name}" is completed once`);
+    if (io.state !== IO_SUBMITTED) this.#completedTwice();
     if (status === ENOMEM && !this.bdev.removing) {
       this.outstanding--;
       this.#queueNomem(io);
@@ -116,21 +121,25 @@ export class ThreadChannel implements IoSink {
     else this.finish(io);
   }
 
+  #completedTwice(): never {
+    throw new Error(`assertion failed: module "${this.bdev.moduleName}" completes an I/O of "${this.bdev.name}" once`);
+  }
+
   finish(io: BdevIo): void {
-    const { manager } = this;
+    const pool = this.#pool;
     const { cb, ctx } = io;
     let status = io.status;
     this.outstanding--;
     if (io.type === IO_RESET) this.resets--;
     if (status === 0) {
       if (this.bdev.removing) status = ENODEV;
-      this.stat.count(io.type, io.bytes, manager.reactor.clock.nowUs - io.submitUs);
+      this.stat.count(io.type, io.bytes, this.#clock, this.#pool.submitUs, io.index);
     } else {
       this.stat.countError(status);
     }
-    manager.pool.put(io);
+    pool.put(io);
     if (this.#nomemHead !== null) this.#retryNomem();
-    if (manager.pool.waiting > 0) manager.pool.wake();
+    if (pool.waiting > 0) pool.wake();
     const thread = current.thread;
     current.thread = this.thread;
     try {

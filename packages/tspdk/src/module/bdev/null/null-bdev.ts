@@ -23,6 +23,8 @@ import {
 import { type BdevManager, bdevManager } from '../../../bdev/manager.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import type { IoVecs } from '../../../env/iovecs.ts';
+import { limits } from '../../../env/limits.ts';
+import { makeSegment, type Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 
 export interface NullBdevParams {
@@ -42,6 +44,7 @@ class NullChannel implements BackendChannel {
 
 class NullBackend implements BdevBackend {
   readonly #manager: BdevManager;
+  #scratch: Segment | null = null;
   constructor(reactor: Reactor) {
     this.#manager = reactor.local(bdevManager);
   }
@@ -50,16 +53,20 @@ class NullBackend implements BdevBackend {
     return new NullChannel();
   }
 
-  /** Zeroes, for reading only. */
+  /** Zeroes to read; to write, memory that nobody reads. */
   zcopy(_byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean {
-    if (write) return false;
-    const zeroes = this.#manager.zeroes;
-    const pieces = Math.ceil(bytes / zeroes.sizeBytes);
+    const memory = write ? this.#scratchMemory() : this.#manager.zeroes;
+    const pieces = Math.ceil(bytes / memory.sizeBytes);
     if (out.count + pieces > out.capacity) return false;
-    for (let left = bytes; left > 0; left -= zeroes.sizeBytes) {
-      out.push(zeroes, 0, Math.min(left, zeroes.sizeBytes));
+    for (let left = bytes; left > 0; left -= memory.sizeBytes) {
+      out.push(memory, 0, Math.min(left, memory.sizeBytes));
     }
     return true;
+  }
+
+  #scratchMemory(): Segment {
+    this.#scratch ??= makeSegment(0, new SharedArrayBuffer(limits.bdev_zero_bytes));
+    return this.#scratch;
   }
 
   close(): void {}
