@@ -6,9 +6,12 @@ import { closeSync, ftruncateSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { start } from './client.ts';
+import type { Server } from './nbd-server.ts';
 import { command, commandFlag, RawClient } from './raw-client.ts';
+import { rpcCall } from './rpc.ts';
 import { scratch } from './scratch.ts';
-import { requiresServer, type Server, startServer } from './server.ts';
+import { requiresServer, startServer } from './server.ts';
+import { isTarget } from './target.ts';
 
 const sizeBytes = 64 << 20;
 const blockBytes = 4096;
@@ -40,9 +43,22 @@ test('clients killed under load leave the server as it was', async (t) => {
       assert.deepEqual((await client.request({ type: command.read, offset, length: blockBytes })).data, data);
       client.close();
     }
+    await noConnections(server);
   }
   await server.stop();
 });
+
+/** Waits until the server itself says that nobody is connected any more. Others than tspdk cannot be asked. */
+async function noConnections(server: Server): Promise<void> {
+  if (!isTarget(server)) return;
+  const until = performance.now() + 30_000;
+  for (;;) {
+    const left: readonly object[] = await rpcCall(server.rpcPath, 'nbd_get_connections');
+    if (left.length === 0) return;
+    if (performance.now() > until) assert.fail(`connections of clients that are gone: ${JSON.stringify(left)}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
 
 /** Writes block after block, each with its own number in it, until the server dies. Gives what was acknowledged: by write, and made lasting by flush or FUA. */
 async function writeUntilDeath(server: Server, kill: (acknowledged: number) => void): Promise<Map<number, number>> {

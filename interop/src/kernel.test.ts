@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { requiresGuest, runGuest } from './guest.ts';
-import { requiresServer, type Server, startServer } from './server.ts';
+import type { Server } from './nbd-server.ts';
+import { requiresServer, startServer } from './server.ts';
 
 const sizeBytes = 256 << 20;
 

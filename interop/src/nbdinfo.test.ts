@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { run, runOk } from './client.ts';
-import { nbdUri, requiresServer, serverKind, startServer } from './server.ts';
+import { nbdUri } from './nbd-server.ts';
+import { requiresServer, serverKind, startServer } from './server.ts';
 
 // Not a power of two: a size that was rounded somewhere would show.
 const sizeBytes = (96 << 20) + 8192;

@@ -4,7 +4,7 @@
 
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { connectOptions, type Server } from './server.ts';
+import { connectOptions, type Server } from './nbd-server.ts';
 
 export const command = {
   read: 0,

@@ -9,37 +9,17 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, type Running, start } from './client.ts';
+import {
+  type Address,
+  connectOptions,
+  nbdUri,
+  type Server,
+  type ServerKind,
+  type ServerOptions,
+} from './nbd-server.ts';
 import { findProgram, type Program, requires } from './requires.ts';
 import { scratch } from './scratch.ts';
 import { hasTarget, startTarget } from './target.ts';
-
-export type ServerKind = 'tspdk' | 'nbdkit' | 'qemu-nbd';
-
-export interface ServerOptions {
-  readonly sizeBytes: number;
-  /** Served from this file instead of memory; it must exist and have `sizeBytes`. */
-  readonly file?: string;
-  readonly transport?: 'unix' | 'tcp';
-  /** How tspdk is set up; the others have no such thing. */
-  readonly reactors?: 1 | 2;
-  readonly poll?: boolean;
-}
-
-/** Where clients connect to: a unix socket, or a port on loopback. */
-export type Address = { readonly path: string } | { readonly port: number };
-
-export interface Server {
-  readonly kind: ServerKind;
-  readonly pid: number;
-  readonly address: Address;
-  readonly exportName: string;
-  /** The disk's NBD URI, as libnbd, QEMU and fio understand it. */
-  readonly uri: string;
-  /** Asks it to stop, and fails unless it does so cleanly. */
-  stop(): Promise<void>;
-  /** kill -9. */
-  kill(): Promise<void>;
-}
 
 /** Who serves in this run. */
 export const serverKind: ServerKind = (() => {
@@ -60,7 +40,7 @@ export async function startServer(t: TestContext, options: ServerOptions, kind =
   const dir = scratch(t);
   const address: Address = options.transport === 'tcp' ? { port: await freePort() } : { path: join(dir, 'nbd.sock') };
   const command = kind === 'nbdkit' ? nbdkit(options, address) : qemuNbd(options, address, dir);
-  const running = start(t, findProgram(kind)!, command);
+  const running = start(t, findProgram(kind)!, command, options.env === undefined ? {} : { env: options.env });
   await reachable(address, running);
   return {
     kind,
@@ -78,18 +58,6 @@ export async function startServer(t: TestContext, options: ServerOptions, kind =
       await running.finished;
     },
   };
-}
-
-/** The NBD URI of an export. */
-export function nbdUri(address: Address, exportName: string): string {
-  const name = encodeURIComponent(exportName);
-  if ('path' in address) return `nbd+unix:///${name}?socket=${address.path}`;
-  return `nbd://127.0.0.1:${address.port}/${name}`;
-}
-
-/** What `net.connect` wants. */
-export function connectOptions(address: Address): { path: string } | { host: string; port: number } {
-  return 'path' in address ? address : { host: '127.0.0.1', port: address.port };
 }
 
 function nbdkit({ sizeBytes, file }: ServerOptions, address: Address): string[] {

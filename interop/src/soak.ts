@@ -6,10 +6,11 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { runOk, start } from './client.ts';
+import type { Server } from './nbd-server.ts';
 import { writePattern } from './pattern.ts';
 import { command, RawClient } from './raw-client.ts';
 import { scratch } from './scratch.ts';
-import { requiresServer, type Server, startServer } from './server.ts';
+import { requiresServer, startServer } from './server.ts';
 
 const minutes = Number(process.env.TSPDK_SOAK_MINUTES ?? 10);
 const sizeBytes = 256 << 20;

@@ -5,10 +5,10 @@ import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { describe, start } from './client.ts';
+import { describe, type Running, start } from './client.ts';
+import { type Address, nbdUri, type Server, type ServerOptions } from './nbd-server.ts';
 import { rpcCall } from './rpc.ts';
 import { scratch } from './scratch.ts';
-import { type Address, nbdUri, type Server, type ServerOptions } from './server.ts';
 
 const cli = fileURLToPath(new URL('../../packages/tspdk/dist/app/cli.js', import.meta.url));
 const exportName = 'disk';
@@ -18,9 +18,18 @@ export function hasTarget(): boolean {
   return existsSync(cli);
 }
 
+/** Starts `tspdk ARGS`. */
+export function startCli(t: TestContext, args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
+  return start(t, process.execPath, [cli, ...args], { env });
+}
+
 /** A tspdk server, with what only it has. */
 export interface Target extends Server {
   readonly rpcPath: string;
+}
+
+export function isTarget(server: Server): server is Target {
+  return server.kind === 'tspdk';
 }
 
 /** Starts `tspdk tgt` with one disk, exported over NBD. */
@@ -42,7 +51,7 @@ export async function startTarget(t: TestContext, options: ServerOptions): Promi
     reactors === 2 ? '0x3' : '0x1',
     ...(poll ? ['--poll'] : []),
   ];
-  const running = start(t, process.execPath, [cli, ...args]);
+  const running = startCli(t, args, options.env);
   // Said when the configuration has been carried out.
   await running.printed(/reactors on cores/);
   const servers = await rpcCall<readonly { readonly port: number }[]>(rpcPath, 'nbd_get_servers');
