@@ -6,13 +6,14 @@
  * The memory an operation reads or writes belongs to the kernel until its completion was delivered.
  *
  * Why the index arithmetic is right. Four words are shared with the kernel. *SQ tail* is written by us only, *SQ head* by the kernel only; entries
- * in [head, tail) are the kernel's, the rest ours. We write entries first and the tail after (Atomics.store, a release), the kernel reads the tail
- * (acquire) before the entries; without a polling kernel thread it does so only inside our own io_uring_enter. We reuse an
- * entry only when the head has passed it, and the kernel has copied an entry before it moves the head. *CQ tail* is the kernel's, *CQ head* ours, the
- * same with roles exchanged: we read the tail (Atomics.load, an acquire) before the entries, and store the head (release) after the last
- * read of them, so the kernel never overwrites what is unread. Indices run freely modulo 2^32 and are masked on use; a difference
- * `(tail - head) | 0` is right across the wrap because both rings are far smaller than 2^31. When the completion ring is full the kernel keeps
- * completions on a list (NODROP) and raises CQ_OVERFLOW, which makes the next poll enter and fetch them.
+ * in [head, tail) are the kernel's, the rest ours. We write entries first and the tail after; without a polling kernel thread the kernel reads
+ * both only inside our own io_uring_enter, so program order is enough. We reuse an entry only when the head has passed it, and the
+ * kernel has copied an entry before it moves the head. *CQ tail* is the kernel's, *CQ head* ours, the same with roles exchanged. With deferred task work
+ * the kernel writes completions, and looks at the head, only inside our own system calls too: plain loads and stores do. Without it other
+ * contexts may complete at any time: then we read the tail with Atomics.load (an acquire) before the entries, and store the head with
+ * Atomics.store (a release) after the last read of them, so the kernel never overwrites what is unread. Indices run freely modulo 2^32 and are masked
+ * on use; a difference `(tail - head) | 0` is right across the wrap because both rings are far smaller than 2^31. When the completion ring is full
+ * the kernel keeps completions on a list (NODROP) and raises CQ_OVERFLOW, which makes the next poll enter and fetch them.
  *
  * An idle poll makes no system call: with deferred task work the kernel raises SQ_TASKRUN in shared memory when an enter would produce completions.
  * Before a reactor sleeps it calls `armEventfd()`, then looks at `pending`, then sleeps. The kernel raises TASKRUN (or moves
@@ -57,6 +58,10 @@ export class Ring {
   readonly #sqMask: number;
   readonly #cqMask: number;
   readonly #enterFlags: number;
+  readonly #sqFlags: number;
+  readonly #cqTail: number;
+  /** The kernel writes completions only inside our own system calls (deferred task work). */
+  readonly #deferred: boolean;
   #sqTail: number;
   #cqHead: number;
   /** Entries written and not yet taken by the kernel. */
@@ -92,6 +97,9 @@ export class Ring {
     this.#sqMask = memory.sqEntries - 1;
     this.#cqMask = memory.cqEntries - 1;
     this.#enterFlags = memory.enterFlags | L.IORING_ENTER_GETEVENTS;
+    this.#sqFlags = memory.sqFlags;
+    this.#cqTail = memory.cqTail;
+    this.#deferred = (memory.setupFlags & L.IORING_SETUP_DEFER_TASKRUN) !== 0;
     this.#room = memory.sqEntries;
     this.#sqTail = memory.words[memory.sqTail];
     this.#cqHead = memory.words[memory.cqHead];
@@ -108,8 +116,8 @@ export class Ring {
     return (
       this.#queued !== 0 ||
       this.#backlogCount !== 0 ||
-      (Atomics.load(this.#words, this.#memory.sqFlags) & NEEDS_ENTER) !== 0 ||
-      Atomics.load(this.#words, this.#memory.cqTail) !== this.#cqHead
+      (Atomics.load(this.#words, this.#sqFlags) & NEEDS_ENTER) !== 0 ||
+      Atomics.load(this.#words, this.#cqTail) !== this.#cqHead
     );
   }
 
@@ -287,14 +295,11 @@ export class Ring {
   /** Submits what is queued, reaps what completed. Returns the number of completions delivered; 0 without a system call when idle. */
   poll(): number {
     if (this.#polling || this.#closed) return 0;
-    if (
-      this.#queued !== 0 ||
-      (Atomics.load(this.#words, this.#memory.sqFlags) & NEEDS_ENTER) !== 0 ||
-      this.#backlogCount !== 0
-    ) {
-      this.#enter(0);
-    }
-    const tail = Atomics.load(this.#words, this.#memory.cqTail);
+    const words = this.#words;
+    // A plain load may see the flag one turn late, which costs nothing; before sleeping `pending` looks properly.
+    if (this.#queued !== 0 || (words[this.#sqFlags] & NEEDS_ENTER) !== 0 || this.#backlogCount !== 0) this.#enter(0);
+    // An atomic load is a call out of optimised code in older V8; when the kernel wrote in our own system call no order is missing.
+    const tail = this.#deferred ? words[this.#cqTail] : Atomics.load(words, this.#cqTail);
     return tail === this.#cqHead ? 0 : this.#reap(tail);
   }
 
@@ -321,7 +326,8 @@ export class Ring {
       }
     } finally {
       // Also when a callback threw: the rest stays for the next poll, nothing comes twice.
-      Atomics.store(words, this.#memory.cqHead, this.#cqHead);
+      if (this.#deferred) words[this.#memory.cqHead] = this.#cqHead;
+      else Atomics.store(words, this.#memory.cqHead, this.#cqHead);
       this.#polling = false;
     }
     return delivered;
@@ -372,7 +378,7 @@ export class Ring {
     while (this.inFlight > 0) {
       this.#enter(1);
       try {
-        this.#reap(Atomics.load(this.#words, this.#memory.cqTail));
+        this.#reap(Atomics.load(this.#words, this.#cqTail));
       } catch (error) {
         failure ??= error;
       }
@@ -387,10 +393,10 @@ export class Ring {
     const memory = this.#memory;
     for (;;) {
       if (this.#backlogCount > 0) this.#moveBacklog();
-      if (this.#queued > 0) Atomics.store(this.#words, memory.sqTail, this.#sqTail);
+      this.#words[memory.sqTail] = this.#sqTail;
       const result = memory.ffi.ioUringEnter(memory.enterFd, this.#queued, minComplete, this.#enterFlags);
       const errno = result < 0 ? memory.ffi.errno() : 0;
-      this.#queued = (this.#sqTail - Atomics.load(this.#words, memory.sqHead)) | 0;
+      this.#queued = (this.#sqTail - this.#words[memory.sqHead]) | 0;
       this.#room = this.#backlogCount > 0 ? 0 : memory.sqEntries - this.#queued;
       if (result > 0 && this.#backlogCount > 0) continue;
       if (result >= 0 || errno === EAGAIN || errno === EBUSY) return;
