@@ -1,3 +1,5 @@
+// Disks made of async functions: what users write, well and badly, on their home core and from others.
+
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
