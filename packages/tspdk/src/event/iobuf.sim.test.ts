@@ -146,3 +146,91 @@ forEachSeed('whoever waits for a buffer gets one, in order on each core, whoever
   assert.equal(holders, 0);
   assert.ok(mostHolders <= count, `${mostHolders} held of ${count}`);
 });
+
+/** A waiter that keeps what it gets, in the core's list. */
+class Keeper implements IoBufWaiter {
+  readonly held: IoBuf[];
+  readonly queue: Keeper[];
+  constructor(held: IoBuf[], queue: Keeper[]) {
+    this.held = held;
+    this.queue = queue;
+  }
+  onBuf(buf: IoBuf): void {
+    assert.equal(this.queue.shift(), this);
+    this.held.push(buf);
+  }
+}
+
+/** What one core holds and waits for. */
+interface Share {
+  readonly held: IoBuf[];
+  readonly queue: Keeper[];
+}
+
+/** One random act of one core: take or wait, give back here, give back through another core, stop waiting. */
+function act(sim: Sim, reactor: Reactor, share: Share): void {
+  const { random } = sim;
+  const { iobuf } = reactor;
+  const what = random.int(10);
+  if (what < 4) {
+    const buf = iobuf.getSmall();
+    if (buf !== null) share.held.push(buf);
+    else {
+      const keeper = new Keeper(share.held, share.queue);
+      share.queue.push(keeper);
+      iobuf.waitSmall(keeper);
+    }
+  } else if (what < 9 && share.held.length > 0) {
+    const [buf] = share.held.splice(random.int(share.held.length), 1);
+    if (what === 4) reactor.send(random.pick(reactor.cores), putHere, buf.index, 0, 0);
+    else iobuf.put(buf);
+  } else if (share.queue.length > 0) {
+    const [keeper] = share.queue.splice(random.int(share.queue.length), 1);
+    assert.equal(iobuf.cancelWait(keeper), true);
+  }
+}
+
+forEachSeed(
+  'at rest nobody waits while a buffer is free',
+  1000,
+  async (sim) => {
+    const { random } = sim;
+    const cores = random.pick([
+      [0, 1],
+      [0, 1, 2],
+      [0, 1, 2, 3],
+    ]);
+    const count = random.pick([1, 2, 3, 4, 8]);
+    const shares = new Map<number, Share>(cores.map((core) => [core, { held: [], queue: [] }]));
+    const rc = await sim.start({ cores, iobuf: { smallCount: count, largeCount: 1, smallCache: 2 } }, async (app) => {
+      for (let phase = 0; phase < 8; phase++) {
+        const span = random.pick([1, 20, 200]);
+        for (const core of cores) {
+          for (let i = random.int(4); i > 0; i--) {
+            const acts = 1 + random.int(6);
+            sim.at(core, random.int(span), (reactor) => {
+              for (let a = 0; a < acts; a++) act(sim, reactor, shares.get(core) as Share);
+            });
+          }
+        }
+        await sim.sleep(100_000);
+        const held = [...shares.values()].reduce((sum, share) => sum + share.held.length, 0);
+        const waiting = cores.filter((core) => (shares.get(core) as Share).queue.length > 0);
+        assert.ok(held <= count);
+        if (held < count)
+          assert.deepEqual(waiting, [], `in phase ${phase}, ${count - held} of ${count} buffers are free`);
+      }
+      for (const core of cores) {
+        sim.at(core, 0, ({ iobuf }) => {
+          const { held, queue } = shares.get(core) as Share;
+          for (const keeper of queue.splice(0)) iobuf.cancelWait(keeper);
+          for (const buf of held.splice(0)) iobuf.put(buf);
+        });
+      }
+      await sim.sleep(100_000);
+      app.stop(0);
+    });
+    assert.equal(rc, 0);
+  },
+  { preempt: 0.2 },
+);
