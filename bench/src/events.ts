@@ -1,0 +1,64 @@
+// Events a second: to oneself, and between two cores in the pattern of SPDK's event_perf (each event is sent on to the next core).
+
+import { countBounces, eventLoadUrl, startBounce, stopBounce } from './event-load.ts';
+import { alternate, type Benchmark, type Row, row } from './harness.ts';
+import { PostMessagePeer } from './post-message.ts';
+import { cores, measureIn, pause } from './run-app.ts';
+
+const runs = 7;
+const runMs = 250;
+
+/** Events a second of all cores together, `inFlight` on each core. */
+function bounces(coreCount: number, inFlight: number): Promise<number> {
+  const on = cores(coreCount);
+  const to = on.map((_, i) => on[(i + 1) % on.length]);
+  return measureIn({ cores: on, mode: 'poll', modules: [eventLoadUrl] }, async (app) => {
+    await app.callAll(startBounce, { inFlight, to });
+    await pause(runMs / 5);
+    const before = await app.callAll(countBounces, undefined);
+    await pause(runMs);
+    const after = await app.callAll(countBounces, undefined);
+    await app.callAll(stopBounce, undefined);
+    return after.reduce(
+      (sum, { count, atMs }, i) => sum + ((count - before[i].count) * 1000) / (atMs - before[i].atMs),
+      0,
+    );
+  });
+}
+
+async function messages(inFlight: number): Promise<number> {
+  const peer = await PostMessagePeer.start();
+  try {
+    return await peer.throughput(inFlight, runMs);
+  } finally {
+    await peer.stop();
+  }
+}
+
+async function compare(name: string, coreCount: number, inFlight: number, peerInFlight: number, target: number) {
+  const { ours, peer } = await alternate<'rate'>(
+    async () => ({ rate: await bounces(coreCount, inFlight) }),
+    async () => ({ rate: await messages(peerInFlight) }),
+    runs,
+  );
+  return row({
+    name,
+    value: ours.rate,
+    unit: 'events/s',
+    better: 'higher',
+    peer: { name: `postMessage, ${peerInFlight} in flight`, value: peer.rate },
+    target,
+  });
+}
+
+export const events: Benchmark = {
+  name: 'events',
+  about: 'events a second, to oneself and between two cores, beside postMessage',
+  async run(): Promise<readonly Row[]> {
+    return [
+      await compare('events to oneself, 512 in flight', 1, 512, 512, 150),
+      await compare('events between 2 cores, 8 in flight', 2, 4, 8, 40),
+      await compare('events between 2 cores, 512 in flight', 2, 256, 512, 200),
+    ];
+  },
+};
