@@ -19,7 +19,7 @@ import { defineEvent, type EventFn, eventFnName, handlers } from '../env/event-f
 import { Heap, type Ptr } from '../env/heap.ts';
 import { IoBufChannel, type IoBufMemory } from '../env/iobuf.ts';
 import { limits } from '../env/limits.ts';
-import { Inbox, Outbox } from '../env/mailbox.ts';
+import { functionOf, Inbox, Outbox } from '../env/mailbox.ts';
 import { SegmentTable } from '../env/segment.ts';
 import type { Ring } from '../env/uring.ts';
 import { SharedThreadTable, type ThreadHost, type Pollable as ThreadPollable } from '../thread/index.ts';
@@ -62,6 +62,17 @@ export interface ReactorOptions {
   readonly onStall?: (what: string, ms: number) => void;
 }
 
+/** The way to another core. */
+interface Route {
+  readonly outbox: Outbox;
+  readonly core: number;
+  /** First word of that core's line in the fabric. */
+  readonly line: number;
+  /** It is among the routes to publish. */
+  dirty: boolean;
+  doorbell: DoorbellTarget | null;
+}
+
 /** One core's reactor. Its core's thread only, but for the static helpers. */
 export class Reactor implements ThreadHost {
   readonly core: number;
@@ -89,18 +100,21 @@ export class Reactor implements ThreadHost {
 
   readonly #words: Int32Array;
   readonly #line: number;
-  readonly #indexOf = new Map<number, number>();
   readonly #self = new SelfQueue();
-  readonly #outboxes: (Outbox | null)[] = [];
+  /** The way to each other core, by core number; null for numbers without a reactor, and for this core. */
+  readonly #routes: (Route | null)[];
   readonly #inboxes: Inbox[] = [];
-  readonly #dirty: number[] = [];
-  readonly #isDirty: Uint8Array;
-  readonly #doorbells: (DoorbellTarget | null)[];
+  /** Routes with events that are not published yet. */
+  readonly #dirty: Route[] = [];
   readonly #pollables: Pollable[] = [];
   readonly #locals = new Map<LocalKey<unknown>, unknown>();
   readonly #onFault: (error: unknown, what: string) => void;
   readonly #onStall: (what: string, ms: number) => void;
-  #turnStartUs: number;
+  /** When the clock was last read for a turn; turns since then, how many of them did something, and how many may still share that reading. */
+  #readUs: number;
+  #turnsSinceRead = 0;
+  #busySinceRead = 0;
+  #turnsToShare = 0;
 
   constructor(options: ReactorOptions) {
     const { fabric, core } = options;
@@ -115,23 +129,19 @@ export class Reactor implements ThreadHost {
     this.#onStall = options.onStall ?? (() => {});
     this.#words = new Int32Array(fabric.words);
     this.#line = coreLine(this.index);
-    this.#isDirty = new Uint8Array(fabric.cores.length);
-    this.#doorbells = fabric.cores.map(() => null);
+    this.#routes = new Array<Route | null>(Math.max(...fabric.cores) + 1).fill(null);
     fabric.cores.forEach((other, i) => {
-      this.#indexOf.set(other, i);
-      if (i === this.index) {
-        this.#outboxes.push(null);
-        return;
-      }
+      if (i === this.index) return;
       const out = mailboxOffset(fabric, this.index, i);
-      this.#outboxes.push(new Outbox(fabric.mailboxes, out, fabric.mailboxEvents, `core ${core} to core ${other}`));
+      const outbox = new Outbox(fabric.mailboxes, out, fabric.mailboxEvents, `core ${core} to core ${other}`);
+      this.#routes[other] = { outbox, core: other, line: coreLine(i), dirty: false, doorbell: null };
       this.#inboxes.push(new Inbox(fabric.mailboxes, mailboxOffset(fabric, i, this.index), fabric.mailboxEvents));
     });
     this.shared = new SharedThreadTable(fabric.threads);
     this.heap = new Heap(fabric.heap, core);
     this.heap.sendHome = (owner, ptr) => this.send(owner, blockHome, ptr, 0, 0);
     this.iobuf = this.useIoBuf(fabric.iobuf);
-    this.#turnStartUs = this.clock.read();
+    this.#readUs = this.clock.read();
     this.setState(reactorState.initialized);
   }
 
@@ -189,7 +199,10 @@ export class Reactor implements ThreadHost {
 
   /** How to ring the other cores. Index as in `cores`. */
   setDoorbells(targets: readonly (DoorbellTarget | null)[]): void {
-    for (let i = 0; i < targets.length; i++) this.#doorbells[i] = targets[i] as DoorbellTarget | null;
+    this.cores.forEach((core, i) => {
+      const route = this.#routes[core];
+      if (route !== null) route.doorbell = targets[i];
+    });
   }
 
   /** The value of `key` on this reactor. */
@@ -209,19 +222,22 @@ export class Reactor implements ThreadHost {
     if (core === this.core) {
       this.#self.push(fn.id, arg1, arg2, arg3);
     } else {
-      const to = this.#indexOf.get(core);
-      if (to === undefined)
+      const route = this.#routes[core];
+      if (route === null || route === undefined)
         throw new SpdkError('EINVAL', `no reactor on core ${core}: cores are ${this.cores.join(',')}`);
-      if (Atomics.load(this.#words, coreLine(to) + coreWord.state) >= reactorState.shutdown) {
-        throw new SpdkError('ESHUTDOWN', `event "${fn.name}" for core ${core}: that reactor has stopped`);
-      }
-      (this.#outboxes[to] as Outbox).push(fn.id, arg1, arg2, arg3);
-      if (this.#isDirty[to] === 0) {
-        this.#isDirty[to] = 1;
-        this.#dirty.push(to);
-      }
+      if (!route.dirty) this.#useRoute(route, fn);
+      route.outbox.push(fn.id, arg1, arg2, arg3);
     }
     if (!this.inTurn) this.onKick();
+  }
+
+  /** First event on this route since it was published. */
+  #useRoute(route: Route, fn: EventFn): void {
+    if (Atomics.load(this.#words, route.line + coreWord.state) >= reactorState.shutdown) {
+      throw new SpdkError('ESHUTDOWN', `event "${fn.name}" for core ${route.core}: that reactor has stopped`);
+    }
+    route.dirty = true;
+    this.#dirty.push(route);
   }
 
   /** Polled each turn from now on, in order of addition. */
@@ -243,26 +259,46 @@ export class Reactor implements ThreadHost {
 
   /** One turn. Returns how much was done; 0 is an idle turn. */
   turn(): number {
-    const before = this.#turnStartUs;
-    const now = this.clock.read();
-    this.#turnStartUs = now;
-    // The time since the last turn began belongs to what that turn was; sleeping counts as idle, see `wake`.
-    if (this.#wasBusy) this.stats.busyUs += now - before;
-    else this.stats.idleUs += now - before;
-    this.stats.turns++;
+    this.#turnsSinceRead++;
+    const now = --this.#turnsToShare >= 0 ? this.clock.nowUs : this.#readClock();
     this.inTurn = true;
-    current.reactor = this;
-    let done = this.#runSelf();
+    if (current.reactor !== this) current.reactor = this;
+    let done = 0;
+    const self = this.#self;
+    if (self.head !== self.tail) done = this.#runSelf(self);
     const inboxes = this.#inboxes;
-    for (let i = 0; i < inboxes.length; i++) done += this.#runInbox(inboxes[i]);
+    for (let i = 0; i < inboxes.length; i++) {
+      const inbox = inboxes[i];
+      if (inbox.available() > 0) done += this.#runInbox(inbox);
+    }
+    // Answers leave before the pollers run: another core waits for them.
+    if (this.#dirty.length > 0) this.#publish();
     const pollables = this.#pollables;
     for (let i = 0; i < pollables.length; i++) done += this.#poll(pollables[i], now);
     if (this.#dirty.length > 0) this.#publish();
     this.inTurn = false;
-    this.#wasBusy = done > 0;
+    if (done > 0) this.#busySinceRead++;
     return done;
   }
-  #wasBusy = false;
+
+  /**
+   * Reads the clock and books the time since the last reading, as busy in proportion to the turns that did something.
+   * A reading costs as much as an idle turn. So while turns are short, several share one: `now` is late by microseconds at most.
+   */
+  #readClock(): number {
+    const now = this.clock.read();
+    const elapsed = now - this.#readUs;
+    const turns = this.#turnsSinceRead;
+    const busy = (elapsed * this.#busySinceRead) / turns;
+    this.stats.busyUs += busy;
+    this.stats.idleUs += elapsed - busy;
+    this.stats.turns += turns;
+    this.#readUs = now;
+    this.#turnsSinceRead = 0;
+    this.#busySinceRead = 0;
+    this.#turnsToShare = elapsed < turns * limits.short_turn_us ? limits.clock_share_turns - 1 : 0;
+    return now;
+  }
 
   /** True when a turn would find something to do right now: events of any core, or overflow to pass on. */
   hasWork(): boolean {
@@ -294,10 +330,8 @@ export class Reactor implements ThreadHost {
     for (const pollable of this.#pollables) pollable.disarmWake?.();
   }
 
-  #runSelf(): number {
-    const queue = this.#self;
+  #runSelf(queue: SelfQueue): number {
     let n = (queue.tail - queue.head) | 0;
-    if (n === 0) return 0;
     if (n > limits.event_batch) n = limits.event_batch;
     this.stats.events += n;
     for (let i = 0; i < n; i++) {
@@ -311,14 +345,13 @@ export class Reactor implements ThreadHost {
 
   #runInbox(inbox: Inbox): number {
     let n = inbox.available();
-    if (n === 0) return 0;
     if (n > limits.event_batch) n = limits.event_batch;
     this.stats.events += n;
     const i32 = inbox.i32;
     for (let i = 0; i < n; i++) {
       const at = inbox.slot;
       inbox.advance();
-      this.#run(i32[at], i32[at + 1], i32[at + 2], i32[at + 3]);
+      this.#run(functionOf(i32[at]), i32[at + 1], i32[at + 2], i32[at + 3]);
     }
     inbox.commit();
     return n;
@@ -359,15 +392,13 @@ export class Reactor implements ThreadHost {
     const dirty = this.#dirty;
     let kept = 0;
     for (let i = 0; i < dirty.length; i++) {
-      const to = dirty[i];
-      const outbox = this.#outboxes[to] as Outbox;
-      outbox.publish();
-      if (outbox.overflowing > 0) dirty[kept++] = to;
-      else this.#isDirty[to] = 0;
-      const sleeping = coreLine(to) + coreWord.sleeping;
+      const route = dirty[i];
+      route.outbox.publish();
+      if (route.outbox.waiting > 0) dirty[kept++] = route;
+      else route.dirty = false;
+      const sleeping = route.line + coreWord.sleeping;
       if (Atomics.load(this.#words, sleeping) === 1 && Atomics.exchange(this.#words, sleeping, 0) === 1) {
-        const bell = this.#doorbells[to];
-        if (bell !== null && bell !== undefined) ringDoorbell(bell);
+        if (route.doorbell !== null) ringDoorbell(route.doorbell);
       }
     }
     dirty.length = kept;
