@@ -1,7 +1,8 @@
 /**
  * Time for reactors: read once a turn, in microseconds, from a source that a simulation can replace.
  *
- * Everything that needs "now" on the data path takes `clock.nowUs`, the value of this turn. Only the reactor loop calls `read`.
+ * Everything that needs "now" on the data path takes `clock.nowUs`, the value of this turn. Outside of a turn (a promise, a timer, a
+ * socket's callback) that value is as old as the last turn, hours perhaps: control paths call `read`.
  */
 import * as perfHooks from 'node:perf_hooks';
 

@@ -38,6 +38,8 @@ export async function runControl(name: string, payload: unknown, reactor: Reacto
   if (handler === undefined) {
     throw new SpdkError('ENOSYS', `control function "${name}": its module is not loaded on core ${reactor.core}`);
   }
+  // The reactor may have slept: what the handler takes for now must not be the time of its last turn.
+  reactor.clock.read();
   return handler(payload, reactor);
 }
 

@@ -18,9 +18,9 @@ import {
 } from './poller.ts';
 import { PollerHeap } from './poller-heap.ts';
 
-/** What the set reads of the host's clock. */
+/** What the set reads of the host's clock: now, also outside of a turn. */
 interface Now {
-  readonly nowUs: number;
+  read(): number;
 }
 
 export class PollerSet {
@@ -139,7 +139,7 @@ export class PollerSet {
 
   #insert(poller: Poller): void {
     if (poller.periodUs > 0) {
-      poller.nextRunUs = this.#clock.nowUs + poller.periodUs;
+      poller.nextRunUs = this.#clock.read() + poller.periodUs;
       this.timed.insert(poller);
       return;
     }

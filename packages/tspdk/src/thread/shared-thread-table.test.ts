@@ -72,8 +72,8 @@ test('cores that create and end threads at once get each id once, and a reader n
   });
   let running = workers.length;
   const results = workers.map(async (worker) => {
-    const [ids] = (await once(worker, 'message')) as [number[]];
-    await once(worker, 'exit');
+    // Both are listened for at once: a worker's last message and its exit can come in one tick.
+    const [[ids]] = (await Promise.all([once(worker, 'message'), once(worker, 'exit')])) as [[number[]], unknown];
     running--;
     return ids;
   });

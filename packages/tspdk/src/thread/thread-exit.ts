@@ -30,7 +30,8 @@ const component = log.register('thread');
 export function startExit(thread: Thread): void {
   if (thread.state !== THREAD_RUNNING) return;
   thread.state = THREAD_EXITING;
-  thread.exitDeadlineUs = thread.host.clock.nowUs + limits.thread_exit_timeout_ms * 1000;
+  // Read, not taken from the turn: exit may come from outside of any, after a long sleep.
+  thread.exitDeadlineUs = thread.host.clock.read() + limits.thread_exit_timeout_ms * 1000;
   thread.host.shared.setState(thread.id, SLOT_EXITING);
 }
 

@@ -73,7 +73,7 @@ export class Thread implements ThreadRef, Pollable {
     this.name = name;
     this.core = host.core;
     this.pollers = new PollerSet(this, host.clock);
-    this.createdUs = host.clock.nowUs;
+    this.createdUs = host.clock.read();
     this.lastUs = this.createdUs;
     this.#words = host.shared.words;
     this.#criticalWord = host.shared.criticalWord(id);
