@@ -130,6 +130,8 @@ export const limits = {
   nbd_read_pieces: 4,
   /** What the first stop is given before a second signal forces the exit. */
   stop_grace_ms: 5000,
+  /** What the others are given to come to rest when a reactor's thread has died. */
+  stop_dead_grace_ms: 200,
 } as const;
 
 /** Name and value of every limit, for the generated reference. */

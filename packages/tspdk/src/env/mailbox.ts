@@ -113,6 +113,12 @@ export class Outbox {
     return moved;
   }
 
+  /** Drops what waits here: the consumer is gone for good. */
+  discard(): void {
+    this.#start = 0;
+    this.#end = 0;
+  }
+
   #publishBatch(n: number): void {
     const i32 = this.#i32;
     const staged = this.#staged;

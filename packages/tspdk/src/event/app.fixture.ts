@@ -16,6 +16,8 @@ export const stopFromHere = defineEvent('test.app.stop', (rc) => currentReactor(
 export const throwHere = defineEvent('test.app.throw', () => {
   throw new SpdkError('EIO', 'thrown on purpose');
 });
+/** Ends the thread it runs on, as a crash would. */
+export const dieHere = defineEvent('test.app.die', () => process.exit(7));
 const leakSite = new AllocSite('test.leaky');
 export const leakHere = defineEvent('test.app.leak', () => {
   currentReactor().heap.alloc(64, leakSite);

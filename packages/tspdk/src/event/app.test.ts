@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { SpdkError } from '../env/errors.ts';
-import { fixtureUrl, leakHere, stopFromHere, throwHere, visit, visitsOf } from './app.fixture.ts';
+import { dieHere, fixtureUrl, leakHere, stopFromHere, throwHere, visit, visitsOf } from './app.fixture.ts';
 import { App } from './app.ts';
 import { forEachReactor, forEachReactorAsync } from './for-each-reactor.ts';
 
@@ -72,6 +72,28 @@ test('a module that does not load in a worker fails the start with its own messa
     App.start({ ...base, modules: ['data:text/javascript,throw new Error("broken on load")'] }, () => {}),
     /broken on load/,
   );
+});
+
+test('a worker that ends while it loads fails the start', async () => {
+  await assert.rejects(
+    App.start({ ...base, modules: ['data:text/javascript,process.exit(3)'] }, () => {}),
+    /its thread ended with exit code 3/,
+  );
+});
+
+test('a worker that dies stops the application with code 1; nothing can be sent to it any more', async () => {
+  let refused: unknown;
+  const rc = await App.start(base, async (app) => {
+    app.reactor.send(1, dieHere, 0, 0, 0);
+    await assert.rejects(app.initialised, { code: 'ESHUTDOWN' });
+    try {
+      app.reactor.send(1, visit, 0, 0, 0);
+    } catch (error) {
+      refused = error;
+    }
+  });
+  assert.equal(rc, 1);
+  assert.equal((refused as SpdkError).code, 'ESHUTDOWN');
 });
 
 test('200 starts and stops in one process leave no thread, descriptor or timer behind', async () => {

@@ -23,7 +23,7 @@ import { type Control, runControl } from './control.ts';
 import { createFabric, type Fabric } from './fabric.ts';
 import type { RemoteReactor } from './launcher.ts';
 import type { Reactor } from './reactor.ts';
-import { exitThreads, isQuiet, leaveReactor, type QuietReport, ReactorHost, startReactor } from './reactor-host.ts';
+import { closeReactor, exitThreads, isQuiet, leaveReactor, ReactorHost, startReactor } from './reactor-host.ts';
 import { attachSegment, configureIoBuf, detachSegment } from './segments.ts';
 import { SignalWatch } from './signals.ts';
 import { SubsystemGraph } from './subsystem.ts';
@@ -48,6 +48,8 @@ export class App implements AppHandle {
   askStartInit: () => void = () => {};
   markInitialised: () => void = () => {};
   readonly #remotes = new Map<number, RemoteReactor>();
+  /** Cores whose thread has ended though nobody asked it to. */
+  readonly #dead = new Set<number>();
   readonly #stopAsked: Promise<void>;
   #stopNow: () => void = () => {};
   #rc: number | null = null;
@@ -131,6 +133,13 @@ export class App implements AppHandle {
   fault(error: unknown, what: string): void {
     appLog.error(`${what}: ${error instanceof Error ? error.stack : String(error)}`);
     this.stop(1);
+  }
+
+  /** A worker's thread is gone: nobody sends to it any more, and the application stops with code 1. */
+  #died(core: number, error: unknown): void {
+    this.#dead.add(core);
+    this.reactor.markDead(core);
+    this.fault(error, `reactor ${core}`);
   }
 
   async call<P, R>(core: number, control: Control<P, R>, payload: P): Promise<R> {
@@ -218,7 +227,7 @@ export class App implements AppHandle {
           loop: options.loop,
           pin: options.pin,
           local: this.reactor,
-          onDeath: (dead, error) => this.fault(error, `reactor ${dead}`),
+          onDeath: (dead, error) => this.#died(dead, error),
         });
         this.#remotes.set(core, remote);
       }),
@@ -256,12 +265,24 @@ export class App implements AppHandle {
       appLog.error(`shutdown function: ${error instanceof Error ? error.stack : String(error)}`);
       rc ||= 1;
     }
-    for (const service of [...options.services].reverse()) await service.stop?.(this);
+    for (const service of [...options.services].reverse()) {
+      try {
+        await service.stop?.(this);
+      } catch (error) {
+        appLog.error(
+          `service "${service.name}" failed to stop: ${error instanceof Error ? error.stack : String(error)}`,
+        );
+        rc ||= 1;
+      }
+    }
     for (const { name, error } of await this.subsystems.fini(this)) {
       appLog.error(`subsystem "${name}" failed to finish: ${error instanceof Error ? error.stack : String(error)}`);
       rc ||= 1;
     }
-    for (const core of this.#liveCores()) await this.call(core, exitThreads, null);
+    await this.#onLive(this.#liveCores(), exitThreads);
+    if (!(await this.#quiesce())) rc ||= 1;
+    // What closers send (a block that goes home) has to arrive too.
+    await this.#onLive(this.#liveCores().reverse(), closeReactor);
     if (!(await this.#quiesce())) rc ||= 1;
     const leaked = await this.#leave();
     for (const { core, kind, count } of heldIoBufs(this.#iobuf)) {
@@ -275,23 +296,23 @@ export class App implements AppHandle {
 
   /** Waits until no event is under way on any core; see reactor-host.ts. False when that took longer than the grace. */
   async #quiesce(): Promise<boolean> {
-    const deadlineUs = this.reactor.clock.read() + limits.stop_grace_ms * 1000;
+    const began = this.reactor.clock.read();
     let before = -1;
     for (let round = 0; ; round++) {
-      const reports = await this.#askAll();
+      const reports = await this.#onLive(this.#liveCores(), isQuiet);
       const events = reports.reduce((sum, report) => sum + report.events, 0);
       const busy = reports.filter((report) => report.iterations > 0 || report.threads > 0 || report.work);
       if (busy.length === 0 && events === before) return true;
-      if (this.reactor.clock.read() > deadlineUs) {
+      // What was under way through a core that died never ends.
+      const graceMs = this.#dead.size > 0 ? limits.stop_dead_grace_ms : limits.stop_grace_ms;
+      if (this.reactor.clock.read() - began > graceMs * 1000) {
         const who = busy
           .map(
             (report) =>
               `core ${report.core}: ${report.iterations} iteration(s) in flight, ${report.threads} thread(s) not exited`,
           )
           .join('; ');
-        appLog.error(
-          `cores are still busy ${limits.stop_grace_ms} ms after the stop, leaving anyway: ${who || 'events go on'}`,
-        );
+        appLog.error(`cores are still busy ${graceMs} ms after the stop, leaving anyway: ${who || 'events go on'}`);
         return false;
       }
       before = events;
@@ -299,17 +320,24 @@ export class App implements AppHandle {
     }
   }
 
-  async #askAll(): Promise<QuietReport[]> {
-    const reports: QuietReport[] = [];
-    for (const core of this.#liveCores()) reports.push(await this.call(core, isQuiet, null));
-    return reports;
+  /** One core after the other; one that dies meanwhile is left out. */
+  async #onLive<R>(cores: readonly number[], control: Control<null, R>): Promise<R[]> {
+    const answers: R[] = [];
+    for (const core of cores) {
+      try {
+        answers.push(await this.call(core, control, null));
+      } catch (error) {
+        if (!this.#dead.has(core)) throw error;
+      }
+    }
+    return answers;
   }
 
   /** Workers first, the app core last. What is still allocated comes back as lines for the log. */
   async #leave(): Promise<string[]> {
     const lines: string[] = [];
-    for (const core of [...this.#liveCores()].reverse()) {
-      for (const held of await this.call(core, leaveReactor, null)) {
+    for (const { core, blocks } of await this.#onLive(this.#liveCores().reverse(), leaveReactor)) {
+      for (const held of blocks) {
         lines.push(
           `leak: core ${core} still holds ${held.blocks} block(s), ${held.bytes} bytes, allocated by ${held.site}`,
         );
@@ -318,8 +346,8 @@ export class App implements AppHandle {
     return lines;
   }
 
-  /** The app core and every worker that came up. */
+  /** The app core and every worker that came up and lives. */
   #liveCores(): number[] {
-    return [this.mainCore, ...this.cores.filter((core) => this.#remotes.has(core))];
+    return [this.mainCore, ...this.cores.filter((core) => this.#remotes.has(core) && !this.#dead.has(core))];
   }
 }

@@ -25,7 +25,7 @@ export const CallReactor = struct('call_reactor', {
   fn: 'i32',
   arg1: 'i32',
   arg2: 'i32',
-  /** Position (in `cores`) of the core to visit next. */
+  /** Position (in `cores`) of the core that is visited. */
   next: 'i32',
   /** Core that started the iteration. */
   origin: 'i32',
@@ -54,9 +54,29 @@ export function forEachReactor(reactor: Reactor, fn: EventFn, arg1: number, arg2
   CallReactor.arg1.set(heap, ptr, arg1);
   CallReactor.arg2.set(heap, ptr, arg2);
   CallReactor.origin.set(heap, ptr, reactor.core);
+  try {
+    passOn(reactor, ptr, 0);
+  } catch (error) {
+    heap.free(ptr);
+    throw error;
+  }
   reactor.local(completions).set(ptr, done);
   reactor.iterations++;
-  reactor.send(reactor.cores[0], visit, ptr, 0, 0);
+}
+
+/** Sends the iteration to the core at position `next`, or to the first after it that has not died; after the last one, home. */
+function passOn(reactor: Reactor, ptr: Ptr, next: number): void {
+  const { cores, heap } = reactor;
+  for (let at = next; at < cores.length; at++) {
+    CallReactor.next.set(heap, ptr, at);
+    try {
+      reactor.send(cores[at], visit, ptr, 0, 0);
+      return;
+    } catch (error) {
+      if (!(error instanceof SpdkError && error.code === 'ESHUTDOWN')) throw error;
+    }
+  }
+  reactor.send(CallReactor.origin.get(heap, ptr), home, ptr, 0, 0);
 }
 
 /** The same as a promise, resolved on the calling core. */
@@ -73,10 +93,7 @@ const visit = defineEvent('event.for_each_reactor.visit', (word) => {
     handlers[fn](CallReactor.arg1.get(heap, ptr), CallReactor.arg2.get(heap, ptr), 0);
   } finally {
     // Also when fn throws: the iteration goes on, the reactor reports the fault.
-    const next = CallReactor.next.get(heap, ptr) + 1;
-    CallReactor.next.set(heap, ptr, next);
-    if (next < reactor.cores.length) reactor.send(reactor.cores[next], visit, ptr, 0, 0);
-    else reactor.send(CallReactor.origin.get(heap, ptr), home, ptr, 0, 0);
+    passOn(reactor, ptr, CallReactor.next.get(heap, ptr) + 1);
   }
 });
 

@@ -58,25 +58,28 @@ export function launchWorker(options: LaunchOptions): Promise<RemoteReactor> {
   });
   const link = new ControlLink(options.local, { postMessage: (message) => worker.postMessage(message) });
   let ending = false;
-  const exited = new Promise<void>((resolve) => {
-    worker.once('exit', (code) => {
-      link.close(new SpdkError('ESHUTDOWN', `the reactor of core ${options.core} has ended`));
-      if (!ending) options.onDeath(options.core, new Error(`its thread ended with exit code ${code}`));
-      resolve();
-    });
+  let cause: unknown = null;
+  worker.on('error', (error) => {
+    cause = error;
   });
   return new Promise((resolve, reject) => {
-    worker.on('error', (error) => {
-      reject(error);
-      if (!ending) options.onDeath(options.core, error);
+    const exited = new Promise<void>((done) => {
+      worker.once('exit', (code) => {
+        link.close(new SpdkError('ESHUTDOWN', `the reactor of core ${options.core} has ended`));
+        const reason = cause ?? new Error(`its thread ended with exit code ${code}`);
+        // Does nothing once the worker was ready.
+        reject(reason);
+        if (!ending) options.onDeath(options.core, reason);
+        done();
+      });
     });
     worker.on('message', (message: FromWorker) => {
       if (message.kind === 'failed') {
         ending = true;
         const error = new SpdkError('EINVAL', message.message);
         if (message.stack !== undefined) error.stack = message.stack;
+        cause = error;
         void worker.terminate();
-        reject(error);
       } else if (message.kind === 'ready') {
         const end = async () => {
           ending = true;

@@ -6,15 +6,16 @@
  * The order of stopping, and why nothing is lost or runs late: (1) the app core marks the application as stopping, so no new
  * iteration starts; (2) subsystems finish, lightweight threads exit; (3) `quiet` is asked of all cores in rounds until no core has an
  * iteration in flight, work in a mailbox, or has run an event since the round before: as an event can only be
- * caused by an event, a poller or a callback, and all of those are gone, no event is then under way; (4) every core `leave`s:
- * closes what it has opened, becomes `shutdown` (sends to it are refused from here on) and reports what its heap still holds.
+ * caused by an event, a poller or a callback, and all of those are gone, no event is then under way; (4) every core `close`s what it has opened,
+ * and quiet is awaited again, for what that sent; (5) every core `leave`s: it becomes `shutdown` (sends to it are refused from here on)
+ * and reports what its heap still holds. A core whose thread died is left out, and the exit code is 1.
  */
 import { adoptAllocSiteTable } from '../env/alloc-site.ts';
 import type { Clock } from '../env/clock.ts';
 import type { DoorbellTarget } from '../env/doorbell.ts';
 import { adoptFunctionTable } from '../env/event-fn.ts';
 import type { HeldBlocks } from '../env/heap.ts';
-import { exitThread, localThreads, sendMsg } from '../thread/index.ts';
+import { localThreads } from '../thread/index.ts';
 import type { AppHandle } from './app-handle.ts';
 import { defineControl } from './control.ts';
 import { type Fabric, reactorState } from './fabric.ts';
@@ -67,10 +68,14 @@ export class ReactorHost {
     this.loop.start();
   }
 
-  /** Closes everything; what is still allocated comes back. */
-  async leave(): Promise<HeldBlocks[]> {
+  /** Closes everything that was opened here. Turns go on. */
+  async close(): Promise<void> {
     this.reactor.setState(reactorState.exiting);
     for (let close = this.closers.pop(); close !== undefined; close = this.closers.pop()) await close();
+  }
+
+  /** No more turns; what is still allocated comes back. After `close`. */
+  leave(): HeldBlocks[] {
     this.reactor.setState(reactorState.shutdown);
     this.loop.stop();
     return this.reactor.heap.held();
@@ -106,6 +111,8 @@ export const startReactor = defineControl(
 
 export const isQuiet = defineControl('event.quiet', (_: null, reactor): QuietReport => {
   reactor.kick();
+  // One that another core was making when the threads were asked to exit has arrived since.
+  exitRunning(reactor);
   return {
     core: reactor.core,
     iterations: reactor.iterations,
@@ -116,13 +123,20 @@ export const isQuiet = defineControl('event.quiet', (_: null, reactor): QuietRep
 });
 
 /** Asks every lightweight thread of the core to exit; `quiet` tells when they have. */
-export const exitThreads = defineControl('event.exit_threads', (_: null, reactor): void => {
-  for (const thread of localThreads(reactor)) if (thread.isRunning) sendMsg(thread.id, exitThread, 0, 0);
-});
+export const exitThreads = defineControl('event.exit_threads', (_: null, reactor): void => exitRunning(reactor));
+
+function exitRunning(reactor: Reactor): void {
+  for (const thread of localThreads(reactor)) if (thread.isRunning) thread.run(() => thread.exit());
+}
+
+export const closeReactor = defineControl('event.close', (_: null, reactor): Promise<void> => hostOf(reactor).close());
 
 export const leaveReactor = defineControl(
   'event.leave',
-  (_: null, reactor): Promise<HeldBlocks[]> => hostOf(reactor).leave(),
+  (_: null, reactor): { core: number; blocks: HeldBlocks[] } => ({
+    core: reactor.core,
+    blocks: hostOf(reactor).leave(),
+  }),
 );
 
 /** Tables that give names the same numbers in every isolate; a worker adopts them before anything else. */

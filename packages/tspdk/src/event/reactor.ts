@@ -187,6 +187,13 @@ export class Reactor implements ThreadHost {
     Atomics.store(this.#words, appWord.stopping, 1);
   }
 
+  /** The thread of `core` has ended by itself: from now on sends to it are refused. App core only. */
+  markDead(core: number): void {
+    const { line } = this.#routes[core] as Route;
+    Atomics.store(this.#words, line + coreWord.state, reactorState.shutdown);
+    Atomics.store(this.#words, line + coreWord.sleeping, 0);
+  }
+
   /** A number no other I/O device of the application has. Any core. */
   allocIoDeviceId(): number {
     return Atomics.add(this.#words, appWord.ioDevices, 1) + 1;
@@ -233,11 +240,15 @@ export class Reactor implements ThreadHost {
 
   /** First event on this route since it was published. */
   #useRoute(route: Route, fn: EventFn): void {
-    if (Atomics.load(this.#words, route.line + coreWord.state) >= reactorState.shutdown) {
+    if (this.#hasStopped(route)) {
       throw new SpdkError('ESHUTDOWN', `event "${fn.name}" for core ${route.core}: that reactor has stopped`);
     }
     route.dirty = true;
     this.#dirty.push(route);
+  }
+
+  #hasStopped(route: Route): boolean {
+    return Atomics.load(this.#words, route.line + coreWord.state) >= reactorState.shutdown;
   }
 
   /** Polled each turn from now on, in order of addition. */
@@ -394,6 +405,7 @@ export class Reactor implements ThreadHost {
     for (let i = 0; i < dirty.length; i++) {
       const route = dirty[i];
       route.outbox.publish();
+      if (route.outbox.waiting > 0 && this.#hasStopped(route)) route.outbox.discard();
       if (route.outbox.waiting > 0) dirty[kept++] = route;
       else route.dirty = false;
       const sleeping = route.line + coreWord.sleeping;
