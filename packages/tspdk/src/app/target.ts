@@ -11,12 +11,13 @@ import { log } from '../log/index.ts';
 import { bdevSubsystem } from '../module/bdev/index.ts';
 import { frameworkService } from '../module/rpc/framework.ts';
 import { iobufSubsystem } from '../module/rpc/iobuf.ts';
+import { schedulerSubsystem } from '../module/scheduler/index.ts';
 import { nbdSubsystem } from '../nbd/index.ts';
 import type { JsonConfig } from '../rpc/index.ts';
 import { VERSION } from './version.ts';
 
 /** Subsystems of a target, in order. */
-export const targetSubsystems: readonly Subsystem[] = [iobufSubsystem, bdevSubsystem, nbdSubsystem];
+export const targetSubsystems: readonly Subsystem[] = [schedulerSubsystem, iobufSubsystem, bdevSubsystem, nbdSubsystem];
 
 /** Application options from flags. `config` is loaded when no file is named. Sets the log's levels. */
 export function targetOptions(args: AppArgs, config?: JsonConfig): AppOptions {
