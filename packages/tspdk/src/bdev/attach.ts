@@ -22,18 +22,22 @@ export const attachBdev = defineControl('bdev.attach', async (spec: BdevSpec, re
   for (const name of [bdev.name, ...bdev.aliases]) manager.byName.set(name, bdev);
 });
 
-/** Tells the owners of descriptors here; resolves when all have let go. */
-export const removeBdev = defineControl('bdev.remove', async (id: number, reactor): Promise<void> => {
+/** Takes nothing new from now on, ends what waits in the layer, and tells the owners of descriptors here. */
+export const removeBdev = defineControl('bdev.remove', (id: number, reactor): void => {
   const bdev = reactor.local(bdevManager).byId.get(id);
   if (bdev === undefined) return;
   bdev.removing = true;
   for (const channel of bdev.channels) channel.abortQueued(ENODEV);
-  const released = new Promise<void>((resolve) => {
+  for (const desc of [...bdev.descs]) desc.notify('remove');
+});
+
+/** Resolves when every descriptor and channel here is closed. */
+export const awaitBdevReleased = defineControl('bdev.released', async (id: number, reactor): Promise<void> => {
+  const bdev = reactor.local(bdevManager).byId.get(id);
+  if (bdev === undefined || bdev.released) return;
+  await new Promise<void>((resolve) => {
     bdev.onReleased = resolve;
   });
-  for (const desc of [...bdev.descs]) desc.notify('remove');
-  bdev.checkReleased();
-  await released;
 });
 
 /** Forgets the replica; every core has let go. */

@@ -11,6 +11,7 @@ import { localKey, type Reactor } from '../event/reactor.ts';
 import {
   aliasBdev,
   attachBdev,
+  awaitBdevReleased,
   detachBdev,
   removeBdev,
   resizeBdev,
@@ -238,6 +239,7 @@ export class BdevRegistry {
   async #remove(bdev: Bdev): Promise<void> {
     bdev.shared.beginRemove();
     await callAll(this.reactor, removeBdev, bdev.id);
+    await callAll(this.reactor, awaitBdevReleased, bdev.id);
     await callAll(this.reactor, detachBdev, bdev.id);
     await bdevModule(bdev.moduleName).destroy(bdev.spec, this.reactor);
     this.onUnregister(bdev);

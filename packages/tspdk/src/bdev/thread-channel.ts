@@ -110,10 +110,13 @@ export class ThreadChannel implements IoSink {
 
   complete(io: BdevIo, status: number): void {
     if (io.state !== IO_SUBMITTED) this.#completedTwice();
-    if (status === ENOMEM && !this.bdev.removing) {
-      this.outstanding--;
-      this.#queueNomem(io);
-      return;
+    if (status === ENOMEM) {
+      if (!this.bdev.removing) {
+        this.outstanding--;
+        this.#queueNomem(io);
+        return;
+      }
+      status = ENODEV;
     }
     io.state = IO_DONE;
     io.status = status;
@@ -157,8 +160,10 @@ export class ThreadChannel implements IoSink {
     else this.#nomemTail.next = io;
     this.#nomemTail = io;
     this.#nomemCount++;
-    if (this.#nomemCount > 1) return;
-    this.#nomemThreshold = Math.max(this.outstanding >> 1, this.outstanding - NOMEM_THRESHOLD);
+    if (this.#nomemCount === 1) {
+      this.#nomemThreshold = Math.max(this.outstanding >> 1, this.outstanding - NOMEM_THRESHOLD);
+    }
+    // Nothing is left whose completion would bring us back here.
     if (this.outstanding === 0) this.#retryLater();
   }
 
