@@ -2,6 +2,7 @@
 /**
  * `tspdk`: one command with a few programs. Each program is a file of this folder and is loaded only when it is asked for.
  */
+import { explain } from '../env/errors.ts';
 import { VERSION } from './version.ts';
 
 /** A program of the command. */
@@ -56,7 +57,6 @@ async function main(argv: readonly string[]): Promise<number> {
 }
 
 process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
-  const known = (error as { name?: string } | null)?.name === 'SpdkError';
-  console.error(known ? `tspdk: ${(error as Error).message}` : error);
+  console.error(`tspdk: ${explain(error)}`);
   return 1;
 });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -84,6 +84,16 @@ test('a second instance on the same RPC socket says so and leaves the first alon
     target.child.kill('SIGTERM');
     assert.equal((await once(target.child, 'exit'))[0], 0);
   }
+});
+
+test('a disk module that throws at load shows its own stack, once', async (t) => {
+  const path = join(scratch(t), 'bad.mjs');
+  writeFileSync(path, '\n\nthrow new Error("my own mistake");\n');
+  const it = run(['serve', path, '--nbd', '127.0.0.1:0', '--no-rpc-server'], t);
+  const [code] = (await once(it.child, 'exit')) as [number];
+  assert.equal(code, 1);
+  assert.match(it.text(), /bad\.mjs:3/);
+  assert.equal(it.text().match(/disk module/g)?.length, 1, it.text());
 });
 
 test('wrong arguments: one clear line, exit code not 0', async (t) => {

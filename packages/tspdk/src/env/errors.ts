@@ -101,3 +101,14 @@ export function toSpdkError(error: unknown, what: string): SpdkError {
 export function assert(condition: unknown, message: string): asserts condition {
   if (!condition) throw new Error(`assertion failed: ${message}`);
 }
+
+/**
+ * An error as a person should read it: a SpdkError says it all in its message, unless it passes on somebody else's (a user's module that
+ * throws), whose stack then follows; anything else is a fault of the program and shows its stack.
+ */
+export function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const stack = error.stack ?? error.message;
+  if (!(error instanceof SpdkError)) return stack;
+  return stack.startsWith('SpdkError') ? error.message : `${error.message}\n${stack}`;
+}

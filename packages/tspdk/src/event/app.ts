@@ -10,7 +10,7 @@
 import { allowedCores, pinThread } from '../env/affinity.ts';
 import { Cpuset } from '../env/cpuset.ts';
 import { current } from '../env/current.ts';
-import { SpdkError } from '../env/errors.ts';
+import { explain, SpdkError } from '../env/errors.ts';
 import { createIoBufMemory, heldIoBufs, type IoBufMemory, type IoBufOptions } from '../env/iobuf.ts';
 import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
@@ -202,7 +202,7 @@ export class App implements AppHandle {
       }
     } catch (error) {
       failure = error;
-      appLog.error(`start-up failed: ${error instanceof Error ? error.message : String(error)}`);
+      if (!options.throwOnStartFailure) appLog.error(`start-up failed: ${explain(error)}`);
       this.stop(1);
     }
     await this.#stopAsked;

@@ -46,6 +46,17 @@ function checkRunnable(path: string): void {
 function ownStack(thrown: unknown, path: string): SpdkError {
   const message = thrown instanceof Error ? thrown.message : String(thrown);
   const error = new SpdkError('EINVAL', `disk module "${path}" failed to load: ${message}`, { cause: thrown });
-  if (thrown instanceof Error && thrown.stack !== undefined) error.stack = thrown.stack;
+  if (thrown instanceof Error && thrown.stack !== undefined) error.stack = theirPart(thrown.stack);
   return error;
+}
+
+const KIT = new URL('../../../', import.meta.url).href;
+
+/** The lines of a stack that are about the user's files; the kit's and Node's own frames say nothing to them. */
+function theirPart(stack: string): string {
+  return stack
+    .split('\n')
+    .filter((line) => !line.includes(KIT) && !line.includes('node:internal'))
+    .join('\n')
+    .replaceAll(/\?disk=\d+/g, '');
 }
