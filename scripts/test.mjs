@@ -18,6 +18,8 @@ import { killAll, runFile } from './run-file.mjs';
 const fuzzSeconds = Number(process.env.TSPDK_FUZZ_SECONDS ?? 30);
 const unitTimeoutMs = 300_000;
 const interopTimeoutMs = 600_000;
+/** The tests that run reactors on real threads run again as on a machine that denies io_uring, or has no native calls at all. */
+const again = { variables: ['TSPDK_NO_URING', 'TSPDK_NO_FFI'], path: /\/src\/event\/(?!app-args)[^.]*\.test\.ts$/ };
 
 /** What there is to run, as `[path, options]` by kind. */
 function findFiles() {
@@ -66,11 +68,11 @@ function indent(text) {
     .join('\n');
 }
 
-async function runAll(files, concurrency, options) {
+async function runAll(files, concurrency, options, note = '') {
   const queue = [...files];
   const worker = async () => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-      record(shown(file), await runFile(file, options));
+      record(`${shown(file)}${note}`, await runFile(file, options));
     }
   };
   await Promise.all(Array.from({ length: concurrency }, worker));
@@ -139,6 +141,10 @@ await command(async (args) => {
   const advice = interop.length > 0 ? provideClients(!args.includes('--no-install')) : undefined;
   if (advice !== undefined) notes.push(advice);
   await runAll(units, 2, { timeoutMs: unitTimeoutMs });
+  for (const name of again.variables) {
+    const files = units.filter((file) => again.path.test(shown(file)));
+    await runAll(files, 2, { timeoutMs: unitTimeoutMs, env: { [name]: '1' } }, ` (${name}=1)`);
+  }
   await runAll(fuzzers, 2, {
     timeoutMs: unitTimeoutMs + fuzzSeconds * 1000,
     env: { TSPDK_FUZZ_SECONDS: String(fuzzSeconds) },
