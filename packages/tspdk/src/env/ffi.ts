@@ -51,6 +51,15 @@ export interface Ffi {
 
   ioUringSetup(entries: number, paramsAddress: number): number;
   ioUringEnter(fd: number, toSubmit: number, minComplete: number, flags: number): number;
+  /** With `argBytes` of arguments at `argAddress` (struct io_uring_getevents_arg): waits with a timeout. */
+  ioUringEnterArg(
+    fd: number,
+    toSubmit: number,
+    minComplete: number,
+    flags: number,
+    argAddress: number,
+    argBytes: number,
+  ): number;
   ioUringRegister(fd: number, opcode: number, argAddress: number, count: number): number;
 
   socket(domain: number, type: number, protocol: number): number;
@@ -116,6 +125,8 @@ function openKoffi(koffi: Koffi): Ffi {
     ioUringSetup: (entries, params) => setup(SYS_IO_URING_SETUP, entries, params),
     ioUringEnter: (fd, toSubmit, minComplete, flags) =>
       enter(SYS_IO_URING_ENTER, fd, toSubmit, minComplete, flags, 0, 0),
+    ioUringEnterArg: (fd, toSubmit, minComplete, flags, arg, bytes) =>
+      enter(SYS_IO_URING_ENTER, fd, toSubmit, minComplete, flags, arg, bytes),
     ioUringRegister: (fd, opcode, arg, count) => register(SYS_IO_URING_REGISTER, fd, opcode, arg, count),
     socket: int('socket', i, i, i),
     socketpair: int('socketpair', i, i, i, l),

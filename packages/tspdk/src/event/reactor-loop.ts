@@ -17,6 +17,9 @@ import { limits } from '../env/limits.ts';
 import { type EventLoop, type LoopImmediate, nodeEventLoop } from './event-loop.ts';
 import type { Reactor } from './reactor.ts';
 
+/** A shorter nap costs more than it spares. */
+const NAP_US_MIN = 3;
+
 /** How a reactor spends idle time. */
 export interface LoopOptions {
   /** `adaptive` sleeps when idle; `poll` never does and takes a whole core. */
@@ -56,6 +59,7 @@ export class ReactorLoop {
   /** Begins to make turns. */
   start(): void {
     this.#lastWorkUs = this.reactor.clock.read();
+    this.reactor.naps = !this.#poll && this.reactor.ring?.canNap === true;
     this.#immediate = this.#events.setImmediate(this.#slice);
   }
 
@@ -91,15 +95,30 @@ export class ReactorLoop {
     let now = start;
     let idle = false;
     do {
-      if (reactor.turn() > 0) this.#lastWorkUs = clock.nowUs;
+      const done = reactor.turn();
+      if (done > 0) this.#lastWorkUs = clock.nowUs;
       else if (!this.#poll && clock.nowUs - this.#lastWorkUs >= this.#idlePollUs) idle = true;
       if (this.#stopped) return;
+      if (reactor.gatherers > 0 && !idle) this.#nap(done === 0);
       if (clock.nowUs - now > limits.stall_ms * 1000) reactor.reportStall((clock.nowUs - now) / 1000);
       now = clock.nowUs;
     } while (now < end && !idle);
     if (idle) this.#sleep(now);
     else this.#immediate = this.#events.setImmediate(this.#slice);
   };
+
+  /**
+   * Sleeps in the ring, not in libuv: until the time that work was put off to, or in an idle moment until something completes. Never past the
+   * time at which the core would sleep for real. Other cores' events wait as long; that is less than a slice.
+   */
+  #nap(idle: boolean): void {
+    const reactor = this.reactor;
+    const until = reactor.napUntilUs > 0 ? reactor.napUntilUs : idle ? this.#lastWorkUs + this.#idlePollUs : 0;
+    if (until === 0 || reactor.ring === null || reactor.hasWork()) return;
+    const now = reactor.clock.read();
+    const us = Math.min(until, reactor.nextPollUs(now)) - now;
+    if (us >= NAP_US_MIN && reactor.ring.nap(us)) reactor.napped(now);
+  }
 
   #sleep(nowUs: number): void {
     const reactor = this.reactor;

@@ -93,6 +93,12 @@ export class Reactor implements ThreadHost {
   readonly stats: ReactorStats = { busyUs: 0, idleUs: 0, turns: 0, events: 0, stalls: 0 };
   /** Iterations that this core started and whose completion has not come home. */
   iterations = 0;
+  /** Whether this reactor may nap: sleep in its ring for microseconds at a time instead of polling. Set by the loop. */
+  naps = false;
+  /** Somebody has put work off until then, µs on the clock; 0: nobody. A reactor that naps does so until then. */
+  napUntilUs = 0;
+  /** How many have more throughput than a poll each microsecond would serve: while there is one, idle moments are napped. */
+  gatherers = 0;
   /** True inside `turn`. */
   inTurn = false;
   /** Called when work is added outside a turn, so that the loop makes one soon. Set by the loop. */
@@ -309,6 +315,16 @@ export class Reactor implements ThreadHost {
     this.#busySinceRead = 0;
     this.#turnsToShare = elapsed < turns * limits.short_turn_us ? limits.clock_share_turns - 1 : 0;
     return now;
+  }
+
+  /** The core has slept since `fromUs`, between two turns: that time is idle, whatever the last turn was. */
+  napped(fromUs: number): void {
+    const now = this.clock.read();
+    const since = fromUs - this.#turnStartUs;
+    if (this.#wasBusy) this.stats.busyUs += since;
+    else this.stats.idleUs += since;
+    this.stats.idleUs += now - fromUs;
+    this.#turnStartUs = now;
   }
 
   /** True when a turn would find something to do right now: events of any core, or overflow to pass on. */

@@ -25,11 +25,13 @@ export const IORING_FEAT_SINGLE_MMAP = 1 << 0;
 export const IORING_FEAT_NODROP = 1 << 1;
 export const IORING_FEAT_SUBMIT_STABLE = 1 << 2;
 export const IORING_FEAT_FAST_POLL = 1 << 5;
+export const IORING_FEAT_EXT_ARG = 1 << 8;
 
 export const IORING_OFF_SQ_RING = 0;
 export const IORING_OFF_SQES = 0x10000000;
 
 export const IORING_ENTER_GETEVENTS = 1 << 0;
+export const IORING_ENTER_EXT_ARG = 1 << 3;
 export const IORING_ENTER_REGISTERED_RING = 1 << 4;
 
 export const IORING_SQ_CQ_OVERFLOW = 1 << 1;

@@ -252,6 +252,33 @@ test('poll, shutdown and end of stream', options, (t) => {
   );
 });
 
+test('a nap ends with its time, or with one completion more than was queued', options, (t) => {
+  const ring = open(t);
+  if (!ring.canNap) {
+    t.skip('this kernel has no timed wait');
+    return;
+  }
+  const [a, b] = socketpair(t);
+  const s = segment(4096);
+  assert.equal(ring.nap(1000), true);
+  assert.equal(ring.poll(), 0);
+  // What is queued goes to the kernel with the nap, and does not end it.
+  const [nop, late] = [new Seen(), new Seen()];
+  ring.nop(nop);
+  ring.nap(1000);
+  assert.equal(ring.poll(), 1);
+  assert.equal(nop.done, true);
+  ring.recv(b, s.address, 10, 0, late);
+  ring.poll();
+  assert.equal(ffi!.write(a, s.address, 4), 4);
+  for (let naps = 0; !late.done; naps++) {
+    assert.ok(naps < 5, 'the completion ends the nap');
+    ring.nap(60_000_000);
+    ring.poll();
+  }
+  assert.deepEqual(late.results, [4]);
+});
+
 test('cancel ends what waits, and says so when there is nothing to end', options, (t) => {
   const ring = open(t);
   const [a] = socketpair(t);

@@ -42,6 +42,10 @@ export interface RingOptions {
 const NOTHING: RingOp = { onCqe() {} };
 const NEEDS_ENTER = L.IORING_SQ_TASKRUN | L.IORING_SQ_CQ_OVERFLOW;
 const WORD = 4294967296;
+/** struct io_uring_getevents_arg; behind it the struct __kernel_timespec that it points to. */
+const NAP_ARG_BYTES = 24;
+const NAP_NSEC = 8;
+const NAP_US_MAX = 999_999;
 const SOCK_CLOEXEC = 0x80000;
 const EINTR = 4;
 const EAGAIN = 11;
@@ -119,6 +123,11 @@ export class Ring {
       (Atomics.load(this.#words, this.#sqFlags) & NEEDS_ENTER) !== 0 ||
       Atomics.load(this.#words, this.#cqTail) !== this.#cqHead
     );
+  }
+
+  /** Whether `nap` works on this kernel (5.11). */
+  get canNap(): boolean {
+    return this.#memory.napArg !== null;
   }
 
   nop(op: RingOp): void {
@@ -363,6 +372,24 @@ export class Ring {
   /** From now on they do not: a polling reactor spares the kernel the signal. */
   disarmEventfd(): void {
     Atomics.store(this.#words, this.#memory.cqFlags, L.IORING_CQ_EVENTFD_DISABLED);
+  }
+
+  /**
+   * Submits what is queued and sleeps in the kernel: until one more completion is there than entries were queued, or `us` microseconds have
+   * passed. For a reactor that knows when it wants to go on; libuv does not run meanwhile, so `us` is small. False when the kernel cannot.
+   */
+  nap(us: number): boolean {
+    const memory = this.#memory;
+    const { napArg } = memory;
+    if (napArg === null || this.#polling || this.#closed || this.#backlogCount > 0) return false;
+    napArg.words[NAP_NSEC] = Math.min(us, NAP_US_MAX) * 1000;
+    if (this.#queued > 0) Atomics.store(this.#words, memory.sqTail, this.#sqTail);
+    const flags = this.#enterFlags | L.IORING_ENTER_EXT_ARG;
+    memory.ffi.ioUringEnterArg(memory.enterFd, this.#queued, this.#queued + 1, flags, napArg.address, NAP_ARG_BYTES);
+    // Its result says nothing that the ring does not: what the kernel did not take is still queued, and the next poll enters again.
+    this.#queued = (this.#sqTail - Atomics.load(this.#words, memory.sqHead)) | 0;
+    this.#room = memory.sqEntries - this.#queued;
+    return true;
   }
 
   /**

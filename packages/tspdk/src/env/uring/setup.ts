@@ -30,6 +30,8 @@ export interface RingMemory {
   readonly cqTail: number;
   readonly cqFlags: number;
   readonly cqes: number;
+  /** Arguments of a timed wait: the address, and its words; null where the kernel has none. */
+  readonly napArg: { readonly address: number; readonly words: Int32Array } | null;
   /** A line for the log: what was agreed with the kernel. */
   readonly summary: string;
   /** Unmaps and closes. Nothing may be in flight. */
@@ -150,6 +152,7 @@ function mapRing(port: Ffi, fd: number, params: Int32Array, mode: string): RingM
     for (let entry = 0; entry < sqEntries; entry++) words[sqArray + entry] = entry;
   }
   const registered = ringFd(port, fd, L.IORING_REGISTER_RING_FDS, -1);
+  const napArg = (features & L.IORING_FEAT_EXT_ARG) === 0 ? null : makeNapArg(port);
   return {
     ffi: port,
     fd,
@@ -168,13 +171,29 @@ function mapRing(port: Ffi, fd: number, params: Int32Array, mode: string): RingM
     cqTail: cq(1),
     cqFlags: cq(6),
     cqes: cq(5),
+    napArg,
     summary: `${sqEntries} submissions, ${cqEntries} completions, ${mode}${registered >= 0 ? ', registered ring' : ''}`,
     release: () => {
+      if (napArg !== null) port.free(napArg.address);
       // A registered ring is held by its thread's table: closing the descriptor alone would keep it.
       if (registered >= 0) ringFd(port, fd, L.IORING_UNREGISTER_RING_FDS, registered);
       unmap();
     },
   };
+}
+
+const NAP_BYTES = 40;
+const NAP_TIMESPEC_AT = 24;
+
+/** struct io_uring_getevents_arg (24 bytes; its word 4 points to the timeout), and the timespec behind it. */
+function makeNapArg(port: Ffi): RingMemory['napArg'] {
+  const address = port.calloc(NAP_BYTES);
+  if (address === 0) return null;
+  const words = new Int32Array(port.viewOf(address, NAP_BYTES));
+  const timespec = address + NAP_TIMESPEC_AT;
+  words[4] = timespec | 0;
+  words[5] = (timespec / 4294967296) | 0;
+  return { address, words };
 }
 
 const PROBE_OPS = 64;
