@@ -27,8 +27,11 @@ export interface Sock {
   /** For the log: "127.0.0.1:5566", "[::1]:5566", "unix". */
   readonly peer: string;
   handler: SockHandler;
-  /** Receives 1 to `bytes` bytes to `offset` of `segment`. */
-  recv(segment: Segment, offset: number, bytes: number): void;
+  /**
+   * Receives 1 to `bytes` bytes to `offset` of `segment`. `all`: the caller can use nothing less than all of them, so the backend may wait for
+   * more than the first; it need not.
+   */
+  recv(segment: Segment, offset: number, bytes: number, all?: boolean): void;
   /** Sends all of `iovs`, which stays as it is until `onSent`. At least one byte. */
   send(iovs: IoVecs): void;
   /** Ends both directions and gives up what is outstanding. Again: does nothing. */

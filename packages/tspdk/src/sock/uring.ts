@@ -104,7 +104,7 @@ class UringSock implements Sock {
     this.block = block;
   }
 
-  recv(segment: Segment, offset: number, bytes: number): void {
+  recv(segment: Segment, offset: number, bytes: number, all = false): void {
     if (this.#closing) return;
     assert(!this.#receiving, 'one receive at a time');
     if (!(offset >= 0 && bytes > 0 && offset + bytes <= segment.sizeBytes)) {
@@ -114,7 +114,7 @@ class UringSock implements Sock {
     this.#segment = segment;
     this.#offset = offset;
     this.#bytes = bytes < ROUND_BYTES_MAX ? bytes : ROUND_BYTES_MAX;
-    this.#ring.recv(this.fd, segment.address + offset, this.#bytes, 0, this.#recvOp, this.#drained);
+    this.#ring.recv(this.fd, segment.address + offset, this.#bytes, all ? MSG_WAITALL : 0, this.#recvOp, this.#drained);
   }
 
   received(res: number, flags: number): void {
