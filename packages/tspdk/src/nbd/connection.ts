@@ -35,6 +35,12 @@ export interface ConnectionHost extends NegotiatorHost<ExportPort> {
   nowUs(): number;
   /** Call `run()` once, after this turn's completions. */
   dirty(connection: Connection): void;
+  /** Whether this reactor can wait for a few microseconds without burning them. */
+  readonly mayGather: boolean;
+  /** One connection more, or less, lets requests gather. */
+  gathers(change: 1 | -1): void;
+  /** Call `run()` at `dueUs` or soon after. */
+  putOff(connection: Connection, dueUs: number): void;
   /** The handshake is over. */
   entered(connection: Connection): void;
   /** It broke the protocol, or its socket broke. */
@@ -63,6 +69,8 @@ export class Connection implements RequestOwner {
   readonly stats = new Float64Array(6);
   /** When it began to drain, 0 while it does not. */
   drainingSinceUs = 0;
+  /** The poll group will run it when it is due. */
+  isPutOff = false;
   /** The poll group will run it. */
   isDirty = false;
 
@@ -156,6 +164,7 @@ export class Connection implements RequestOwner {
     if (this.#handshake !== null) this.#runHandshake(this.#handshake);
     if (this.#handshake === null && !this.closing) {
       this.receiver.parse();
+      this.receiver.settle(this.#host.nowUs(), this.replier.sending);
       if (!this.closing) this.replier.flush();
       if (!this.closing) this.receiver.post();
       if (this.#draining && this.outstanding === 0 && this.replier.quiet) this.close();
@@ -225,6 +234,26 @@ export class Connection implements RequestOwner {
     if (this.#running || this.isDirty) return;
     this.isDirty = true;
     this.#host.dirty(this);
+  }
+
+  /** Whether receives may be put off so that requests gather. */
+  get mayGather(): boolean {
+    return this.#host.mayGather;
+  }
+
+  /** It has begun, or ceased, to let requests gather. */
+  gathers(begins: boolean): void {
+    this.#host.gathers(begins ? 1 : -1);
+  }
+
+  /** Puts the next receive off until `dueUs`; false when that has passed. */
+  putOff(dueUs: number): boolean {
+    if (this.#host.nowUs() >= dueUs) return false;
+    if (!this.isPutOff) {
+      this.isPutOff = true;
+      this.#host.putOff(this, dueUs);
+    }
+    return true;
   }
 
   protocolError(reason: string): void {

@@ -374,6 +374,16 @@ export class World implements ConnectionHost {
   dirty(connection: Connection): void {
     this.#dirty.push(connection);
   }
+  readonly mayGather = true;
+  gatherers = 0;
+  gathers(change: 1 | -1): void {
+    this.gatherers += change;
+  }
+  putOff(connection: Connection, dueUs: number): void {
+    this.us = dueUs;
+    this.#dirty.push(connection);
+    connection.isPutOff = false;
+  }
   entered(): void {}
   broken(_connection: Connection, reason: string): void {
     this.reasons.push(reason);

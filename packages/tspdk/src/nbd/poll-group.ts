@@ -65,6 +65,10 @@ export class PollGroup implements ConnectionHost {
   #dirty: Connection[] = [];
   #dirtyCount = 0;
   #spare: Connection[] = [];
+  /** Connections whose next receive is put off, until reactor.napUntilUs or later. */
+  #putOff: Connection[] = [];
+  #putOffCount = 0;
+  #sparePutOff: Connection[] = [];
   readonly #poller: Poller;
   #watch: NodeJS.Timeout | null = null;
   #whenEmpty: (() => void)[] = [];
@@ -83,6 +87,7 @@ export class PollGroup implements ConnectionHost {
 
   poll(): number {
     let done = this.socks.poll();
+    if (this.#putOffCount > 0 && this.reactor.clock.nowUs >= this.reactor.napUntilUs) done += this.#runPutOff();
     const count = this.#dirtyCount;
     if (count === 0) return done;
     const list = this.#dirty;
@@ -106,6 +111,32 @@ export class PollGroup implements ConnectionHost {
     this.#dirty[this.#dirtyCount++] = connection;
     this.reactor.kick();
   }
+  get mayGather(): boolean {
+    return this.reactor.naps;
+  }
+  gathers(change: 1 | -1): void {
+    this.reactor.gatherers += change;
+  }
+  putOff(connection: Connection, dueUs: number): void {
+    this.#putOff[this.#putOffCount++] = connection;
+    const { reactor } = this;
+    if (this.#putOffCount === 1 || dueUs < reactor.napUntilUs) reactor.napUntilUs = dueUs;
+  }
+
+  #runPutOff(): number {
+    const count = this.#putOffCount;
+    const list = this.#putOff;
+    this.#putOff = this.#sparePutOff;
+    this.#sparePutOff = list;
+    this.#putOffCount = 0;
+    this.reactor.napUntilUs = 0;
+    for (let i = 0; i < count; i++) {
+      list[i].isPutOff = false;
+      list[i].run();
+    }
+    return count;
+  }
+
   entered(connection: Connection): void {
     (connection.export as NbdExport).enter(connection);
   }

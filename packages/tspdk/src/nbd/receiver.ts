@@ -10,9 +10,15 @@
 import { limits } from '../env/limits.ts';
 import type { Connection } from './connection.ts';
 import { BANK_BYTES } from './lane.ts';
+import { Pace } from './pace.ts';
 import type { Request } from './request.ts';
 import * as wire from './wire.ts';
 
+/**
+ * What is received into a bank while large writes come: their payload should not, as it would have to be copied from there.
+ * Still enough for many requests without payload.
+ */
+const CAUTIOUS_BYTES = 4096;
 /** Room below which a bank is left for the other one. */
 const ROOM_BYTES_MIN = 16 * 1024;
 
@@ -48,8 +54,38 @@ export class Receiver {
   /** The socket's answer, `bytes` > 0. */
   received(bytes: number): void {
     this.#posted = false;
+    this.#fresh = true;
     if (this.#conn.directWrite.active) this.#conn.directWrite.received(bytes);
-    else this.#tail += bytes;
+    else {
+      this.#tail += bytes;
+      this.#cautious = false;
+    }
+  }
+
+  #fresh = false;
+  /** The last receive brought the beginning of a large write. */
+  #cautious = false;
+  #started = 0;
+  /** No receive before this time, µs; 0: at once. */
+  #dueUs = 0;
+  readonly #pace = new Pace();
+
+  /** The last READ or WRITE was a large one: what counts is throughput. */
+  #bulk = false;
+  /** Counted among those for which the reactor naps. */
+  #gathers = false;
+
+  /** After `parse`: whether, and how long, to let requests gather before the next receive. */
+  settle(nowUs: number, replying: boolean): void {
+    if (!this.#fresh || !this.#conn.mayGather) return;
+    this.#fresh = false;
+    const us = this.#bulk ? 0 : this.#pace.next(this.#started, replying);
+    this.#started = 0;
+    this.#dueUs = us === 0 ? 0 : nowUs + us;
+    const gathers = us > 0 || this.#bulk;
+    if (gathers === this.#gathers) return;
+    this.#gathers = gathers;
+    this.#conn.gathers(gathers);
   }
 
   /** Asks the socket for more, when there is room and nothing is outstanding. */
@@ -60,12 +96,14 @@ export class Receiver {
     if (direct.active) {
       if (!direct.aim()) return;
       this.#posted = true;
-      conn.sock.recv(direct.segment!, direct.offset, direct.bytes);
+      conn.sock.recv(direct.segment!, direct.offset, direct.bytes, true);
       return;
     }
+    if (this.#dueUs > 0 && conn.putOff(this.#dueUs)) return;
     if (!this.#makeRoom()) return;
     this.#posted = true;
-    conn.sock.recv(conn.lane.segment, this.#tail, this.#bankEnd() - this.#tail);
+    const room = this.#bankEnd() - this.#tail;
+    conn.sock.recv(conn.lane.segment, this.#tail, this.#cautious ? Math.min(room, CAUTIOUS_BYTES) : room);
   }
 
   #bankEnd(): number {
@@ -145,7 +183,9 @@ export class Receiver {
       request.cookieLo = view.getInt32(head + 12);
       conn.at[request.index] = wire.readOffset(view, head + 16);
       request.length = length;
+      this.#started++;
       conn.count(type, length);
+      if (type <= wire.CMD_WRITE) this.#bulk = length >= limits.nbd_direct_write_bytes;
       this.#head = head + wire.REQUEST_BYTES;
       if (large) this.#startLarge(request);
       else {
@@ -156,6 +196,7 @@ export class Receiver {
   }
 
   #startLarge(request: Request): void {
+    this.#cautious = true;
     const error = this.#conn.executor.check(request);
     if (error !== 0) {
       request.error = error;
@@ -182,5 +223,7 @@ export class Receiver {
     const request = this.#skipped;
     this.#skipped = null;
     if (request !== null) this.#conn.releaseSlot(request);
+    if (this.#gathers) this.#conn.gathers(false);
+    this.#gathers = false;
   }
 }
