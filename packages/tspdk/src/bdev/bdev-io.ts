@@ -113,6 +113,7 @@ export class BdevIoPool {
     const submitUs = new Float64Array(Math.max(options.ios, this.all.length));
     submitUs.set(this.submitUs.subarray(0, this.all.length));
     this.submitUs = submitUs;
+    this.wake();
   }
 
   /** Borrowed right now. */

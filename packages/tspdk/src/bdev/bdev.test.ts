@@ -12,6 +12,7 @@ import fc from 'fast-check';
 import { IoVecs } from '../env/iovecs.ts';
 import '../module/bdev/malloc/malloc-bdev.ts';
 import '../module/bdev/null/null-bdev.ts';
+import { BdevIoPool } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
 import { type Cluster, startCluster } from './cluster.sim.ts';
 import { BdevDesc, type BdevEvent } from './desc.ts';
@@ -252,6 +253,26 @@ test('bdev_io_wait: an empty pool says -ENOMEM, waiters come first and in order,
   await tearDown();
 });
 
+test('bdev_io_wait: while somebody waits, nobody else gets one that is free', () => {
+  const pool = new BdevIoPool({ ios: 2, growBy: 1 });
+  const io = pool.get();
+  const taken: unknown[] = [];
+  const entry = { onReady: () => void taken.push(pool.get()) };
+  pool.wait(entry, null);
+  assert.equal(pool.get(), null);
+  assert.equal(pool.used, 1);
+  pool.wake();
+  assert.equal(taken.length, 1);
+  assert.notEqual(taken[0], null);
+  assert.equal(pool.get(), null, 'two is the limit');
+  pool.wait(entry, null);
+  pool.setOptions({ ios: 3, growBy: 1 });
+  assert.equal(taken.length, 2, 'a larger pool serves who waits');
+  assert.equal(pool.waiting, 0);
+  if (io !== null) pool.put(io);
+  assert.equal(pool.used, 2);
+});
+
 test('get_device_stat, get_device_stat_with_reset: operations, bytes, latencies and errors by kind', async () => {
   const { cluster, channel, buf, cb, stub, tearDown } = await setUp();
   const io = (submit: () => number, us: number, status = 0) => {
@@ -259,8 +280,8 @@ test('get_device_stat, get_device_stat_with_reset: operations, bytes, latencies 
     cluster.clock.nowUs += us;
     stub.complete(1, status);
   };
-  io(() => channel.read(buf, 0, 0, 4096, cb, 0), 10);
-  io(() => channel.read(buf, 0, 0, 512, cb, 0), 30);
+  io(() => channel.read(buf, 0, 0, 4096, cb, 0), 30);
+  io(() => channel.read(buf, 0, 0, 512, cb, 0), 10);
   io(() => channel.write(buf, 0, 0, 1024, cb, 0), 5);
   io(() => channel.unmap(0, 8192, cb, 0), 7);
   io(() => channel.read(buf, 0, 0, 512, cb, 0), 1000, -5);
@@ -439,17 +460,18 @@ test('enomem: what the module cannot take waits in order and is tried again as o
   assert.equal(channel.shared.queued, 0);
   assert.equal(stub.outstanding.length, 32);
   // Refused again half way: back to the head of the queue.
-  stub.depth = 1;
-  channel.read(buf, 0, 0, 512, cb, 40);
+  for (let i = 40; i < 48; i++) channel.read(buf, 0, 0, 512, cb, i);
+  stub.depth = 2;
   stub.complete(32);
   cluster.turns();
+  assert.ok(channel.shared.queued > 1);
   while (stub.outstanding.length > 0) {
     stub.complete(1);
     cluster.turns();
   }
   assert.deepEqual(
     done,
-    Array.from({ length: 41 }, (_, i) => `${i} 0`),
+    Array.from({ length: 48 }, (_, i) => `${i} 0`),
   );
   await tearDown();
 });

@@ -135,7 +135,8 @@ test('a promise that never settles fails with EIO after the timeout, and what it
     },
     { timeout_ms: 1000 },
   );
-  const desc = BdevDesc.open('D', { write: false, reactor: cluster.reactors[1], onEvent: () => {} });
+  // On the home core itself, where the pieces are the submitter's own list.
+  const desc = BdevDesc.open('D', { write: false, reactor: cluster.reactors[0], onEvent: () => {} });
   const channel = desc.getIoChannel();
   const buf = cluster.memory(1024);
   const iovs = new IoVecs(2);

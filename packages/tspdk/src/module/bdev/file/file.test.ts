@@ -92,6 +92,10 @@ test('holes of the file are holes of the disk, and unmap makes them', async (t) 
   const hole = EXTENT_HOLE | EXTENT_ZERO;
   assert.deepEqual([...extents.bytes.subarray(0, extents.count)], [131072, 65536, 1024 * 1024 - 196608]);
   assert.deepEqual([...extents.flags.subarray(0, extents.count)], [hole, 0, hole]);
+  extents.reset();
+  channel.blockStatus(131072 + 4096, 4096, extents);
+  channel.blockStatus(4096, 4096, extents);
+  assert.deepEqual([extents.count, extents.bytes[0], extents.bytes[1]], [2, 4096, 4096], 'no more than was asked');
   channel.unmap(131072, 65536, onDone, null);
   await cluster.untilTrue(() => done === 2);
   extents.reset();

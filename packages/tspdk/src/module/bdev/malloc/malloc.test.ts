@@ -8,6 +8,7 @@ import { BdevDesc } from '../../../bdev/desc.ts';
 import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
+import { limits } from '../../../env/limits.ts';
 import { makeSegment } from '../../../env/segment.ts';
 import './malloc-bdev.ts';
 
@@ -69,6 +70,64 @@ test('long zeroing goes on over several turns, and unmapped chunks become holes'
   cluster.turns();
   assert.equal(buf.u8[61439], 0);
   assert.equal(buf.u8[61440], 7);
+  desc.close();
+  await cluster.close();
+});
+
+test('a chunk that is unmapped in part keeps its data and is no hole', async () => {
+  const cluster = await startCluster();
+  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 4096, num_blocks: 64 }));
+  const desc = BdevDesc.open('M', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const buf = makeSegment(1, new SharedArrayBuffer(4 * 65536));
+  const onDone = (_: unknown, rc: number): void => assert.equal(rc, 0);
+  channel.write(buf, 0, 0, 4 * 65536, onDone, null);
+  channel.unmap(65536 + 4096, 2 * 65536, onDone, null);
+  cluster.turns();
+  const extents = new Extents(8);
+  channel.blockStatus(0, 4 * 65536, extents);
+  assert.deepEqual([...extents.bytes.subarray(0, extents.count)], [2 * 65536, 65536, 65536]);
+  channel.writeZeroes(0, 4 * 65536, 2, onDone, null);
+  cluster.turns();
+  extents.reset();
+  channel.blockStatus(0, 4 * 65536, extents);
+  assert.deepEqual([extents.count, extents.flags[0]], [1, 0], 'no-hole zeroes keep their space');
+  desc.close();
+  await cluster.close();
+});
+
+test('a disk larger than one segment is one disk', async () => {
+  const cluster = await startCluster();
+  const segment = limits.bdev_malloc_segment_bytes;
+  const bytes = segment + 1024 * 1024;
+  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 512, num_blocks: bytes / 512 }));
+  const desc = BdevDesc.open('M', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const buf = makeSegment(1, new SharedArrayBuffer(8192));
+  for (let i = 0; i < 4096; i++) buf.u8[i] = i * 13;
+  let done = 0;
+  const onDone = (_: unknown, rc: number): void => {
+    assert.equal(rc, 0);
+    done++;
+  };
+  channel.write(buf, 0, segment - 1024, 4096, onDone, null);
+  channel.read(buf, 4096, segment - 1024, 4096, onDone, null);
+  cluster.turns();
+  assert.deepEqual(buf.u8.slice(4096), buf.u8.slice(0, 4096));
+  const out = new IoVecs(2);
+  assert.equal(channel.zcopy(segment - 512, 1024, out), true);
+  assert.deepEqual(
+    [out.count, out.offset[0], out.bytes[0], out.offset[1], out.bytes[1]],
+    [2, segment - 512, 512, 0, 512],
+  );
+  channel.writeZeroes(segment - 512, 1024, 0, onDone, null);
+  cluster.turns();
+  channel.read(buf, 4096, segment - 1024, 4096, onDone, null);
+  cluster.turns();
+  assert.equal(done, 4);
+  assert.deepEqual(buf.u8.slice(4096, 4608), buf.u8.slice(0, 512));
+  assert.ok(buf.u8.slice(4608, 5632).every((byte) => byte === 0));
+  assert.deepEqual(buf.u8.slice(5632), buf.u8.slice(1536, 4096));
   desc.close();
   await cluster.close();
 });
