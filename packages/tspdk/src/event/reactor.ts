@@ -317,14 +317,11 @@ export class Reactor implements ThreadHost {
     return now;
   }
 
-  /** The core has slept since `fromUs`, between two turns: that time is idle, whatever the last turn was. */
+  /** The core has slept since `fromUs`, between two turns: that time is idle, whatever the turns around it were. */
   napped(fromUs: number): void {
-    const now = this.clock.read();
-    const since = fromUs - this.#turnStartUs;
-    if (this.#wasBusy) this.stats.busyUs += since;
-    else this.stats.idleUs += since;
-    this.stats.idleUs += now - fromUs;
-    this.#turnStartUs = now;
+    const us = this.clock.read() - fromUs;
+    this.stats.idleUs += us;
+    this.#readUs += us;
   }
 
   /** True when a turn would find something to do right now: events of any core, or overflow to pass on. */
