@@ -19,7 +19,7 @@ import { defineEvent, type EventFn, eventFnName, handlers } from '../env/event-f
 import { Heap, type Ptr } from '../env/heap.ts';
 import { IoBufChannel, type IoBufMemory } from '../env/iobuf.ts';
 import { limits } from '../env/limits.ts';
-import { functionOf, Inbox, Outbox } from '../env/mailbox.ts';
+import { Inbox, Outbox } from '../env/mailbox.ts';
 import { SegmentTable } from '../env/segment.ts';
 import type { Ring } from '../env/uring.ts';
 import { SharedThreadTable, type ThreadHost, type Pollable as ThreadPollable } from '../thread/index.ts';
@@ -141,7 +141,8 @@ export class Reactor implements ThreadHost {
       const out = mailboxOffset(fabric, this.index, i);
       const outbox = new Outbox(fabric.mailboxes, out, fabric.mailboxEvents, `core ${core} to core ${other}`);
       this.#routes[other] = { outbox, core: other, line: coreLine(i), dirty: false, doorbell: null };
-      this.#inboxes.push(new Inbox(fabric.mailboxes, mailboxOffset(fabric, i, this.index), fabric.mailboxEvents));
+      const from = mailboxOffset(fabric, i, this.index);
+      this.#inboxes.push(new Inbox(fabric.mailboxes, from, fabric.mailboxEvents, limits.event_batch));
     });
     this.shared = new SharedThreadTable(fabric.threads);
     this.heap = new Heap(fabric.heap, core);
@@ -368,16 +369,10 @@ export class Reactor implements ThreadHost {
   }
 
   #runInbox(inbox: Inbox): number {
-    let n = inbox.available();
-    if (n > limits.event_batch) n = limits.event_batch;
+    const n = inbox.take();
     this.stats.events += n;
-    const i32 = inbox.i32;
-    for (let i = 0; i < n; i++) {
-      const at = inbox.slot;
-      inbox.advance();
-      this.#run(functionOf(i32[at]), i32[at + 1], i32[at + 2], i32[at + 3]);
-    }
-    inbox.commit();
+    const words = inbox.events;
+    for (let at = 0; at < n * 4; at += 4) this.#run(words[at], words[at + 1], words[at + 2], words[at + 3]);
     return n;
   }
 
