@@ -29,7 +29,14 @@ for (const { reactors, poll } of setups) {
     const transport = reactors === 2 ? 'tcp' : 'unix';
     const server = await startServer(t, { sizeBytes, transport, reactors, poll });
     const seconds = Math.max(2, Math.round(totalSeconds / setups.length));
-    const common = ['--ioengine=nbd', `--uri=${server.uri}`, '--verify=crc32c', '--verify_fatal=1', '--thread'];
+    const common = [
+      '--ioengine=nbd',
+      `--uri=${server.uri}`,
+      '--verify=crc32c',
+      '--verify_fatal=1',
+      '--thread',
+      '--verify_state_save=0',
+    ];
     const timed = [
       '--time_based',
       `--runtime=${seconds}`,

@@ -57,6 +57,7 @@ async function verify(server: Server): Promise<void> {
   const job = [
     '--name=soak',
     '--ioengine=nbd',
+    '--verify_state_save=0',
     `--uri=${server.uri}`,
     '--rw=randrw',
     '--bsrange=4k-128k',
