@@ -33,6 +33,7 @@ import { limits } from '../../../env/limits.ts';
 import { copyBytes, fillBytes, type Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { AllocationMap, allocationMapBytes } from './allocation-map.ts';
+import { giveBack } from './give-back.ts';
 
 export interface MallocBdevParams {
   /** Default: Malloc0, Malloc1, ... */
@@ -109,10 +110,12 @@ class MallocBackend implements BdevBackend {
     }
   }
 
-  /** Zeroes, within one segment. */
-  zero(at: number, bytes: number): void {
+  /** Zeroes, within one segment; `keep`: the memory stays taken. */
+  zero(at: number, bytes: number, keep: boolean): void {
     const index = Math.floor(at / SEGMENT_BYTES);
-    fillBytes(this.segments[index], at - index * SEGMENT_BYTES, bytes, 0);
+    const within = at - index * SEGMENT_BYTES;
+    if (keep) fillBytes(this.segments[index], within, bytes, 0);
+    else giveBack(this.segments[index], within, bytes);
   }
 
   close(): void {}
@@ -169,9 +172,9 @@ class MallocChannel implements BackendChannel {
       io.bytes <= ZERO_BYTES_A_TURN &&
       Math.floor(io.byteOffset / SEGMENT_BYTES) === Math.floor((io.byteOffset + io.bytes - 1) / SEGMENT_BYTES)
     ) {
-      backend.zero(io.byteOffset, io.bytes);
+      backend.zero(io.byteOffset, io.bytes, keep);
       io.complete(0);
-    } else new LongZero(backend, io).retry();
+    } else new LongZero(backend, io, keep).retry();
   }
 
   close(): void {}
@@ -181,9 +184,11 @@ class MallocChannel implements BackendChannel {
 class LongZero {
   readonly #backend: MallocBackend;
   readonly #io: BdevIo;
+  readonly #keep: boolean;
   #done = 0;
 
-  constructor(backend: MallocBackend, io: BdevIo) {
+  constructor(backend: MallocBackend, io: BdevIo, keep: boolean) {
+    this.#keep = keep;
     this.#backend = backend;
     this.#io = io;
   }
@@ -193,7 +198,7 @@ class LongZero {
     const at = io.byteOffset + this.#done;
     const toSegmentEnd = SEGMENT_BYTES - (at % SEGMENT_BYTES);
     const piece = Math.min(ZERO_BYTES_A_TURN, io.bytes - this.#done, toSegmentEnd);
-    this.#backend.zero(at, piece);
+    this.#backend.zero(at, piece, this.#keep);
     this.#done += piece;
     if (this.#done === io.bytes) io.complete(0);
     else this.#backend.manager.retryAfter(0, this);
