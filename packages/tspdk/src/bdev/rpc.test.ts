@@ -1,3 +1,4 @@
+/** The RPC methods of the block layer and of the disks without files: answers and errors as SPDK gives them. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { registerMallocRpc } from '../module/bdev/malloc/rpc.ts';

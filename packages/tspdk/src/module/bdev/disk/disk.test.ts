@@ -1,3 +1,4 @@
+/** Disks of one's own: data from every core, errors, promises that never settle, modules that do not load. */
 // Disks made of async functions: what users write, well and badly, on their home core and from others.
 
 import assert from 'node:assert/strict';

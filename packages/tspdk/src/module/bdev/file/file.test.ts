@@ -1,3 +1,4 @@
+/** The file disk on each of its backends: data, holes, a file that changes under it, what is refused. */
 // The file disk on a real file, through both of its backends.
 
 import assert from 'node:assert/strict';

@@ -1,3 +1,4 @@
+/** The cursor against a byte-by-byte layout: a mistake here would transfer to the wrong memory. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

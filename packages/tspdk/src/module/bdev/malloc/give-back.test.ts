@@ -1,3 +1,4 @@
+/** Pages are given back without touching a byte outside the range. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';

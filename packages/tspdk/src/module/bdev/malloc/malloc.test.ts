@@ -1,3 +1,4 @@
+/** The memory disk: data, holes, zero copy, sizes beyond one segment. */
 // The memory disk: what is written is read, on every reactor, and its memory goes when it goes.
 
 import assert from 'node:assert/strict';

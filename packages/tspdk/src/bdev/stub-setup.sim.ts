@@ -1,0 +1,30 @@
+/**
+ * What the tests of the block layer start from: a stub disk on one reactor, open, with a channel and a list of what completed.
+ */
+import type { BdevChannel } from './channel.ts';
+import { type Cluster, startCluster } from './cluster.sim.ts';
+import { BdevDesc, type BdevEvent } from './desc.ts';
+import { type StubParams, stubChannel } from './stub-module.sim.ts';
+
+export const make = (cluster: Cluster, params: StubParams) => cluster.until(cluster.bdevs.create('stub', params));
+export const open = (cluster: Cluster, name: string, write = true, events: string[] = []) =>
+  cluster.on(0, () =>
+    BdevDesc.open(name, { write, onEvent: (event: BdevEvent, bdev) => void events.push(`${event} ${bdev.name}`) }),
+  );
+export const channelOf = (cluster: Cluster, desc: BdevDesc): BdevChannel => cluster.on(0, () => desc.getIoChannel());
+
+/** A stub disk, open, with a channel and a list of what completed. */
+export async function setUp(params: Partial<StubParams> = {}) {
+  const cluster = await startCluster();
+  await make(cluster, { name: 'S', ...params });
+  const desc = open(cluster, 'S', params.writable ?? true);
+  const channel = channelOf(cluster, desc);
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number): void => void done.push(`${ctx} ${status}`);
+  const buf = cluster.memory(65536);
+  const tearDown = async (): Promise<void> => {
+    desc.close();
+    await cluster.close();
+  };
+  return { cluster, desc, channel, done, cb, buf, stub: stubChannel('S'), tearDown };
+}
