@@ -10,7 +10,8 @@ import { current } from '../env/current.ts';
 import { SpdkError } from '../env/errors.ts';
 import { limits } from '../env/limits.ts';
 import { makeSegment, type Segment } from '../env/segment.ts';
-import { localKey, type Pollable, type Reactor } from '../event/reactor.ts';
+import type { Pollable } from '../event/pollable.ts';
+import { localKey, type Reactor } from '../event/reactor.ts';
 import type { Bdev } from './bdev.ts';
 import { type BdevIo, BdevIoPool } from './bdev-io.ts';
 

@@ -46,13 +46,15 @@ export function allocSiteName(id: number): string {
   return sites.name(id - 1) ?? `unknown site ${id}`;
 }
 
-/** The first frame outside the heap itself, with its folder, file and line. */
-export function callerOf(stack: string | undefined): string {
+const OWN_FRAMES = /\/env\/(heap|struct|alloc-site)\.[jt]s$/;
+
+/** The first frame outside the files that `skip` matches (default: the heap's own), with its folder, file and line. */
+export function callerOf(stack: string | undefined, skip: RegExp = OWN_FRAMES): string {
   for (const line of (stack ?? '').split('\n').slice(1)) {
     const match = /\(?((?:file:\/\/|\/)[^()]+?):(\d+):\d+\)?$/.exec(line.trim());
     if (!match) continue;
     const [, path, row] = match as unknown as [string, string, string];
-    if (/\/env\/(heap|struct|alloc-site)\.[jt]s$/.test(path)) continue;
+    if (skip.test(path)) continue;
     return `${basename(dirname(path))}/${basename(path)}:${row}`.slice(-120);
   }
   return 'unknown place';

@@ -4,6 +4,7 @@
  * Every isolate of the process gives one name the same number (see shared-names.ts); the main thread makes the table, workers adopt
  * it before their reactor starts. Registration is module-load work; the data path only indexes `handlers[id]`.
  */
+import { callerOf } from './alloc-site.ts';
 import { SpdkError } from './errors.ts';
 import { limits } from './limits.ts';
 import { SharedNames } from './shared-names.ts';
@@ -25,7 +26,13 @@ const makeTable = (buffer?: SharedArrayBuffer) =>
   new SharedNames('event function', limits.event_fns_max, limits.event_fn_name_bytes, buffer);
 
 let names = makeTable();
-const registered = new Map<string, { fn: { name: string; id: number }; handler: EventHandler }>();
+/** What was registered here; `defined` keeps the stack of that moment, which costs words only when somebody asks. */
+interface Registered {
+  readonly fn: { name: string; id: number };
+  readonly handler: EventHandler;
+  readonly defined: Error;
+}
+const registered = new Map<string, Registered>();
 
 /** The process's table, to pass to a worker. */
 export function functionTable(): SharedArrayBuffer {
@@ -53,7 +60,7 @@ export function adoptFunctionTable(buffer: SharedArrayBuffer): void {
 export function defineEvent(name: string, handler: EventHandler): EventFn {
   if (registered.has(name)) throw new SpdkError('EEXIST', `event function "${name}" is already registered`);
   const fn = { name, id: names.intern(name) };
-  registered.set(name, { fn, handler });
+  registered.set(name, { fn, handler, defined: new Error() });
   handlers[fn.id] = handler;
   return fn;
 }
@@ -61,4 +68,10 @@ export function defineEvent(name: string, handler: EventHandler): EventFn {
 /** The name behind an id, for logs; works for functions that only other isolates have loaded. */
 export function eventFnName(id: number): string {
   return names.name(id) ?? `unknown function ${id}`;
+}
+
+/** Where the function was defined, "folder/file.js:12"; of this isolate's functions. */
+export function eventFnSite(id: number): string {
+  const found = [...registered.values()].find(({ fn }) => fn.id === id);
+  return found === undefined ? 'another isolate' : callerOf(found.defined.stack, /\/env\/event-fn\.[jt]s$/);
 }

@@ -64,6 +64,10 @@ export const limits = {
   slice_us: 50,
   /** An event or poller that runs longer is named in the log. */
   stall_ms: 100,
+  /** After a stall, every event, message and poller of that core is timed by itself for so long. */
+  stall_watch_ms: 10_000,
+  /** The same stall is said at most once in this time. */
+  stall_repeat_ms: 10_000,
   /** Entries of a reactor's submission ring; a full ring is submitted and goes on. */
   uring_entries: 512,
   /** Block I/Os under way at once on one reactor; past it a submission gets -ENOMEM and may queue (SPDK: bdev_io_pool_size). */

@@ -272,6 +272,18 @@ export class Inbox {
     return n;
   }
 
+  /** Index of the event that comes next. */
+  get head(): number {
+    return this.#head;
+  }
+
+  /** Numbers of the functions of `count` events from index `first` on: what was taken a moment ago. Not for the data path. */
+  functionsFrom(first: number, count: number): number[] {
+    return Array.from({ length: count }, (_, i) => {
+      return (this.#i32[SLOTS + (((first + i) & this.#mask) << 2)] as number) & ID_MASK;
+    });
+  }
+
   #copy(at: number, n: number): void {
     const i32 = this.#i32;
     const events = this.events;

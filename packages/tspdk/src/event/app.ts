@@ -53,6 +53,8 @@ export class App implements AppHandle {
   readonly #stopAsked: Promise<void>;
   #stopNow: () => void = () => {};
   #rc: number | null = null;
+  /** From the end of the initialisation to the stop. */
+  #running = false;
   #iobuf: IoBufMemory;
   /** What the main thread may run on when it is not pinned. */
   readonly #allowedBefore = allowedCores();
@@ -90,7 +92,11 @@ export class App implements AppHandle {
       clock: options.platform.clock(),
       makeLoop: (reactor) => options.platform.makeLoop(reactor, options.loop),
       onFault: (error, what) => this.fault(error, what),
-      onStall: (what, ms) => appLog.warn(`${what} did not come back for ${Math.round(ms)} ms`),
+      onStall: (text, kind) => {
+        // Loading and configuring takes what it takes.
+        if (kind === 'machine' || (kind === 'outside' && !this.#running)) appLog.info(text);
+        else appLog.warn(text);
+      },
     });
   }
 
@@ -198,6 +204,7 @@ export class App implements AppHandle {
       await this.#startReactors();
       await this.#startServices();
       if (!this.stopping) {
+        this.#running = true;
         await startFn(this);
       }
     } catch (error) {
@@ -206,6 +213,7 @@ export class App implements AppHandle {
       this.stop(1);
     }
     await this.#stopAsked;
+    this.#running = false;
     const rc = await this.#shutdown();
     signals?.close();
     if (!options.platform.shared) current.reactor = null;

@@ -30,6 +30,8 @@ export interface LoopOptions {
   readonly nativeDoorbell?: boolean;
 }
 
+const STALL_US = limits.stall_ms * 1000;
+
 /** Drives one reactor from its thread's event loop. */
 export class ReactorLoop {
   readonly reactor: Reactor;
@@ -42,6 +44,10 @@ export class ReactorLoop {
   #timerAtUs = Number.POSITIVE_INFINITY;
   #lastWorkUs = 0;
   #sleeping = false;
+  /** When the last slice ended. */
+  #leftUs = Number.POSITIVE_INFINITY;
+  /** When the core went to sleep; 0 when it did not since the last slice. */
+  #sleptFromUs = 0;
   #stopped = false;
   /** How often the core went to sleep. */
   sleeps = 0;
@@ -91,6 +97,10 @@ export class ReactorLoop {
     this.#immediate = null;
     const clock = reactor.clock;
     const start = clock.read();
+    if (this.#sleptFromUs > 0) {
+      reactor.stalls.slept(start - this.#sleptFromUs);
+      this.#sleptFromUs = 0;
+    } else if (start - this.#leftUs > STALL_US) reactor.stalls.outsideTook((start - this.#leftUs) / 1000);
     const end = start + limits.slice_us;
     let now = start;
     let idle = false;
@@ -100,9 +110,11 @@ export class ReactorLoop {
       else if (!this.#poll && clock.nowUs - this.#lastWorkUs >= this.#idlePollUs) idle = true;
       if (this.#stopped) return;
       if (reactor.gatherers > 0 && !idle) this.#nap(done === 0);
-      if (clock.nowUs - now > limits.stall_ms * 1000) reactor.reportStall((clock.nowUs - now) / 1000);
-      now = clock.nowUs;
+      if (clock.nowUs !== now) now = this.#look(now);
     } while (now < end && !idle);
+    clock.read();
+    this.#leftUs = this.#look(now);
+    reactor.stalls.sample();
     if (idle) this.#sleep(now);
     else this.#immediate = this.#events.setImmediate(this.#slice);
   };
@@ -120,6 +132,15 @@ export class ReactorLoop {
     if (us >= NAP_US_MIN && reactor.ring.nap(us)) reactor.napped(now);
   }
 
+  /** Time has passed since `beforeUs`: did the turns stall? Returns the time now. */
+  #look(beforeUs: number): number {
+    const { clock, stalls } = this.reactor;
+    const now = clock.nowUs;
+    if (now - beforeUs > STALL_US) stalls.turnsTook((now - beforeUs) / 1000, beforeUs);
+    else stalls.turnsWereShort();
+    return now;
+  }
+
   #sleep(nowUs: number): void {
     const reactor = this.reactor;
     const nextUs = reactor.nextPollUs(nowUs);
@@ -129,6 +150,7 @@ export class ReactorLoop {
     if (!reactor.prepareSleep()) return;
     this.#setTimer(nextUs, nowUs);
     this.#sleeping = true;
+    this.#sleptFromUs = nowUs;
     this.sleeps++;
     this.#immediate.unref();
   }

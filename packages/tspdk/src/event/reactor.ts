@@ -21,19 +21,15 @@ import { IoBufChannel, type IoBufMemory } from '../env/iobuf.ts';
 import { limits } from '../env/limits.ts';
 import { Inbox, Outbox } from '../env/mailbox.ts';
 import { SegmentTable } from '../env/segment.ts';
+import type { StallWatch } from '../env/stall-watch.ts';
 import type { Ring } from '../env/uring.ts';
-import { SharedThreadTable, type ThreadHost, type Pollable as ThreadPollable } from '../thread/index.ts';
+import { SharedThreadTable, type ThreadHost } from '../thread/index.ts';
 import type { AppHandle } from './app-handle.ts';
 import { appWord, coreLine, coreWord, type Fabric, mailboxOffset, reactorState, segmentId } from './fabric.ts';
+import { iobufPort } from './iobuf-port.ts';
+import type { Pollable } from './pollable.ts';
 import { SelfQueue } from './self-queue.ts';
-
-/** Something a reactor polls each turn: a lightweight thread, the ring. */
-export interface Pollable extends ThreadPollable {
-  /** The core is about to sleep: from now on what happens must wake it. False when there is work already. */
-  armWake?(): boolean;
-  /** The core is awake: nothing needs to wake it. */
-  disarmWake?(): void;
-}
+import { StallDetector, type StallKind } from './stall-detector.ts';
 
 /** A key of per-reactor state: one value per reactor, made on first use. */
 export interface LocalKey<T> {
@@ -47,7 +43,6 @@ export interface ReactorStats {
   idleUs: number;
   turns: number;
   events: number;
-  stalls: number;
 }
 
 /** What the reactor needs from whoever made it. */
@@ -58,8 +53,8 @@ export interface ReactorOptions {
   readonly app: AppHandle;
   /** A fault in an event or poller: the reactor goes on, the application decides. */
   readonly onFault: (error: unknown, what: string) => void;
-  /** A turn, or a part of it, ran longer than `limits.stall_ms`. */
-  readonly onStall?: (what: string, ms: number) => void;
+  /** Something held this core longer than `limits.stall_ms`; see stall-detector.ts. */
+  readonly onStall?: (text: string, kind: StallKind) => void;
 }
 
 /** The way to another core. */
@@ -90,7 +85,7 @@ export class Reactor implements ThreadHost {
   ring: Ring | null = null;
   ringReason = '';
   readonly app: AppHandle;
-  readonly stats: ReactorStats = { busyUs: 0, idleUs: 0, turns: 0, events: 0, stalls: 0 };
+  readonly stats: ReactorStats = { busyUs: 0, idleUs: 0, turns: 0, events: 0 };
   /** Iterations that this core started and whose completion has not come home. */
   iterations = 0;
   /** Whether this reactor may nap: sleep in its ring for microseconds at a time instead of polling. Set by the loop. */
@@ -101,6 +96,8 @@ export class Reactor implements ThreadHost {
   gatherers = 0;
   /** True inside `turn`. */
   inTurn = false;
+  /** Finds what holds this core; the loop tells it what it sees. */
+  readonly stalls: StallDetector;
   /** Called when work is added outside a turn, so that the loop makes one soon. Set by the loop. */
   onKick: () => void = () => {};
 
@@ -115,12 +112,13 @@ export class Reactor implements ThreadHost {
   readonly #pollables: Pollable[] = [];
   readonly #locals = new Map<LocalKey<unknown>, unknown>();
   readonly #onFault: (error: unknown, what: string) => void;
-  readonly #onStall: (what: string, ms: number) => void;
   /** When the clock was last read for a turn; turns since then, how many of them did something, and how many may still share that reading. */
   #readUs: number;
   #turnsSinceRead = 0;
   #busySinceRead = 0;
   #turnsToShare = 0;
+  /** What a turn that does nothing takes, as an average. */
+  #idleTurnUs = 0;
 
   constructor(options: ReactorOptions) {
     const { fabric, core } = options;
@@ -132,7 +130,6 @@ export class Reactor implements ThreadHost {
     this.clock = options.clock;
     this.app = options.app;
     this.#onFault = options.onFault;
-    this.#onStall = options.onStall ?? (() => {});
     this.#words = new Int32Array(fabric.words);
     this.#line = coreLine(this.index);
     this.#routes = new Array<Route | null>(Math.max(...fabric.cores) + 1).fill(null);
@@ -143,6 +140,13 @@ export class Reactor implements ThreadHost {
       this.#routes[other] = { outbox, core: other, line: coreLine(i), dirty: false, doorbell: null };
       const from = mailboxOffset(fabric, i, this.index);
       this.#inboxes.push(new Inbox(fabric.mailboxes, from, fabric.mailboxEvents, limits.event_batch));
+    });
+    this.stalls = new StallDetector({
+      core,
+      clock: this.clock,
+      sources: [this.#self, ...this.#inboxes],
+      pollables: this.#pollables,
+      report: options.onStall ?? (() => {}),
     });
     this.shared = new SharedThreadTable(fabric.threads);
     this.heap = new Heap(fabric.heap, core);
@@ -162,13 +166,7 @@ export class Reactor implements ThreadHost {
       core: this.core,
       small: this.segments.attach(segmentId.small, memory.small.data),
       large: this.segments.attach(segmentId.large, memory.large.data),
-      port: {
-        askSpill: (large) => {
-          for (const other of this.cores) if (other !== this.core) this.send(other, iobufSpill, large ? 1 : 0, 0, 0);
-        },
-        spillLater: (large) => this.send(this.core, iobufSpill, large ? 1 : 0, 0, 0),
-        tellAvailable: (to, large) => this.send(this.cores[to], iobufServe, large ? 1 : 0, 0, 0),
-      },
+      port: iobufPort(this),
     });
     return this.iobuf;
   }
@@ -281,18 +279,23 @@ export class Reactor implements ThreadHost {
     const now = --this.#turnsToShare >= 0 ? this.clock.nowUs : this.#readClock();
     this.inTurn = true;
     if (current.reactor !== this) current.reactor = this;
+    const { watch } = this.stalls;
+    if (watch !== null) watch.begin();
     let done = 0;
     const self = this.#self;
-    if (self.head !== self.tail) done = this.#runSelf(self);
+    if (self.head !== self.tail) done = watch === null ? this.#runSelf(self) : this.#selfWatched(self, watch);
     const inboxes = this.#inboxes;
     for (let i = 0; i < inboxes.length; i++) {
       const inbox = inboxes[i];
-      if (inbox.available() > 0) done += this.#runInbox(inbox);
+      if (inbox.available() === 0) continue;
+      done += watch === null ? this.#runInbox(inbox, i + 1) : this.#inboxWatched(inbox, watch);
     }
     // Answers leave before the pollers run: another core waits for them.
     if (this.#dirty.length > 0) this.#publish();
     const pollables = this.#pollables;
-    for (let i = 0; i < pollables.length; i++) done += this.#poll(pollables[i], now);
+    for (let i = 0; i < pollables.length; i++) {
+      done += watch === null ? this.#poll(pollables[i], now) : this.#pollWatched(pollables[i], now, watch);
+    }
     if (this.#dirty.length > 0) this.#publish();
     this.inTurn = false;
     if (done > 0) this.#busySinceRead++;
@@ -300,22 +303,42 @@ export class Reactor implements ThreadHost {
   }
 
   /**
-   * Reads the clock and books the time since the last reading, as busy in proportion to the turns that did something.
+   * Reads the clock and books the time since the last reading.
    * A reading costs as much as an idle turn. So while turns are short, several share one: `now` is late by microseconds at most.
    */
   #readClock(): number {
+    const turns = this.#turnsSinceRead;
+    const elapsed = this.settle();
+    this.#turnsToShare = elapsed < turns * limits.short_turn_us ? limits.clock_share_turns - 1 : 0;
+    return this.clock.nowUs;
+  }
+
+  /**
+   * Books the time up to now as busy or idle, so that `stats` are of this moment. Time without a turn, sleep above all, is idle. Where turns
+   * that share a reading did something, what idle turns usually take is idle, the rest is busy.
+   * @returns µs since the last booking.
+   */
+  settle(): number {
     const now = this.clock.read();
     const elapsed = now - this.#readUs;
     const turns = this.#turnsSinceRead;
-    const busy = (elapsed * this.#busySinceRead) / turns;
-    this.stats.busyUs += busy;
-    this.stats.idleUs += elapsed - busy;
+    const busyTurns = this.#busySinceRead;
+    let idleUs = elapsed;
+    if (busyTurns > 0) idleUs = Math.min(elapsed, Math.max(0, turns - busyTurns) * this.#idleTurnUs);
+    else if (elapsed < turns * limits.short_turn_us) this.#idleTurnUs += (elapsed / turns - this.#idleTurnUs) / 8;
+    this.stats.idleUs += idleUs;
+    this.stats.busyUs += elapsed - idleUs;
     this.stats.turns += turns;
     this.#readUs = now;
     this.#turnsSinceRead = 0;
     this.#busySinceRead = 0;
-    this.#turnsToShare = elapsed < turns * limits.short_turn_us ? limits.clock_share_turns - 1 : 0;
-    return now;
+    this.#turnsToShare = 0;
+    return elapsed;
+  }
+
+  /** What times single things while a stall is looked for; null at other times. */
+  get stallWatch(): StallWatch | null {
+    return this.stalls.watch;
   }
 
   /** The core has slept since `fromUs`, between two turns: that time is idle, whatever the turns around it were. */
@@ -323,6 +346,7 @@ export class Reactor implements ThreadHost {
     const us = this.clock.read() - fromUs;
     this.stats.idleUs += us;
     this.#readUs += us;
+    this.stalls.slept(us);
   }
 
   /** True when a turn would find something to do right now: events of any core, or overflow to pass on. */
@@ -344,7 +368,11 @@ export class Reactor implements ThreadHost {
     Atomics.store(this.#words, this.#line + coreWord.sleeping, 1);
     let quiet = true;
     for (const pollable of this.#pollables) if (pollable.armWake?.() === false) quiet = false;
-    if (quiet && !this.hasWork()) return true;
+    if (quiet && !this.hasWork()) {
+      // From here to the next turn all is idle.
+      this.settle();
+      return true;
+    }
     this.awake();
     return false;
   }
@@ -359,6 +387,7 @@ export class Reactor implements ThreadHost {
     let n = (queue.tail - queue.head) | 0;
     if (n > limits.event_batch) n = limits.event_batch;
     this.stats.events += n;
+    this.stalls.note(0, queue.head, n);
     for (let i = 0; i < n; i++) {
       const words = queue.words;
       const at = (queue.head & queue.mask) << 2;
@@ -368,9 +397,11 @@ export class Reactor implements ThreadHost {
     return n;
   }
 
-  #runInbox(inbox: Inbox): number {
+  #runInbox(inbox: Inbox, source: number): number {
+    const first = inbox.head;
     const n = inbox.take();
     this.stats.events += n;
+    this.stalls.note(source, first, n);
     const words = inbox.events;
     for (let at = 0; at < n * 4; at += 4) this.#run(words[at], words[at + 1], words[at + 2], words[at + 3]);
     return n;
@@ -382,6 +413,33 @@ export class Reactor implements ThreadHost {
     } catch (error) {
       this.#fault(error, id);
     }
+  }
+
+  /** As #runSelf, each event timed. A function of its own: a branch for each event costs a tenth of the rate. */
+  #selfWatched(queue: SelfQueue, watch: StallWatch): number {
+    const n = Math.min((queue.tail - queue.head) | 0, limits.event_batch);
+    this.stats.events += n;
+    for (let i = 0; i < n; i++) {
+      const at = (queue.head & queue.mask) << 2;
+      queue.head = (queue.head + 1) | 0;
+      this.#runWatched(queue.words, at, watch);
+    }
+    return n;
+  }
+
+  /** As #runInbox, each event timed. */
+  #inboxWatched(inbox: Inbox, watch: StallWatch): number {
+    const n = inbox.take();
+    this.stats.events += n;
+    for (let at = 0; at < n * 4; at += 4) this.#runWatched(inbox.events, at, watch);
+    return n;
+  }
+
+  #runWatched(words: Int32Array, at: number, watch: StallWatch): void {
+    const id = words[at];
+    this.#run(id, words[at + 1], words[at + 2], words[at + 3]);
+    const ms = watch.lap();
+    if (ms > 0) watch.report(StallDetector.event(id), ms);
   }
 
   #fault(error: unknown, id: number): void {
@@ -402,11 +460,14 @@ export class Reactor implements ThreadHost {
     }
   }
 
-  /** Makes sent events visible and wakes receivers that sleep. */
-  publish(): void {
-    if (this.#dirty.length > 0) this.#publish();
+  #pollWatched(pollable: Pollable, now: number, watch: StallWatch): number {
+    const rc = this.#poll(pollable, now);
+    const ms = watch.lap();
+    if (ms > 0) watch.report(pollable.name, ms);
+    return rc;
   }
 
+  /** Makes sent events visible and wakes receivers that sleep. */
   #publish(): void {
     const dirty = this.#dirty;
     let kept = 0;
@@ -423,12 +484,6 @@ export class Reactor implements ThreadHost {
     }
     dirty.length = kept;
   }
-
-  /** Called by the loop when a turn's parts took long; names what is known. */
-  reportStall(ms: number): void {
-    this.stats.stalls++;
-    this.#onStall(`reactor ${this.core}`, ms);
-  }
 }
 
 /** The reactor whose turn is running, or whose isolate this is. @throws {SpdkError} ENODEV outside of any. */
@@ -443,6 +498,3 @@ export function localKey<T>(name: string, make: (reactor: Reactor) => T): LocalK
 }
 
 const blockHome = defineEvent('env.heap.home', (ptr) => currentReactor().heap.receive((ptr >>> 0) as Ptr));
-
-const iobufSpill = defineEvent('env.iobuf.spill', (large) => currentReactor().iobuf.spill(large === 1));
-const iobufServe = defineEvent('env.iobuf.serve', (large) => currentReactor().iobuf.serve(large === 1));

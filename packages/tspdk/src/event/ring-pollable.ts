@@ -2,7 +2,8 @@
  * The reactor's io_uring as one of the things it polls: submitted and reaped once a turn, armed to wake the core before it sleeps.
  */
 import { Ring } from '../env/uring.ts';
-import type { Pollable, Reactor } from './reactor.ts';
+import type { Pollable } from './pollable.ts';
+import type { Reactor } from './reactor.ts';
 
 /** Polls one ring. */
 class RingPollable implements Pollable {

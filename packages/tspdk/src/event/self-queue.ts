@@ -26,6 +26,11 @@ export class SelfQueue {
     this.tail = (this.tail + 1) | 0;
   }
 
+  /** Numbers of the functions of `count` events from index `first` on: what was taken a moment ago. Not for the data path. */
+  functionsFrom(first: number, count: number): number[] {
+    return Array.from({ length: count }, (_, i) => this.words[((first + i) & this.mask) << 2] as number);
+  }
+
   #grow(): void {
     const count = (this.tail - this.head) | 0;
     if (count >= limits.mailbox_overflow_events) {

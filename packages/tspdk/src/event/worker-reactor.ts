@@ -36,7 +36,7 @@ export function makeWorkerReactor(options: WorkerReactorOptions): { host: Reacto
       reactorLog.error(`${what}: ${error instanceof Error ? error.stack : String(error)}`);
       app.stop(1);
     },
-    onStall: (what, ms) => reactorLog.warn(`${what} did not come back for ${Math.round(ms)} ms`),
+    onStall: (text, kind) => (kind === 'machine' ? reactorLog.info(text) : reactorLog.warn(text)),
   });
   const link = new ControlLink(host.reactor, options.port);
   app.attach(host.reactor, link);

@@ -138,7 +138,7 @@ export class SimScheduler {
     if (next === Number.POSITIVE_INFINITY) {
       throw new SimHang(`nothing can run any more, and the test has not ended\n${this.describe()}`);
     }
-    this.time.nowUs = Math.max(this.time.nowUs, next);
+    this.time.skip(Math.max(0, next - this.time.nowUs));
   }
 
   /** What each thread is doing, a line each. */

@@ -15,6 +15,14 @@ export class SimTime {
   advance(us: number): void {
     this.nowUs += us;
   }
+
+  /** Time in which no simulated thread used a CPU. */
+  unusedUs = 0;
+  /** Passes time as when all threads sleep, or the machine runs something else. */
+  skip(us: number): void {
+    this.nowUs += us;
+    this.unusedUs += us;
+  }
 }
 
 /** One core's view of it. */
@@ -36,5 +44,10 @@ export class VirtualClock implements Clock {
     if (this.#readUs > 0) this.#time.advance(this.#random.int(this.#readUs + 1));
     this.nowUs = this.#time.nowUs;
     return this.nowUs;
+  }
+
+  /** As if the thread ran all the time but for what was skipped. */
+  cpuUs(): number {
+    return this.#time.nowUs - this.#time.unusedUs;
   }
 }

@@ -10,6 +10,7 @@ import { current } from '../env/current.ts';
 import { SpdkError } from '../env/errors.ts';
 import type { EventFn } from '../env/event-fn.ts';
 import type { Heap } from '../env/heap.ts';
+import type { StallWatch } from '../env/stall-watch.ts';
 import type { SharedThreadTable } from './shared-thread-table.ts';
 
 /** What a host polls each turn. Thread is one. */
@@ -30,6 +31,8 @@ export interface ThreadHost {
   readonly clock: Clock;
   readonly shared: SharedThreadTable;
   readonly heap: Heap;
+  /** Not null while a stall is looked for: then messages and pollers are timed one by one. */
+  readonly stallWatch?: StallWatch | null;
   /**
    * Runs `handlers[fn.id](arg1, arg2, arg3)` on `core`, in order for each pair of cores, also from outside a turn.
    * @throws {SpdkError} ESHUTDOWN when that core has stopped.

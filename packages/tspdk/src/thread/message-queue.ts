@@ -13,8 +13,9 @@
  * its own core may queue (`full`, checked by the sender, who gets an error). Messages that another core's send has
  * accepted, and the kit's own, are always taken: nothing is dropped.
  */
-import { type EventHandler, handlers } from '../env/event-fn.ts';
+import { type EventHandler, eventFnName, eventFnSite, handlers } from '../env/event-fn.ts';
 import { limits } from '../env/limits.ts';
+import type { StallWatch } from '../env/stall-watch.ts';
 import { type LockHolder, lockStillHeld } from './lock-count.ts';
 
 /** What a local message runs. */
@@ -58,9 +59,10 @@ export class MessageQueue {
 
   /**
    * Runs up to `max` of the messages that wait now, oldest first; what they send waits for the next call.
+   * @param watch times each while a stall is looked for.
    * @returns how many ran. @throws what a message throws; it counts as run, the rest stay.
    */
-  run(max: number, thread: LockHolder): number {
+  run(max: number, thread: LockHolder, watch: StallWatch | null = null): number {
     const count = this.size < max ? this.size : max;
     for (let i = 0; i < count; i++) {
       const place = this.#head;
@@ -69,11 +71,22 @@ export class MessageQueue {
       const fnId = words[at] as number;
       this.#head = (place + 1) & this.#mask;
       this.size--;
-      if (fnId === LOCAL) this.#runLocal(place);
+      if (watch !== null) this.#runWatched(fnId, place, thread, watch);
+      else if (fnId === LOCAL) this.#runLocal(place);
       else (handlers[fnId] as EventHandler)(words[at + 1] as number, words[at + 2] as number, 0);
       if (thread.lockCount !== 0) lockStillHeld(thread, 'a message');
     }
     return count;
+  }
+
+  #runWatched(fnId: number, place: number, thread: LockHolder, watch: StallWatch): void {
+    const local = fnId === LOCAL ? (this.#fns[place] as LocalFn).name || 'of this core' : null;
+    if (local !== null) this.#runLocal(place);
+    else
+      (handlers[fnId] as EventHandler)(this.#words[place * 4 + 1] as number, this.#words[place * 4 + 2] as number, 0);
+    const ms = watch.lap();
+    const what = () => local ?? `"${eventFnName(fnId)}" (${eventFnSite(fnId)})`;
+    if (ms > 0) watch.report(`message ${what()} to thread "${thread.name}"`, ms);
   }
 
   #runLocal(place: number): void {

@@ -7,6 +7,7 @@
  * not WAITING, notes that the list needs tidying, and tidies after its last call. A poller that is registered inside the loop
  * runs from the next turn on.
  */
+import type { StallWatch } from '../env/stall-watch.ts';
 import { type LockHolder, lockStillHeld } from './lock-count.ts';
 import {
   POLLER_PAUSED,
@@ -43,7 +44,7 @@ export class PollerSet {
   }
 
   /** Calls each active poller once. Returns the largest value that one returned, or 0. */
-  runActive(): number {
+  runActive(watch: StallWatch | null = null): number {
     const active = this.active;
     const count = active.length;
     const thread = this.#thread;
@@ -55,7 +56,7 @@ export class PollerSet {
         continue;
       }
       poller.state = POLLER_RUNNING;
-      const rc = poller.fn(poller.ctx);
+      const rc = watch === null ? poller.fn(poller.ctx) : this.#callWatched(poller, watch);
       poller.runCount++;
       if (rc > 0) {
         poller.busyCount++;
@@ -70,7 +71,7 @@ export class PollerSet {
   }
 
   /** Calls each timed poller that is due at `nowUs`, earliest first. Returns the largest value that one returned, or 0. */
-  runTimed(nowUs: number): number {
+  runTimed(nowUs: number, watch: StallWatch | null = null): number {
     let most = 0;
     while (this.timed.nextUs <= nowUs) {
       const poller = this.timed.pop() as Poller;
@@ -80,7 +81,7 @@ export class PollerSet {
       }
       poller.state = POLLER_RUNNING;
       this.#timedInCall = poller;
-      const rc = poller.fn(poller.ctx);
+      const rc = watch === null ? poller.fn(poller.ctx) : this.#callWatched(poller, watch);
       this.#timedInCall = null;
       poller.runCount++;
       if (rc > 0) {
@@ -91,6 +92,15 @@ export class PollerSet {
       if (this.#thread.lockCount !== 0) lockStillHeld(this.#thread, `poller "${poller.name}"`);
     }
     return most;
+  }
+
+  #callWatched(poller: Poller, watch: StallWatch): number {
+    const rc = poller.fn(poller.ctx);
+    const ms = watch.lap();
+    if (ms > 0) {
+      watch.report(`poller "${poller.name}" of thread "${this.#thread.name}" (registered at ${poller.site})`, ms);
+    }
+    return rc;
   }
 
   /** A poller threw: it is called again as if it had returned 0. */

@@ -5,6 +5,7 @@
  * SPDK's contract (spdk_poller_*): it may be paused, resumed and unregistered from its own call, from another poller's, from a
  * message. A pause takes effect when the poller would have run next. All calls belong to the poller's thread.
  */
+import { callerOf } from '../env/alloc-site.ts';
 import { SpdkError } from '../env/errors.ts';
 import type { Due } from './poller-heap.ts';
 import type { PollerSet } from './poller-set.ts';
@@ -69,6 +70,8 @@ export class Poller implements Due {
   /** @internal */
   heapIndex = -1;
   readonly #set: PollerSet;
+  /** The stack of its registration; made into words only when somebody asks. */
+  readonly #registered = new Error();
 
   /** @internal use `thread.registerPoller` */
   constructor(thread: OwnerThread, set: PollerSet, id: number, options: PollerOptions<unknown>) {
@@ -90,6 +93,11 @@ export class Poller implements Due {
   /** SPDK's word for its state. */
   get stateName(): PollerStateName {
     return STATE_NAMES[this.state] as PollerStateName;
+  }
+
+  /** Where it was registered, "folder/file.js:12". */
+  get site(): string {
+    return callerOf(this.#registered.stack, /\/thread\/(poller|thread)\.[jt]s$/);
   }
 
   /** The period in clock ticks; a tick is a microsecond here, so `tick_rate` is 1,000,000. 0 for an active poller. */

@@ -121,20 +121,21 @@ export class Thread implements ThreadRef, Pollable {
   #turn(maxMsgs: number, nowUs: number): number {
     const clock = this.host.clock;
     const startUs = clock.nowUs;
+    const watch = this.host.stallWatch ?? null;
     let rc = 0;
     if (Atomics.load(this.#words, this.#criticalWord) !== 0) rc = this.#runCritical();
     if (this.messages.size > 0) {
       const batch = maxMsgs > 0 && maxMsgs < limits.msg_batch ? maxMsgs : limits.msg_batch;
-      this.messages.run(batch, this);
+      this.messages.run(batch, this, watch);
       rc = 1;
     }
     const pollers = this.pollers;
     if (pollers.active.length > 0) {
-      const most = pollers.runActive();
+      const most = pollers.runActive(watch);
       if (most > rc) rc = most;
     }
     if (pollers.timed.nextUs <= nowUs) {
-      const most = pollers.runTimed(nowUs);
+      const most = pollers.runTimed(nowUs, watch);
       if (most > rc) rc = most;
     }
     if (this.state === THREAD_EXITING) exitStep(this, nowUs);

@@ -21,15 +21,18 @@ const TICK_RATE = 1_000_000;
 const ALWAYS = RPC_STARTUP | RPC_RUNTIME;
 
 /** Everything of one reactor that these methods tell. */
-const describeReactor = defineControl('framework.describe', (_: null, reactor) => ({
-  lcore: reactor.core,
-  tid: threadIdOfOs(),
-  busy: Math.round(reactor.stats.busyUs),
-  idle: Math.round(reactor.stats.idleUs),
-  turns: reactor.stats.turns,
-  events: reactor.stats.events,
-  threads: localThreads(reactor).map((thread) => describeThread(thread, getThreadById(reactor, thread.id)?.cpumask)),
-}));
+const describeReactor = defineControl('framework.describe', (_: null, reactor) => {
+  reactor.settle();
+  return {
+    lcore: reactor.core,
+    tid: threadIdOfOs(),
+    busy: Math.round(reactor.stats.busyUs),
+    idle: Math.round(reactor.stats.idleUs),
+    turns: reactor.stats.turns,
+    events: reactor.stats.events,
+    threads: localThreads(reactor).map((thread) => describeThread(thread, getThreadById(reactor, thread.id)?.cpumask)),
+  };
+});
 
 function describeThread(thread: Thread, cpumask: Cpuset | undefined) {
   const { busyUs, idleUs } = thread.stats();
