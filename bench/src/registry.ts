@@ -2,6 +2,9 @@
 
 import { events } from './events.ts';
 import type { Benchmark } from './harness.ts';
+import { nbd, nbdUnix } from './nbd.ts';
+import { pollers } from './pollers.ts';
 import { roundTrip } from './round-trip.ts';
+import { target } from './target.ts';
 
-export const benchmarks: readonly Benchmark[] = [events, roundTrip];
+export const benchmarks: readonly Benchmark[] = [events, roundTrip, pollers, nbd, nbdUnix, target];

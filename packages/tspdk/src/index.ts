@@ -37,6 +37,7 @@ export {
   exitThread,
   getThreadById,
   getThreadByName,
+  localThreads,
   type Poller,
   type PollerFn,
   type PollerOptions,

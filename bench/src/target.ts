@@ -1,0 +1,191 @@
+// The target at rest and at its start: idle CPU, resident memory, time to the first RPC answer, RPC calls a second, allocation per I/O.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fio } from './fio.ts';
+import { alternate, type Benchmark, median, type Row, row } from './harness.ts';
+import { cli, Server } from './processes.ts';
+import { cores, pause } from './run-app.ts';
+
+const runs = 5;
+
+/** A `tspdk tgt` with two reactors and no disks. */
+function startTgt(socket: string): Server {
+  const mask = `[${cores(2).join(',')}]`;
+  return new Server([process.execPath, cli, 'tgt', '-m', mask, '-r', socket]);
+}
+
+/** One call, one answer, on an open connection. */
+function call(socket: Socket, method: string): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const onData = (bytes: Buffer) => {
+      text += bytes;
+      let answer: { result?: unknown; error?: { message: string } };
+      try {
+        answer = JSON.parse(text);
+      } catch {
+        return;
+      }
+      socket.off('data', onData);
+      if (answer.error === undefined) resolve(answer.result);
+      else reject(new Error(answer.error.message));
+    };
+    socket.on('data', onData);
+    socket.write(JSON.stringify({ jsonrpc: '2.0', id: 1, method }));
+  });
+}
+
+/** Connects as soon as somebody listens. */
+async function connectSoon(path: string): Promise<Socket> {
+  for (const deadline = performance.now() + 20_000; performance.now() < deadline; ) {
+    const socket = connect(path);
+    const connected = await new Promise<boolean>((resolve) => {
+      socket.once('connect', () => resolve(true));
+      socket.once('error', () => resolve(false));
+    });
+    if (connected) return socket;
+    await pause(1);
+  }
+  throw new Error(`nobody listens on ${path}`);
+}
+
+async function rest(dir: string): Promise<{ cpu: number; mib: number; calls: number }> {
+  const path = join(dir, 'rest.sock');
+  const server = startTgt(path);
+  try {
+    const socket = await connectSoon(path);
+    await call(socket, 'spdk_get_version');
+    await pause(1000);
+    const before = server.restingCpuSeconds();
+    await pause(4000);
+    const cpu = ((server.restingCpuSeconds() - before) / 4) * 100;
+    const mib = server.residentMib();
+    for (const until = performance.now() + 500; performance.now() < until; ) await call(socket, 'spdk_get_version');
+    let calls = 0;
+    const started = performance.now();
+    while (performance.now() - started < 1000) {
+      await call(socket, 'spdk_get_version');
+      calls++;
+    }
+    const perSecond = (calls * 1000) / (performance.now() - started);
+    socket.destroy();
+    return { cpu, mib, calls: perSecond };
+  } finally {
+    await server.stop();
+  }
+}
+
+async function firstAnswerMs(dir: string): Promise<number> {
+  const path = join(dir, 'first.sock');
+  const started = performance.now();
+  const server = startTgt(path);
+  try {
+    const socket = await connectSoon(path);
+    await call(socket, 'spdk_get_version');
+    const ms = performance.now() - started;
+    socket.destroy();
+    return ms;
+  } finally {
+    await server.stop();
+  }
+}
+
+async function bareNodeMs(): Promise<number> {
+  const started = performance.now();
+  await once(spawn(process.execPath, ['-e', '0'], { stdio: 'ignore' }), 'exit');
+  return performance.now() - started;
+}
+
+/** Bytes allocated on the JS heap for each I/O, from what the collector found between its runs. */
+async function bytesPerIo(dir: string): Promise<{ bytes: number; ios: number }> {
+  const [core, client] = cores(2);
+  const path = join(dir, 'gc.sock');
+  const flags = ['--trace-gc', '--max-semi-space-size=1'];
+  const server = new Server(
+    [process.execPath, ...flags, cli, 'serve', '256M', '--nbd', `unix:${path}`, '-m', `[${core}]`, '--no-rpc-server'],
+    { core },
+  );
+  try {
+    await server.listening({ path });
+    const uri = `nbd+unix:///disk?socket=${path}`;
+    const job = { rw: 'randread', blockBytes: 4096, depth: 32 } as const;
+    await fio(uri, { ...job, seconds: 3 }, client);
+    server.output = '';
+    const { ios } = await fio(uri, { ...job, seconds: 8 }, client);
+    // "... Scavenge 5.1 (8.0) -> 4.6 (8.0) MB, ...": what was used before a run, less what was left after the one before it.
+    const sizes = [...server.output.matchAll(/([\d.]+) \([\d.]+\) -> ([\d.]+) \([\d.]+\) MB/g)];
+    let mb = 0;
+    for (let i = 1; i < sizes.length; i++) mb += Number(sizes[i][1]) - Number(sizes[i - 1][2]);
+    return { bytes: (mb * 1024 * 1024) / ios, ios };
+  } finally {
+    await server.stop();
+  }
+}
+
+export const target: Benchmark = {
+  name: 'target',
+  about: 'the target at rest and at its start: idle CPU, memory, first RPC answer, RPC calls, allocation per I/O',
+  async run(say): Promise<readonly Row[]> {
+    const dir = mkdtempSync(join(tmpdir(), 'tspdk-bench-'));
+    try {
+      say('at rest');
+      const samples: Awaited<ReturnType<typeof rest>>[] = [];
+      for (let i = 0; i < runs; i++) samples.push(await rest(dir));
+      const middle = (of: 'cpu' | 'mib' | 'calls') => median(samples.map((each) => each[of]));
+      say('start');
+      const start = await alternate<'ms'>(
+        async () => ({ ms: await firstAnswerMs(dir) }),
+        async () => ({ ms: await bareNodeMs() }),
+        7,
+      );
+      say('allocation');
+      const allocation = await bytesPerIo(dir);
+      const lower = 'lower';
+      return [
+        row({
+          name: 'CPU of an idle target, 2 reactors, adaptive',
+          value: middle('cpu'),
+          unit: '% of a core',
+          better: lower,
+          target: 1,
+        }),
+        row({
+          name: 'resident memory, idle, 2 reactors, no disks',
+          value: middle('mib'),
+          unit: 'MiB',
+          better: lower,
+          target: 130,
+        }),
+        row({
+          name: 'exec to first RPC answer',
+          value: start.ours.ms,
+          unit: 'ms',
+          better: lower,
+          peer: { name: 'node -e 0', value: start.peer.ms },
+          target: 1 / 5,
+        }),
+        row({
+          name: 'JSON-RPC calls, one at a time',
+          value: middle('calls'),
+          unit: 'calls/s',
+          better: 'higher',
+          target: 5000,
+        }),
+        row({
+          name: `JS heap per NBD I/O (4k randread, depth 32, ${allocation.ios} I/Os)`,
+          value: allocation.bytes,
+          unit: 'bytes',
+          better: lower,
+          target: 0,
+        }),
+      ];
+    } finally {
+      rmSync(dir, { recursive: true, force: true });
+    }
+  },
+};
