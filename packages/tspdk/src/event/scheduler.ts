@@ -55,15 +55,15 @@ export interface Governor {
 }
 
 /** Load of this core, for the scheduler. */
-export const coreLoad = defineControl(
-  'event.core_load',
-  (_: null, reactor): Omit<CoreLoad, 'isolated'> => ({
+export const coreLoad = defineControl('event.core_load', (_: null, reactor): Omit<CoreLoad, 'isolated'> => {
+  reactor.settle();
+  return {
     core: reactor.core,
     busyUs: reactor.stats.busyUs,
     idleUs: reactor.stats.idleUs,
     threads: localThreads(reactor).map((thread) => ({ id: thread.id, name: thread.name, ...thread.stats() })),
-  }),
-);
+  };
+});
 
 /** The schedulers of an application and which one is current. */
 export class Schedulers {
