@@ -114,6 +114,8 @@ export const limits = {
   nbd_handshake_idle_ms: 30_000,
   /** What a draining NBD connection is given to take its last replies. */
   nbd_drain_ms: 2000,
+  /** Silence of an NBD client that holds I/O buffers, after which it is dropped if there are no others left. */
+  nbd_stall_ms: 5000,
   /** NBD connections of one application; a further one is closed at once. */
   nbd_connections_max: 1024,
   /** Exports of the NBD target; a further one is refused with ENOSPC. */

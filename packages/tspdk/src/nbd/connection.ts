@@ -63,8 +63,8 @@ export class Connection implements RequestOwner {
   readonly sock: SockPort;
   readonly buffers: BufferPoolPort;
   readonly negotiator: Negotiator<ExportPort>;
-  /** When the peer last said something in the handshake. */
-  heardUs: number;
+  /** When the peer last said or took something, µs: element 0 (a double in a typed array is never boxed). */
+  readonly progressUs = new Float64Array(1);
   /** Counters, see STAT_*. */
   readonly stats = new Float64Array(6);
   /** When it began to drain, 0 while it does not. */
@@ -109,7 +109,7 @@ export class Connection implements RequestOwner {
     this.lane = lane;
     this.#host = host;
     this.buffers = host.buffers;
-    this.heardUs = host.nowUs();
+    this.progressUs[0] = host.nowUs();
     this.#iovs = host.newIoVecs();
     this.negotiator = new Negotiator(host);
     this.#handshake = new Handshake(lane, sock, this.#iovs, this.negotiator);
@@ -127,14 +127,14 @@ export class Connection implements RequestOwner {
       this.close();
       return;
     }
-    if (this.#handshake !== null) {
-      this.heardUs = this.#host.nowUs();
-      this.#handshake.received(bytes);
-    } else this.receiver.received(bytes);
+    this.progressUs[0] = this.#host.nowUs();
+    if (this.#handshake !== null) this.#handshake.received(bytes);
+    else this.receiver.received(bytes);
     this.run();
   }
 
   onSent(result: number): void {
+    this.progressUs[0] = this.#host.nowUs();
     if (this.#handshake !== null) this.#handshake.sent();
     else this.replier.sent();
     if (result < 0) {
@@ -295,6 +295,13 @@ export class Connection implements RequestOwner {
     if (request.buf !== null) this.buffers.put(request.buf);
     request.clear();
     this.#free.push(request);
+  }
+
+  /** It holds I/O buffers and waits for nothing but its client: to take replies, or to send the rest of a payload. Not a data path. */
+  get hoards(): boolean {
+    if (this.#handshake !== null || this.closing) return false;
+    if (this.directWrite.hoards) return true;
+    return this.replier.sending && (this.readStream.active || this.#slots.some((request) => request.buf !== null));
   }
 
   /** Requests in progress. */

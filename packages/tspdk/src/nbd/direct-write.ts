@@ -47,6 +47,11 @@ export class DirectWrite {
     return this.#request !== null;
   }
 
+  /** A buffer waits for payload from the client. */
+  get hoards(): boolean {
+    return this.#piece !== null && this.#piece.buf !== null;
+  }
+
   /** Begins a checked WRITE with the payload bytes that are already here; returns how many it used. */
   start(request: Request, segment: Segment, at: number, available: number): number {
     this.#request = request;

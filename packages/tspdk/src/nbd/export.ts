@@ -63,7 +63,10 @@ export class NbdExport implements ExportPort {
     this.sizeBytes = bdev.sizeBytes;
     this.blockBytes = bdev.blockSizeBytes;
     this.memory = bdev.backend?.zcopy !== undefined;
-    // Memory has no blocks. Anything else does: see docs of `minBlockBytes`.
+    // Memory takes any range of bytes. Anything else announces its block size and refuses (EINVAL) what is not aligned to it. To
+    // read, merge and write instead would need a lock over the writes of all reactors, or an acknowledged write beside the merged
+    // one could be undone. Who asks for block sizes obeys them (qemu, libnbd); who does not uses 512 or more (the kernel, old clients), which
+    // suits every disk of 512-byte blocks.
     this.minBlockBytes = this.memory ? 1 : bdev.blockSizeBytes;
     this.preferredBlockBytes = Math.max(PREFERRED_BLOCK_BYTES, 2 ** Math.ceil(Math.log2(bdev.blockSizeBytes)));
     this.canTrim = bdev.ioTypeSupported(IO_UNMAP) && !config.readOnly;

@@ -180,7 +180,7 @@ export class PollGroup implements ConnectionHost {
     this.connections.set(id, connection);
     nbdLog.info(() => `connection ${id} from ${peer} on core ${this.reactor.core}`);
     connection.run();
-    this.#watch ??= setInterval(() => this.#look(), WATCH_MS).unref();
+    this.#watch ??= setInterval(() => this.look(this.reactor.clock.read()), WATCH_MS).unref();
   }
 
   /** @throws {SpdkError} what opening the bdev throws. */
@@ -214,18 +214,28 @@ export class PollGroup implements ConnectionHost {
     });
   }
 
-  /** Silent handshakes and drains that do not end. */
-  #look(): void {
-    const now = this.reactor.clock.read();
+  /** Silent handshakes, drains that do not end, and clients that sit on the last buffers. `now`: µs on the reactor's clock. */
+  look(now: number): void {
+    const dry = this.#poolIsDry();
     for (const connection of [...this.connections.values()]) {
-      if (connection.inHandshake && now - connection.heardUs > limits.nbd_handshake_idle_ms * 1000) {
-        this.broken(connection, `it was silent for ${limits.nbd_handshake_idle_ms} ms in the handshake`);
-        connection.close();
+      const silentMs = (now - connection.progressUs[0]) / 1000;
+      if (connection.inHandshake && silentMs > limits.nbd_handshake_idle_ms) {
+        connection.fail(`it was silent for ${limits.nbd_handshake_idle_ms} ms in the handshake`);
       } else if (connection.drainingSinceUs > 0 && now - connection.drainingSinceUs > limits.nbd_drain_ms * 1000) {
-        this.broken(connection, `it did not take its replies within ${limits.nbd_drain_ms} ms`);
-        connection.close();
+        connection.fail(`it did not take its replies within ${limits.nbd_drain_ms} ms`);
+      } else if (dry && silentMs > limits.nbd_stall_ms && connection.hoards) {
+        connection.fail(`it held I/O buffers, of which none were left, and was silent for ${limits.nbd_stall_ms} ms`);
       }
     }
+  }
+
+  /** Nobody gets a buffer of one kind: all are out, or others wait already. */
+  #poolIsDry(): boolean {
+    const small = this.buffers.getSmall();
+    if (small !== null) this.buffers.put(small);
+    const large = this.buffers.getLarge();
+    if (large !== null) this.buffers.put(large);
+    return small === null || large === null;
   }
 
   #unwatch(): void {

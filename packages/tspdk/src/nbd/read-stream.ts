@@ -127,6 +127,11 @@ export class ReadStream {
     }
   }
 
+  /** A READ is being carried out by pieces. */
+  get active(): boolean {
+    return this.#request !== null;
+  }
+
   /** The error that ends the READ, once what it read before has been sent; 0 while there is none. */
   get error(): number {
     return this.#error;

@@ -1,14 +1,17 @@
 // The whole target on real sockets and real reactors: what it does for polite clients, and that everything comes back at the end.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { bdevRegistry } from '../bdev/index.ts';
 import type { App } from '../event/index.ts';
 import { RPC_RUNTIME } from '../rpc/index.ts';
+import { request } from './client.sim.ts';
+import { pollGroups } from './poll-group.ts';
 import { SocketClient } from './socket-client.sim.ts';
 import { makeMemoryDisk, testCores, withTarget } from './target-fixture.sim.ts';
 
@@ -112,6 +115,55 @@ test('a disk that grows: the new size counts from the next request on', async ()
     await client.disconnect();
   });
   assert.equal(rc, 0);
+});
+
+test('clients that sit on all buffers cost themselves, not those who wait', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'tspdk-'));
+  const filename = join(dir, 'disk');
+  writeFileSync(filename, '');
+  truncateSync(filename, 16 * 1024 * 1024);
+  const rc = await withTarget(
+    async ({ app, target, address }) => {
+      await bdevRegistry(app.reactor).create('aio', { name: 'File0', filename });
+      await target.addExport({ name: 'file', bdevName: 'File0' });
+      const { group } = app.reactor.local(pollGroups);
+      assert.ok(group !== null);
+      // One never reads its replies, the others never send the payload that they announced.
+      const deaf = await SocketClient.enter(address, 'file');
+      deaf.socket.pause();
+      for (let i = 0; i < 200; i++) void deaf.ask({ type: 0, offset: 0, length: 131072 });
+      const mute: SocketClient[] = [];
+      for (let i = 0; i < 4; i++) {
+        const client = await SocketClient.enter(address, 'file');
+        client.say(request({ type: 1, length: 1048576 }).subarray(0, 28));
+        mute.push(client);
+      }
+      const honest = await SocketClient.enter(address, 'file');
+      await honest.read(0, 512); // now it is past the handshake on both sides
+      let answered = false;
+      const read = honest.read(0, 131072).then((data) => {
+        answered = true;
+        return data;
+      });
+      while (![...group.connections.values()].some((each) => each.hoards)) await turn();
+      group.look(app.reactor.clock.read());
+      assert.equal(answered, false, 'nobody is dropped for a moment of silence');
+      const hostile = [...group.connections.values()].slice(0, 5);
+      while (!answered) {
+        const now = app.reactor.clock.read();
+        for (const connection of hostile) connection.progressUs[0] = now - 60_000_000;
+        group.look(now);
+        await turn();
+      }
+      assert.equal((await read).length, 131072);
+      deaf.destroy();
+      for (const client of mute) client.destroy();
+      await honest.disconnect();
+    },
+    { cores: [0], iobuf: { largeCount: 4, largeCache: 0 } },
+  );
+  assert.equal(rc, 0);
+  rmSync(dir, { recursive: true });
 });
 
 test('the RPC methods, and the configuration that would bring this state back', async () => {
