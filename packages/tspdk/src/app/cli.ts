@@ -28,7 +28,7 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
   },
   rpc: {
     summary: 'calls a method of a running application (as rpc.py)',
-    load: async () => (await import('../rpc/index.ts')).rpcMain,
+    load: async () => (await import('./rpc.ts')).rpc,
   },
 };
 

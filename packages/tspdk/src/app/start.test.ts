@@ -86,6 +86,17 @@ test('a second instance on the same RPC socket says so and leaves the first alon
   }
 });
 
+test('help on RPC methods needs no running application', async (t) => {
+  const nobody = join(scratch(t), 'nobody.sock');
+  const one = run(['rpc', '-s', nobody, 'bdev_malloc_create', '--help'], t);
+  assert.equal((await once(one.child, 'exit'))[0], 0, one.text());
+  assert.match(one.text(), /--num_blocks .*uint64, required/);
+  const all = run(['rpc', '-s', nobody, '--help'], t);
+  assert.equal((await once(all.child, 'exit'))[0], 0, all.text());
+  for (const name of ['framework_get_reactors', 'nbd_export_add', 'spdk_kill_instance'])
+    assert.ok(all.text().includes(name), name);
+});
+
 test('a disk module that throws at load shows its own stack, once', async (t) => {
   const path = join(scratch(t), 'bad.mjs');
   writeFileSync(path, '\n\nthrow new Error("my own mistake");\n');
