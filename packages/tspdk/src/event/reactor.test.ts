@@ -237,16 +237,18 @@ test('[test_reactor_stats] busy is what turns did, idle is the rest, and all tim
     bench.turn(0);
     bench.turn(0);
   }
-  // From before its loop slept to its next turn.
+  // A short one, and at once to sleep: the sleep is not its.
+  reactor.send(0, work, 1, 0, 0);
+  reactor.turn();
   assert.equal(reactor.prepareSleep(), true);
   bench.clock.nowUs += 50_000;
   reactor.awake();
   bench.turn(0);
   reactor.settle();
-  assert.equal(reactor.stats.busyUs, 5000);
+  assert.equal(reactor.stats.busyUs, 5001);
   assert.equal(reactor.stats.idleUs, 50_000);
-  assert.equal(reactor.stats.events, 5);
-  assert.equal(reactor.stats.turns, 11);
+  assert.equal(reactor.stats.events, 6);
+  assert.equal(reactor.stats.turns, 12);
 });
 
 test('[test_mixed_workload] events, active and timed pollers and messages all have their share of a turn', () => {
