@@ -71,8 +71,9 @@ export class SimCore implements EventLoop {
   alive = true;
   /** Callbacks that have run. */
   callbacks = 0;
+  /** The simulation's. */
+  readonly random: Random;
   readonly #time: SimTime;
-  readonly #random: Random;
   readonly #tasks: (() => void)[] = [];
   readonly #inboxes: (() => void)[][] = [];
   readonly #timers: SimTimer[] = [];
@@ -85,7 +86,7 @@ export class SimCore implements EventLoop {
     this.core = core;
     this.id = id;
     this.#time = time;
-    this.#random = random;
+    this.random = random;
   }
 
   /** Runs `fn` on this thread, outside of any turn. */
@@ -116,7 +117,7 @@ export class SimCore implements EventLoop {
     remove(this.#immediates, immediate as SimImmediate);
   }
   setTimeout(fn: () => void, ms: number): unknown {
-    return this.after(Math.max(1, ms) * 1000 + this.#random.int(1000), fn);
+    return this.after(Math.max(1, ms) * 1000 + this.random.int(1000), fn);
   }
   clearTimeout(timer: unknown): void {
     remove(this.#timers, timer as SimTimer);
@@ -168,7 +169,7 @@ export class SimCore implements EventLoop {
     if (this.#immediateReady()) {
       choices.push({ kind: callbackKind.immediate, take: () => (this.#immediates.shift() as SimImmediate).fn });
     }
-    const choice = choices.length === 1 ? choices[0] : this.#random.pick(choices);
+    const choice = choices.length === 1 ? choices[0] : this.random.pick(choices);
     const fn = choice.take();
     if (choice.kind === callbackKind.message || choice.kind === callbackKind.doorbell) this.#woken = true;
     if (choice.kind === callbackKind.immediate) this.#woken = false;

@@ -48,7 +48,8 @@ export function exitStep(thread: Thread, nowUs: number): void {
   }
   if (!hasNothingLeft(thread)) return;
   if (thread.fencesOut < 0) close(thread);
-  if (thread.fencesOut === 0) finish(thread);
+  // A critical message that was accepted before the slot was closed runs in the next turn.
+  if (thread.fencesOut === 0 && !thread.criticalWaits) finish(thread);
 }
 
 function hasNothingLeft(thread: Thread): boolean {

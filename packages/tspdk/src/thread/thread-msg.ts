@@ -50,10 +50,10 @@ export function sendCriticalMsg(threadId: number, fn: EventFn): number {
   const core = host.shared.core(threadId);
   const word = host.shared.criticalWord(threadId);
   if (Atomics.compareExchange(host.shared.words, word, 0, fn.id + 1) !== 0) return -5;
-  if (host.shared.state(threadId) === SLOT_FREE) {
-    // It exited in between: take back what a later thread in this slot must not run.
-    Atomics.compareExchange(host.shared.words, word, fn.id + 1, 0);
-    return -5;
+  const after = host.shared.state(threadId);
+  if (after === SLOT_FREE || after === SLOT_CLOSED) {
+    // It was closed in between, and may exit without looking again: taken back, unless it has begun to run.
+    return Atomics.compareExchange(host.shared.words, word, fn.id + 1, 0) === fn.id + 1 ? -5 : 0;
   }
   host.send(core, wake, threadId, 0, 0);
   return 0;

@@ -260,21 +260,24 @@ export class Thread implements ThreadRef, Pollable {
   /** No message waits and no poller is unpaused (spdk_thread_is_idle). */
   get isIdle(): boolean {
     const { active, timed } = this.pollers;
-    return this.messages.size === 0 && active.length === 0 && timed.size === 0 && !this.#criticalWaits;
+    return this.messages.size === 0 && active.length === 0 && timed.size === 0 && !this.criticalWaits;
   }
   /** When the earliest timed poller is due; Infinity when there is none (spdk_thread_next_poller_expiration). */
   get nextExpirationUs(): number {
     return this.pollers.timed.nextUs;
   }
 
-  get #criticalWaits(): boolean {
+  /** Whether a critical message waits or runs. */
+  get criticalWaits(): boolean {
     return Atomics.load(this.#words, this.#criticalWord) !== 0;
   }
 
   /** Runs it, then empties the slot, as SPDK does: one that is sent meanwhile is refused. */
   #runCritical(): number {
-    const fn = Atomics.load(this.#words, this.#criticalWord) - 1;
+    // While it runs the word is -1: its sender cannot take it back any more.
+    const fn = Atomics.exchange(this.#words, this.#criticalWord, -1) - 1;
     try {
+      if (fn < 0) return 0;
       (handlers[fn] as EventHandler)(0, 0, 0);
       if (this.lockCount !== 0) lockStillHeld(this, 'a critical message');
     } finally {
