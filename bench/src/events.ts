@@ -28,7 +28,7 @@ function bounces(coreCount: number, inFlight: number): Promise<number> {
 }
 
 async function withPeer(measure: (peer: PostMessagePeer) => Promise<number>): Promise<number> {
-  const peer = await PostMessagePeer.start();
+  const peer = await PostMessagePeer.start(cores(2));
   try {
     return await measure(peer);
   } finally {

@@ -2,8 +2,12 @@
 //
 // `flood` is "both directions at once": each side sends batches as fast as its event loop turns, and receives meanwhile. `bounce` sends every message back
 // where it came from, which is what event_perf does with events; with many in flight it is the faster of the two, so it is shown too.
+//
+// Both threads are pinned, each to a core of its own, as reactors are. Left alone, the scheduler puts two threads that wait for each other on one core,
+// and there a message needs no wake-up of another core: that, too, is shown in rows of its own.
 
-import { isMainThread, type MessagePort, parentPort, Worker } from 'node:worker_threads';
+import { isMainThread, type MessagePort, parentPort, Worker, workerData } from 'node:worker_threads';
+import { allowedCores, pinThread } from 'tspdk';
 
 interface Words {
   readonly fn: number;
@@ -39,15 +43,18 @@ function sendBatches(
 /** A worker to exchange messages with. */
 export class PostMessagePeer {
   readonly #worker: Worker;
+  readonly #allowed = allowedCores();
 
-  private constructor(worker: Worker) {
+  private constructor(worker: Worker, core: number | undefined) {
     this.#worker = worker;
+    if (core !== undefined) pinThread([core]);
   }
 
-  static async start(): Promise<PostMessagePeer> {
-    const worker = new Worker(new URL(import.meta.url));
+  /** @param cores for this thread and the other one; without them neither is pinned. */
+  static async start(cores: readonly number[] = []): Promise<PostMessagePeer> {
+    const worker = new Worker(new URL(import.meta.url), { workerData: { core: cores[1] } });
     await new Promise((resolve) => worker.once('message', resolve));
-    return new PostMessagePeer(worker);
+    return new PostMessagePeer(worker, cores[0]);
   }
 
   /** Messages a second that both sides receive while both send all they can, for `ms` after `warmUpMs`. */
@@ -126,6 +133,7 @@ export class PostMessagePeer {
   /** Ends the worker, whatever is under way. */
   async stop(): Promise<void> {
     await this.#worker.terminate();
+    pinThread(this.#allowed);
   }
 }
 
@@ -150,4 +158,8 @@ function answer(port: MessagePort): void {
   port.postMessage('ready');
 }
 
-if (!isMainThread && parentPort !== null) answer(parentPort);
+if (!isMainThread && parentPort !== null) {
+  const { core } = workerData as { core: number | undefined };
+  if (core !== undefined) pinThread([core]);
+  answer(parentPort);
+}

@@ -56,7 +56,7 @@ export type { Segment } from './env/segment.ts';
 export { type Field, type FieldType, type Memory, type Struct, struct } from './env/struct.ts';
 
 // The machine: cores and time.
-export { allowedCores } from './env/affinity.ts';
+export { allowedCores, pinThread } from './env/affinity.ts';
 export type { Clock } from './env/clock.ts';
 export { Cpuset } from './env/cpuset.ts';
 

@@ -60,6 +60,8 @@ export const limits = {
   iobuf_large_cache: 16,
   /** Time after the last work in which an adaptive reactor keeps polling. */
   idle_poll_us: 50,
+  /** Time after it has woken another core in which an adaptive reactor keeps polling for the answer; waking a virtual core takes 50 µs and more. */
+  answer_poll_us: 150,
   /** Polling between two turns of libuv. */
   slice_us: 50,
   /** An event or poller that runs longer is named in the log. */

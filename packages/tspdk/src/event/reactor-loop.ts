@@ -107,7 +107,7 @@ export class ReactorLoop {
     do {
       const done = reactor.turn();
       if (done > 0) this.#lastWorkUs = clock.nowUs;
-      else if (!this.#poll && clock.nowUs - this.#lastWorkUs >= this.#idlePollUs) idle = true;
+      else if (!this.#poll && clock.nowUs - this.#lastWorkUs >= this.#idlePollUs) idle = !this.#expectsAnswer();
       if (this.#stopped) return;
       if (reactor.gatherers > 0 && !idle) this.#nap(done === 0);
       if (clock.nowUs !== now) now = this.#look(now);
@@ -118,6 +118,11 @@ export class ReactorLoop {
     if (idle) this.#sleep(now);
     else this.#immediate = this.#events.setImmediate(this.#slice);
   };
+
+  /** Whether this core has just woken another, which may answer: that takes longer than an idle core polls, and to be woken for it as long again. */
+  #expectsAnswer(): boolean {
+    return this.reactor.clock.nowUs - this.reactor.lastRingUs < limits.answer_poll_us;
+  }
 
   /**
    * Sleeps in the ring, not in libuv: until the time that work was put off to, or in an idle moment until something completes. Never past the

@@ -94,6 +94,8 @@ export class Reactor implements ThreadHost {
   napUntilUs = 0;
   /** How many have more throughput than a poll each microsecond would serve: while there is one, idle moments are napped. */
   gatherers = 0;
+  /** When this core last woke another. */
+  lastRingUs = Number.NEGATIVE_INFINITY;
   /** True inside `turn`. */
   inTurn = false;
   /** Finds what holds this core; the loop tells it what it sees. */
@@ -480,6 +482,7 @@ export class Reactor implements ThreadHost {
       const sleeping = route.line + coreWord.sleeping;
       if (Atomics.load(this.#words, sleeping) === 1 && Atomics.exchange(this.#words, sleeping, 0) === 1) {
         if (route.doorbell !== null) ringDoorbell(route.doorbell);
+        this.lastRingUs = this.clock.nowUs;
       }
     }
     dirty.length = kept;
