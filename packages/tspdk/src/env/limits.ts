@@ -86,6 +86,8 @@ export const limits = {
   bdev_malloc_segment_bytes: 1024 * 1024 * 1024,
   /** Pieces of memory in one gathered send; a longer list goes in several. */
   sock_iovecs: 128,
+  /** Send buffer asked for on a unix socket; the kernel doubles it, and caps it at net.core.wmem_max. */
+  sock_unix_send_bytes: 512 * 1024,
   /** Pause after a connection could not be accepted (no descriptors, no memory). */
   accept_backoff_ms: 100,
   /** JSON-RPC connections of one server (SPDK: 64); a further one is closed. */

@@ -4,7 +4,7 @@
 import { lookup } from 'node:dns/promises';
 import { codeOfErrno, SpdkError } from '../env/errors.ts';
 import type { Ffi } from '../env/ffi.ts';
-import { formatHostPort } from './types.ts';
+import { formatHostPort, UNIX_PEER, UNKNOWN_PEER } from './types.ts';
 
 const AF_UNIX = 1;
 const AF_INET = 2;
@@ -13,6 +13,7 @@ const SOCK_STREAM = 1;
 const SOCK_CLOEXEC = 0x80000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
+const SO_SNDBUF = 7;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const SOCKADDR_BYTES = 128;
@@ -54,11 +55,11 @@ export function parseIpv6(address: string): number[] {
 }
 
 /** Who stands at the other end, from a `struct sockaddr`. */
-export function decodeSockaddr(bytes: Uint8Array): { host: string; port: number } | { host: 'unix'; port: 0 } {
+export function decodeSockaddr(bytes: Uint8Array): { host: string; port: number } {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const family = view.readUInt16LE(0);
   if (family === AF_INET) return { host: view.subarray(4, 8).join('.'), port: view.readUInt16BE(2) };
-  if (family !== AF_INET6) return { host: 'unix', port: 0 };
+  if (family !== AF_INET6) return { host: UNIX_PEER, port: 0 };
   const words = Array.from({ length: 8 }, (_, at) => view.readUInt16BE(8 + at * 2));
   if (words.slice(0, 5).every((word) => word === 0) && words[5] === 0xffff) {
     return { host: view.subarray(20, 24).join('.'), port: view.readUInt16BE(2) };
@@ -86,8 +87,8 @@ function name(ffi: Ffi, fd: number, peer: boolean): { host: string; port: number
 /** The peer of a connection, for the log. */
 export function peerName(ffi: Ffi, fd: number): string {
   const peer = name(ffi, fd, true);
-  if (peer === null) return 'unknown';
-  return peer.host === 'unix' ? 'unix' : formatHostPort(peer.host, peer.port);
+  if (peer === null) return UNKNOWN_PEER;
+  return peer.host === UNIX_PEER ? UNIX_PEER : formatHostPort(peer.host, peer.port);
 }
 
 /** The port that a listening socket got. */
@@ -98,6 +99,11 @@ export function localPort(ffi: Ffi, fd: number): number {
 /** Small messages leave at once. No effect on a unix socket. */
 export function setNoDelay(ffi: Ffi, fd: number): void {
   setOption(ffi, fd, IPPROTO_TCP, TCP_NODELAY, 1);
+}
+
+/** Asks for room for `bytes` of unread data at the peer; the system caps it (net.core.wmem_max). */
+export function setSendBuffer(ffi: Ffi, fd: number, bytes: number): void {
+  setOption(ffi, fd, SOL_SOCKET, SO_SNDBUF, bytes);
 }
 
 function setOption(ffi: Ffi, fd: number, level: number, option: number, value: number): void {

@@ -10,7 +10,7 @@ import { assert, SpdkError } from '../env/errors.ts';
 import { ffi } from '../env/ffi.ts';
 import type { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
-import { formatHostPort, type Sock, type SockGroup, type SockHandler } from './types.ts';
+import { formatHostPort, type Sock, type SockGroup, type SockHandler, UNIX_PEER, UNKNOWN_PEER } from './types.ts';
 
 const EPIPE = 32;
 
@@ -21,7 +21,10 @@ export function fdOf(socket: Socket): number {
 
 /** As the uring backend names it. */
 export function peerOf(socket: Socket): string {
-  if (socket.remoteAddress === undefined) return 'unix';
+  if (socket.remoteAddress === undefined) {
+    const handle = (socket as unknown as { _handle?: object | null })._handle;
+    return handle?.constructor.name === 'Pipe' ? UNIX_PEER : UNKNOWN_PEER;
+  }
   return formatHostPort(socket.remoteAddress.replace(/^::ffff:(?=\d+\.)/, ''), socket.remotePort ?? 0);
 }
 

@@ -3,9 +3,21 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
+import { ffi } from '../env/ffi.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import { listen } from './index.ts';
-import { closed, connect, Echo, folder, onEachBackend, pair, scratch, TCP, vector } from './sock-fixture.sim.ts';
+import {
+  closed,
+  connect,
+  Echo,
+  folder,
+  onEachBackend,
+  pair,
+  Recorder,
+  scratch,
+  TCP,
+  vector,
+} from './sock-fixture.sim.ts';
 
 onEachBackend((check) => {
   check('what is sent comes back, in chunks of any size, over tcp and unix', async (t, bench) => {
@@ -138,6 +150,21 @@ onEachBackend((check) => {
     assert.deepEqual(await recorder.next(), ['sent', iovs.totalBytes]);
     assert.equal(Buffer.compare(Buffer.concat(received), Buffer.concat(expected)), 0);
     await listener.close();
+  });
+
+  check('a unix peer that does not read yet: more than the default buffer is taken at once', async (_t, bench) => {
+    if (bench.ring === null) return;
+    const at = ffi!.calloc(8);
+    assert.equal(ffi!.socketpair(1, 1, 0, at), 0);
+    const [ours, theirs] = new Int32Array(ffi!.viewOf(at, 8));
+    ffi!.free(at);
+    const recorder = new Recorder();
+    const sock = bench.group.adopt(ours, recorder);
+    assert.equal(sock.peer, 'unix');
+    // The default is 208 KiB; twice the usual cap is more than this.
+    sock.send(vector(scratch(350_000), 350_000));
+    assert.deepEqual(await recorder.next(), ['sent', 350_000]);
+    ffi!.close(theirs);
   });
 
   check('misuse is refused', async (_t, bench) => {

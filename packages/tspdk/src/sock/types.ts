@@ -82,6 +82,11 @@ export interface Listener {
   close(): Promise<void>;
 }
 
+/** What the peer of a unix socket is called. */
+export const UNIX_PEER = 'unix';
+/** The peer of a connection that was gone before anyone could ask. */
+export const UNKNOWN_PEER = 'unknown';
+
 /** "host:port" as people write it; IPv6 in brackets. */
 export function formatHostPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;

@@ -16,8 +16,8 @@ import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
 import { MSG_NOSIGNAL, MSG_WAITALL } from '../env/uring/layout.ts';
 import { IORING_CQE_F_SOCK_NONEMPTY, type Ring, type RingOp } from '../env/uring.ts';
-import { peerName, setNoDelay } from './native-address.ts';
-import type { Sock, SockGroup, SockHandler } from './types.ts';
+import { peerName, setNoDelay, setSendBuffer } from './native-address.ts';
+import { type Sock, type SockGroup, type SockHandler, UNIX_PEER } from './types.ts';
 
 const WORD = 4294967296;
 /** What one call to the kernel moves at most; results are 31-bit. */
@@ -254,9 +254,12 @@ export class UringSockGroup implements SockGroup {
     // A descriptor that does not block would complete with EAGAIN instead of waiting in the ring.
     const flags = this.ffi.fcntl(fd, F_GETFL, 0);
     if ((flags & O_NONBLOCK) !== 0) this.ffi.fcntl(fd, F_SETFL, flags & ~O_NONBLOCK);
-    setNoDelay(this.ffi, fd);
+    const name = peer ?? peerName(this.ffi, fd);
+    // TCP sizes its buffers by itself, and better.
+    if (name === UNIX_PEER) setSendBuffer(this.ffi, fd, limits.sock_unix_send_bytes);
+    else setNoDelay(this.ffi, fd);
     const block = this.#blocks.pop() ?? this.#newBlock();
-    const sock = new UringSock(this, fd, handler, peer ?? peerName(this.ffi, fd), block);
+    const sock = new UringSock(this, fd, handler, name, block);
     this.#socks.add(sock);
     return sock;
   }
