@@ -34,7 +34,6 @@ import { copyBytes, fillBytes, type Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { AllocationMap, allocationMapBytes } from './allocation-map.ts';
 import { giveBack } from './give-back.ts';
-import { adviseHugePages } from './huge-pages.ts';
 
 export interface MallocBdevParams {
   /** Default: Malloc0, Malloc1, ... */
@@ -223,9 +222,7 @@ export const mallocModule: BdevModule<MallocBdevParams> = registerBdevModule<Mal
     const segments: number[] = [];
     try {
       for (let left = sizeBytes; left > 0; left -= SEGMENT_BYTES) {
-        const id = await shareSegment(reactor, Math.min(left, SEGMENT_BYTES));
-        segments.push(id);
-        adviseHugePages(reactor.segments.get(id));
+        segments.push(await shareSegment(reactor, Math.min(left, SEGMENT_BYTES)));
       }
     } catch (error) {
       for (const id of segments) await dropSegment(reactor, id);
