@@ -28,6 +28,7 @@ import type { AppHandle } from './app-handle.ts';
 import { appWord, coreLine, coreWord, type Fabric, mailboxOffset, reactorState, segmentId } from './fabric.ts';
 import { iobufPort } from './iobuf-port.ts';
 import type { Pollable } from './pollable.ts';
+import type { Route } from './route.ts';
 import { SelfQueue } from './self-queue.ts';
 import { StallDetector, type StallKind } from './stall-detector.ts';
 
@@ -55,17 +56,6 @@ export interface ReactorOptions {
   readonly onFault: (error: unknown, what: string) => void;
   /** Something held this core longer than `limits.stall_ms`; see stall-detector.ts. */
   readonly onStall?: (text: string, kind: StallKind) => void;
-}
-
-/** The way to another core. */
-interface Route {
-  readonly outbox: Outbox;
-  readonly core: number;
-  /** First word of that core's line in the fabric. */
-  readonly line: number;
-  /** It is among the routes to publish. */
-  dirty: boolean;
-  doorbell: DoorbellTarget | null;
 }
 
 /** One core's reactor. Its core's thread only, but for the static helpers. */
