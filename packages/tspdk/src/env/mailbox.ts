@@ -9,8 +9,8 @@
  *
  * What a hop between cores costs is cache lines that travel, about 100 ns each. So there is no shared tail: `publish` makes the first slot of a batch
  * its *header*: how many events start here, and in which lap round the ring. The consumer polls the one slot that comes next. A batch of four
- * thus crosses as one line, with its announcement in it. As that line is polled, the producer holds the first events of a batch back until
- * `publish`, or it would have to fetch the line several times; later events go straight into the ring.
+ * thus crosses as one line, with its announcement in it. Both ends work in the ring itself: copying a batch first, on either side, was measured and
+ * costs more than it spares.
  *
  * Correctness. Indices only grow (mod 2^32); the capacity is a power of two. (1) The producer writes slots with plain stores, then stores the header
  * atomically: whoever loads the header sees the slots (the store releases, the load acquires). (2) A slot whose batch is not published never
@@ -35,9 +35,6 @@ const COUNT_MAX = 0x3ff;
 const LAP_SHIFT = 22;
 const LAP_MASK = 0x1ff;
 assert(limits.event_fns_max <= ID_MASK + 1, 'a function number fits its 12 bits');
-
-/** Events of a batch that are held back in the producer's own memory; see above. */
-const HOLD = 4;
 
 /** Bytes of shared memory for a mailbox of `capacity` events. */
 export function mailboxBytes(capacity: number): number {
@@ -95,7 +92,6 @@ export class Outbox {
   readonly #mask: number;
   readonly #lapShift: number;
   readonly #what: string;
-  readonly #held = new Int32Array(HOLD * 4);
   readonly #overflow = new Overflow();
   /** Index of the first event that is not announced, and how many there are from it on. */
   #tail: number;
@@ -131,17 +127,12 @@ export class Outbox {
   /** @internal Adds an event to the batch; there is room. */
   put(w0: number, w1: number, w2: number, w3: number): void {
     const n = this.#count;
-    let words: Int32Array = this.#held;
-    let at = n << 2;
-    if (n >= HOLD) {
-      if (n === HOLD) this.#copyHeld(HOLD);
-      words = this.#i32;
-      at = SLOTS + (((this.#tail + n) & this.#mask) << 2);
-    }
-    words[at] = w0;
-    words[at + 1] = w1;
-    words[at + 2] = w2;
-    words[at + 3] = w3;
+    const i32 = this.#i32;
+    const at = SLOTS + (((this.#tail + n) & this.#mask) << 2);
+    i32[at] = w0;
+    i32[at + 1] = w1;
+    i32[at + 2] = w2;
+    i32[at + 3] = w3;
     this.#count = n + 1;
   }
 
@@ -163,7 +154,7 @@ export class Outbox {
     const { count } = this.#overflow;
     while (this.#overflow.count > 0 && this.#look()) {
       while (this.#overflow.count > 0 && this.#count < this.#room) this.#overflow.shiftInto(this);
-      this.#announce();
+      if (this.#count > 0) this.#announce();
     }
     if (this.#overflow.count > 0) this.#room = 0;
     return this.#overflow.count < count;
@@ -177,32 +168,16 @@ export class Outbox {
     return this.#count < this.#room;
   }
 
-  #copyHeld(n: number): void {
-    const i32 = this.#i32;
-    const held = this.#held;
-    const tail = this.#tail;
-    const mask = this.#mask;
-    for (let i = 0; i < n; i++) {
-      const from = i << 2;
-      const to = SLOTS + (((tail + i) & mask) << 2);
-      i32[to] = held[from];
-      i32[to + 1] = held[from + 1];
-      i32[to + 2] = held[from + 2];
-      i32[to + 3] = held[from + 3];
-    }
-  }
-
   /** Makes the first slot of the batch its header, and begins the next. */
   #announce(): void {
     const n = this.#count;
-    if (n <= HOLD) this.#copyHeld(n);
     const first = this.#tail;
+    const at = SLOTS + ((first & this.#mask) << 2);
     const lap = ((first >>> this.#lapShift) & LAP_MASK) + 1;
-    const header = this.#held[0] | (n << COUNT_SHIFT) | (lap << LAP_SHIFT);
     this.#tail = (first + n) | 0;
     this.#count = 0;
     this.#room -= n;
-    Atomics.store(this.#i32, SLOTS + ((first & this.#mask) << 2), header);
+    Atomics.store(this.#i32, at, this.#i32[at] | (n << COUNT_SHIFT) | (lap << LAP_SHIFT));
   }
 
   #keep(w0: number, w1: number, w2: number, w3: number): void {
@@ -218,10 +193,11 @@ export class Outbox {
 
 /** The receiving end. Only the consumer's core may call. */
 export class Inbox {
-  /** The events of the last `take`: four words each, the function's number first. */
-  readonly events: Int32Array;
-  readonly #i32: Int32Array;
-  readonly #mask: number;
+  /** The ring's words: the loop that runs events reads them where they lie. */
+  readonly i32: Int32Array;
+  /** The event of index `i` begins at word `slots + ((i & mask) << 2)` of `i32`. */
+  readonly mask: number;
+  readonly slots: number = SLOTS;
   readonly #lapShift: number;
   readonly #commitEvery: number;
   #head: number;
@@ -229,14 +205,12 @@ export class Inbox {
   /** Events of the current batch that have not been taken. */
   #known = 0;
 
-  /** @param most events that one `take` may take. */
-  constructor(buffer: SharedArrayBuffer, byteOffset: number, capacity: number, most: number) {
-    this.events = new Int32Array(most * 4);
-    this.#i32 = new Int32Array(buffer, byteOffset, SLOTS + capacity * 4);
-    this.#mask = capacity - 1;
+  constructor(buffer: SharedArrayBuffer, byteOffset: number, capacity: number) {
+    this.i32 = new Int32Array(buffer, byteOffset, SLOTS + capacity * 4);
+    this.mask = capacity - 1;
     this.#lapShift = 31 - Math.clz32(capacity);
     this.#commitEvery = capacity >> 2;
-    this.#head = Atomics.load(this.#i32, HEAD);
+    this.#head = Atomics.load(this.i32, HEAD);
     this.#committed = this.#head;
   }
 
@@ -244,32 +218,10 @@ export class Inbox {
   available(): number {
     if (this.#known > 0) return this.#known;
     const head = this.#head;
-    const header = Atomics.load(this.#i32, SLOTS + ((head & this.#mask) << 2));
+    const header = Atomics.load(this.i32, SLOTS + ((head & this.mask) << 2));
     if (header >>> LAP_SHIFT !== ((head >>> this.#lapShift) & LAP_MASK) + 1) return 0;
     this.#known = (header >>> COUNT_SHIFT) & COUNT_MAX;
     return this.#known;
-  }
-
-  /**
-   * Takes events into `events`; how many. Copied in one go before any of them runs: the processor then fetches the next lines from the other core
-   * while it waits for the first.
-   */
-  take(): number {
-    const most = this.events.length >> 2;
-    let n = 0;
-    while (n < most) {
-      let batch = this.available();
-      if (batch === 0) break;
-      if (batch > most - n) batch = most - n;
-      this.#copy(n, batch);
-      n += batch;
-    }
-    // The producer is told how far this side has read when that is worth a store.
-    if (((this.#head - this.#committed) | 0) > this.#commitEvery) {
-      this.#committed = this.#head;
-      Atomics.store(this.#i32, HEAD, this.#head);
-    }
-    return n;
   }
 
   /** Index of the event that comes next. */
@@ -279,25 +231,21 @@ export class Inbox {
 
   /** Numbers of the functions of `count` events from index `first` on: what was taken a moment ago. Not for the data path. */
   functionsFrom(first: number, count: number): number[] {
-    return Array.from({ length: count }, (_, i) => {
-      return (this.#i32[SLOTS + (((first + i) & this.#mask) << 2)] as number) & ID_MASK;
-    });
+    return Array.from({ length: count }, (_, i) => functionOf(this.i32[SLOTS + (((first + i) & this.mask) << 2)]));
   }
 
-  #copy(at: number, n: number): void {
-    const i32 = this.#i32;
-    const events = this.events;
-    const head = this.#head;
-    const mask = this.#mask;
-    for (let i = 0; i < n; i++) {
-      const from = SLOTS + (((head + i) & mask) << 2);
-      const to = (at + i) << 2;
-      events[to] = i32[from] & ID_MASK;
-      events[to + 1] = i32[from + 1];
-      events[to + 2] = i32[from + 2];
-      events[to + 3] = i32[from + 3];
-    }
-    this.#head = (head + n) | 0;
+  /** The next `n` events have been read: no more than `available()` said. Once a batch, as each store for an event is felt. */
+  advance(n: number): void {
+    this.#head = (this.#head + n) | 0;
     this.#known -= n;
+    // Tells the producer, when that is worth a store.
+    if (((this.#head - this.#committed) | 0) <= this.#commitEvery) return;
+    this.#committed = this.#head;
+    Atomics.store(this.i32, HEAD, this.#head);
   }
+}
+
+/** The function's number in a slot's first word. */
+export function functionOf(word: number): number {
+  return word & ID_MASK;
 }

@@ -19,7 +19,7 @@ import { defineEvent, type EventFn, eventFnName, handlers } from '../env/event-f
 import { Heap, type Ptr } from '../env/heap.ts';
 import { IoBufChannel, type IoBufMemory } from '../env/iobuf.ts';
 import { limits } from '../env/limits.ts';
-import { Inbox, Outbox } from '../env/mailbox.ts';
+import { functionOf, Inbox, Outbox } from '../env/mailbox.ts';
 import { SegmentTable } from '../env/segment.ts';
 import type { StallWatch } from '../env/stall-watch.ts';
 import type { Ring } from '../env/uring.ts';
@@ -37,6 +37,9 @@ export interface LocalKey<T> {
   readonly name: string;
   readonly make: (reactor: Reactor) => T;
 }
+
+/** Events of a batch after which the next is looked for in the same turn. */
+const LONG_BATCH = 16;
 
 /** Counters of one reactor, times in µs. */
 export interface ReactorStats {
@@ -131,7 +134,7 @@ export class Reactor implements ThreadHost {
       const outbox = new Outbox(fabric.mailboxes, out, fabric.mailboxEvents, `core ${core} to core ${other}`);
       this.#routes[other] = { outbox, core: other, line: coreLine(i), dirty: false, doorbell: null };
       const from = mailboxOffset(fabric, i, this.index);
-      this.#inboxes.push(new Inbox(fabric.mailboxes, from, fabric.mailboxEvents, limits.event_batch));
+      this.#inboxes.push(new Inbox(fabric.mailboxes, from, fabric.mailboxEvents));
     });
     this.stalls = new StallDetector({
       core,
@@ -389,14 +392,24 @@ export class Reactor implements ThreadHost {
     return n;
   }
 
+  /** Long batches are followed by the next at once, short ones not: to look for more takes the line away from the core that is about to write it. */
   #runInbox(inbox: Inbox, source: number): number {
-    const first = inbox.head;
-    const n = inbox.take();
-    this.stats.events += n;
-    this.stalls.note(source, first, n);
-    const words = inbox.events;
-    for (let at = 0; at < n * 4; at += 4) this.#run(words[at], words[at + 1], words[at + 2], words[at + 3]);
-    return n;
+    const { i32, mask, slots } = inbox;
+    let done = 0;
+    let n: number;
+    do {
+      n = Math.min(inbox.available(), limits.event_batch - done);
+      const { head } = inbox;
+      this.stalls.note(source, head, n);
+      for (let i = 0; i < n; i++) {
+        const at = slots + (((head + i) & mask) << 2);
+        this.#run(functionOf(i32[at]), i32[at + 1], i32[at + 2], i32[at + 3]);
+      }
+      inbox.advance(n);
+      done += n;
+    } while (n >= LONG_BATCH && done < limits.event_batch);
+    this.stats.events += done;
+    return done;
   }
 
   #run(id: number, arg1: number, arg2: number, arg3: number): void {
@@ -421,14 +434,17 @@ export class Reactor implements ThreadHost {
 
   /** As #runInbox, each event timed. */
   #inboxWatched(inbox: Inbox, watch: StallWatch): number {
-    const n = inbox.take();
+    const n = Math.min(inbox.available(), limits.event_batch);
     this.stats.events += n;
-    for (let at = 0; at < n * 4; at += 4) this.#runWatched(inbox.events, at, watch);
+    for (let i = 0; i < n; i++) {
+      this.#runWatched(inbox.i32, inbox.slots + (((inbox.head + i) & inbox.mask) << 2), watch);
+    }
+    inbox.advance(n);
     return n;
   }
 
   #runWatched(words: Int32Array, at: number, watch: StallWatch): void {
-    const id = words[at];
+    const id = functionOf(words[at]);
     this.#run(id, words[at + 1], words[at + 2], words[at + 3]);
     const ms = watch.lap();
     if (ms > 0) watch.report(StallDetector.event(id), ms);
