@@ -27,27 +27,17 @@ import { SharedThreadTable, type ThreadHost } from '../thread/index.ts';
 import type { AppHandle } from './app-handle.ts';
 import { appWord, coreLine, coreWord, type Fabric, mailboxOffset, reactorState, segmentId } from './fabric.ts';
 import { iobufPort } from './iobuf-port.ts';
+import type { LocalKey } from './local-key.ts';
 import type { Pollable } from './pollable.ts';
+import type { ReactorStats } from './reactor-stats.ts';
 import type { Route } from './route.ts';
 import { SelfQueue } from './self-queue.ts';
 import { StallDetector, type StallKind } from './stall-detector.ts';
 
-/** A key of per-reactor state: one value per reactor, made on first use. */
-export interface LocalKey<T> {
-  readonly name: string;
-  readonly make: (reactor: Reactor) => T;
-}
+export { type LocalKey, localKey } from './local-key.ts';
 
 /** Events of a batch after which the next is looked for in the same turn. */
 const LONG_BATCH = 16;
-
-/** Counters of one reactor, times in µs. */
-export interface ReactorStats {
-  busyUs: number;
-  idleUs: number;
-  turns: number;
-  events: number;
-}
 
 /** What the reactor needs from whoever made it. */
 export interface ReactorOptions {
@@ -499,11 +489,6 @@ export class Reactor implements ThreadHost {
 export function currentReactor(): Reactor {
   if (current.reactor === null) throw new SpdkError('ENODEV', 'no reactor runs in this context');
   return current.reactor as Reactor;
-}
-
-/** A key for `reactor.local`. Make it at module load. */
-export function localKey<T>(name: string, make: (reactor: Reactor) => T): LocalKey<T> {
-  return { name, make };
 }
 
 const blockHome = defineEvent('env.heap.home', (ptr) => currentReactor().heap.receive((ptr >>> 0) as Ptr));
