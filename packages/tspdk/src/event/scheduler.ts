@@ -1,8 +1,9 @@
 /**
  * The schedulers' port: who decides which core a thread lives on, and what it is told to decide by.
  *
- * A scheduler is a policy (module/scheduler/), chosen by name; every period it gets the load of all cores and answers with moves. Threads do
- * not move yet, so `static`, which never moves any, is the only one; the port, its RPCs and the metrics are what a dynamic one needs.
+ * A scheduler is a policy (module/scheduler/), chosen by name; it gets the load of all cores and answers with moves. Threads do not move
+ * yet, so `static`, which never moves any, is the only one, and nothing calls `balance` or keeps threads off isolated cores; the port, its RPCs and the
+ * metrics are what a dynamic one needs.
  * App core only. SPDK: spdk_scheduler, spdk_governor, lib/event/scheduler_static.c.
  */
 import { Cpuset } from '../env/cpuset.ts';
@@ -42,7 +43,7 @@ export interface Scheduler {
   init?(): void;
   /** Another becomes the current one. */
   deinit?(): void;
-  /** Called every period, when the period is not 0. */
+  /** To be called every period, when the period is not 0; nothing does yet. */
   balance(cores: readonly CoreLoad[]): readonly ThreadMove[];
   /** Parameters of framework_set_scheduler beyond name and period. @throws {SpdkError} EINVAL */
   setOptions?(options: Readonly<Record<string, unknown>>): void;
@@ -70,7 +71,7 @@ export class Schedulers {
   readonly #known = new Map<string, Scheduler>();
   #current: Scheduler | null = null;
   #periodUs = 0;
-  /** Cores that take no threads but those bound to them. */
+  /** Cores meant for bound threads only; schedulers are told, the placing of new threads does not look. */
   isolated = new Cpuset();
   governor: Governor | null = null;
 

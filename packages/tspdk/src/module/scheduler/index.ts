@@ -39,7 +39,11 @@ function registerChoice(app: App): void {
     states: RPC_STARTUP | RPC_RUNTIME,
     params: [
       { name: 'name', type: 'string', required: true, description: 'The scheduler; static is the only one' },
-      { name: 'period', type: 'uint64', description: 'Microseconds between two decisions; 0 is never' },
+      {
+        name: 'period',
+        type: 'uint64',
+        description: 'Microseconds between two decisions: kept and told, without effect while static is the only one',
+      },
       { name: 'load_limit', type: 'uint32', description: 'Of the dynamic scheduler' },
       { name: 'core_limit', type: 'uint32', description: 'Of the dynamic scheduler' },
       { name: 'core_busy', type: 'uint32', description: 'Of the dynamic scheduler' },
@@ -86,7 +90,11 @@ function registerOptions(app: App): void {
     states: RPC_STARTUP,
     params: [
       { name: 'scheduling_core', type: 'uint32', description: 'The core that decides; here always the main core' },
-      { name: 'isolated_core_mask', type: 'string', description: 'Cores that take no threads but those bound to them' },
+      {
+        name: 'isolated_core_mask',
+        type: 'string',
+        description: 'Cores for bound threads only: kept and told to schedulers; new threads are still placed there',
+      },
     ],
     summary: 'Sets which core schedules and which cores are left alone.',
     handler: ({ scheduling_core, isolated_core_mask }) => {
@@ -101,6 +109,9 @@ function registerOptions(app: App): void {
           }
         }
         schedulers.isolated = isolated;
+        schedulerLog.notice(
+          'the isolated core mask is kept for schedulers; new threads are still placed on those cores',
+        );
       }
       return true;
     },
