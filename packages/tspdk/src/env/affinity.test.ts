@@ -17,13 +17,13 @@ test('a core that cannot be is refused with its number', () => {
   assert.throws(() => pinThread([0.5]), { code: 'EINVAL' });
 });
 
-test('without FFI nothing is pinned, and the reason is said', { skip: ffi !== null }, () => {
+test('without FFI nothing is pinned, and the reason is said', { skip: ffi !== null && 'there is FFI here' }, () => {
   const result = pinThread([0]);
   assert.equal(result.pinned, false);
   assert.match(result.reason, /no FFI/);
 });
 
-test('pinning holds for the calling thread only', { skip: ffi === null }, async () => {
+test('pinning holds for the calling thread only', { skip: ffi === null && 'there is no FFI here' }, async () => {
   const before = allowedCores();
   const core = before[before.length - 1];
   const source = `
