@@ -9,8 +9,8 @@
  * A timer's callback runs before libuv blocks, not after; if it adds work (`kick`), the immediate is made ordinary again, so that
  * libuv does not block at all. That is why adding work outside a turn must kick.
  *
- * Timed pollers: a sleeping core sets a timer for the earliest; libuv's has millisecond steps, so what is due within two milliseconds is
- * waited for by polling... unless the wait would be all there is to do: see `#sleep`.
+ * Timed pollers: a sleeping core sets a timer for the earliest. libuv's timers have millisecond steps, so what is due within a millisecond is waited
+ * for by polling: a poller with a shorter period than that keeps its core awake.
  */
 import type { Doorbell } from '../env/doorbell.ts';
 import { limits } from '../env/limits.ts';
