@@ -1,0 +1,3 @@
+// The command line: `tsan app.js [args]` is `node --import .../register.js app.js [args]`.
+
+export {};

@@ -1,0 +1,3 @@
+// The preload: `node --import @tspdk/tsan/register app.js`.
+
+export {};
