@@ -65,6 +65,8 @@ export const limits = {
   answer_poll_us: 150,
   /** Polling between two turns of libuv. */
   slice_us: 50,
+  /** The same, where most of the time is spent in naps for I/O to gather. */
+  napping_slice_us: 400,
   /** An event or poller that runs longer is named in the log. */
   stall_ms: 100,
   /** After a stall, every event, message and poller of that core is timed by itself for so long. */
@@ -139,6 +141,9 @@ export const limits = {
   nbd_piece_bytes: 128 * 1024,
   /** Pieces of one NBD READ in flight. */
   nbd_read_pieces: 4,
+  /** In what time requests that are waited for are expected, at least and at most, see nbd/pace.ts. */
+  nbd_gather_us_min: 15,
+  nbd_gather_us_max: 400,
   /** What the first stop is given before a second signal forces the exit. */
   stop_grace_ms: 5000,
   /** What the others are given to come to rest when a reactor's thread has died. */

@@ -101,15 +101,16 @@ export class ReactorLoop {
       reactor.stalls.slept(start - this.#sleptFromUs);
       this.#sleptFromUs = 0;
     } else if (start - this.#leftUs > STALL_US) reactor.stalls.outsideTook((start - this.#leftUs) / 1000);
-    const end = start + limits.slice_us;
+    let end = start + limits.slice_us;
     let now = start;
     let idle = false;
     do {
       const done = reactor.turn();
       if (done > 0) this.#lastWorkUs = clock.nowUs;
-      else if (!this.#poll && clock.nowUs - this.#lastWorkUs >= this.#idlePollUs) idle = !this.#expectsAnswer();
+      else if (!this.#poll && clock.nowUs - this.#lastWorkUs >= this.#patienceUs())
+        idle = reactor.napUntilUs === 0 && !this.#expectsAnswer();
       if (this.#stopped) return;
-      if (reactor.gatherers > 0 && !idle) this.#nap(done === 0);
+      if (reactor.gatherers > 0 && !idle) end = Math.min(end + this.#nap(done === 0), start + limits.napping_slice_us);
       if (clock.nowUs !== now) now = this.#look(now);
     } while (now < end && !idle);
     clock.read();
@@ -119,6 +120,11 @@ export class ReactorLoop {
     else this.#immediate = this.#events.setImmediate(this.#slice);
   };
 
+  /** How long after the last work this core goes to sleep: later while I/O is gathered, for a nap costs less than to be woken through libuv. */
+  #patienceUs(): number {
+    return this.reactor.gatherers > 0 ? Math.max(this.#idlePollUs, limits.napping_slice_us) : this.#idlePollUs;
+  }
+
   /** Whether this core has just woken another, which may answer: that takes longer than an idle core polls, and to be woken for it as long again. */
   #expectsAnswer(): boolean {
     return this.reactor.clock.nowUs - this.reactor.lastRingUs < limits.answer_poll_us;
@@ -126,15 +132,16 @@ export class ReactorLoop {
 
   /**
    * Sleeps in the ring, not in libuv: until the time that work was put off to, or in an idle moment until something completes. Never past the
-   * time at which the core would sleep for real. Other cores' events wait as long; that is less than a slice.
+   * time at which the core would sleep for real. Other cores' events wait as long. Returns the µs slept: they are not counted as the slice's, up to a bound.
    */
-  #nap(idle: boolean): void {
+  #nap(idle: boolean): number {
     const reactor = this.reactor;
-    const until = reactor.napUntilUs > 0 ? reactor.napUntilUs : idle ? this.#lastWorkUs + this.#idlePollUs : 0;
-    if (until === 0 || reactor.ring === null || reactor.hasWork()) return;
+    const until = reactor.napUntilUs > 0 ? reactor.napUntilUs : idle ? this.#lastWorkUs + this.#patienceUs() : 0;
+    if (until === 0 || reactor.ring === null || reactor.hasWork()) return 0;
     const now = reactor.clock.read();
     const us = Math.min(until, reactor.nextPollUs(now)) - now;
-    if (us >= NAP_US_MIN && reactor.ring.nap(us)) reactor.napped(now);
+    if (us < NAP_US_MIN || !reactor.ring.nap(us)) return 0;
+    return reactor.napped(now);
   }
 
   /** Time has passed since `beforeUs`: did the turns stall? Returns the time now. */

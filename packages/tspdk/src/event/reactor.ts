@@ -326,12 +326,13 @@ export class Reactor implements ThreadHost {
     return this.stalls.watch;
   }
 
-  /** The core has slept since `fromUs`, between two turns: that time is idle, whatever the turns around it were. */
-  napped(fromUs: number): void {
+  /** The core has slept since `fromUs`, between two turns: that time is idle, whatever the turns around it were. Returns how long, µs. */
+  napped(fromUs: number): number {
     const us = this.clock.read() - fromUs;
     this.stats.idleUs += us;
     this.#readUs += us;
     this.stalls.slept(us);
+    return us;
   }
 
   /** True when a turn would find something to do right now: events of any core, or overflow to pass on. */

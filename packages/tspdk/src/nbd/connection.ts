@@ -13,6 +13,7 @@ import type { Extents } from '../bdev/index.ts';
 import { assert } from '../env/errors.ts';
 import type { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
+import type { Due } from './deadlines.ts';
 import { DirectWrite, WRITE_PIECES } from './direct-write.ts';
 import { Executor } from './executor.ts';
 import { Handshake } from './handshake.ts';
@@ -39,8 +40,8 @@ export interface ConnectionHost extends NegotiatorHost<ExportPort> {
   readonly mayGather: boolean;
   /** One connection more, or less, lets requests gather. */
   gathers(change: 1 | -1): void;
-  /** Call `run()` at `dueUs` or soon after. */
-  putOff(connection: Connection, dueUs: number): void;
+  /** Call `run()` at `dueUs` or soon after; 0: no more. */
+  setDeadline(connection: Connection, dueUs: number): void;
   /** The handshake is over. */
   entered(connection: Connection): void;
   /** It broke the protocol, or its socket broke. */
@@ -57,7 +58,7 @@ export const STAT_WRITTEN_BYTES = 3;
 export const STAT_OTHERS = 4;
 export const STAT_ERRORS = 5;
 
-export class Connection implements RequestOwner {
+export class Connection implements RequestOwner, Due {
   readonly id: number;
   readonly lane: Lane;
   readonly sock: SockPort;
@@ -69,8 +70,9 @@ export class Connection implements RequestOwner {
   readonly stats = new Float64Array(6);
   /** When it began to drain, 0 while it does not. */
   drainingSinceUs = 0;
-  /** The poll group will run it when it is due. */
-  isPutOff = false;
+  /** Its deadline, see deadlines.ts. */
+  dueUs = 0;
+  dueIndex = 0;
   /** The poll group will run it. */
   isDirty = false;
 
@@ -147,6 +149,7 @@ export class Connection implements RequestOwner {
   onClose(): void {
     this.closing = true;
     this.#closed = true;
+    this.waitNoMore();
     if (this.#handshake === null) this.#abandon();
     this.#finishIfGone();
   }
@@ -164,7 +167,7 @@ export class Connection implements RequestOwner {
     if (this.#handshake !== null) this.#runHandshake(this.#handshake);
     if (this.#handshake === null && !this.closing) {
       this.receiver.parse();
-      this.receiver.settle(this.#host.nowUs(), this.replier.sending);
+      this.receiver.settle(this.#host.nowUs());
       if (!this.closing) this.replier.flush();
       if (!this.closing) this.receiver.post();
       if (this.#draining && this.outstanding === 0 && this.replier.quiet) this.close();
@@ -246,14 +249,16 @@ export class Connection implements RequestOwner {
     this.#host.gathers(begins ? 1 : -1);
   }
 
-  /** Puts the next receive off until `dueUs`; false when that has passed. */
-  putOff(dueUs: number): boolean {
-    if (this.#host.nowUs() >= dueUs) return false;
-    if (!this.isPutOff) {
-      this.isPutOff = true;
-      this.#host.putOff(this, dueUs);
-    }
-    return true;
+  /** Runs again at `dueUs` at the latest; false when that has passed. */
+  waitUntil(dueUs: number): boolean {
+    const passed = this.#host.nowUs() >= dueUs;
+    this.#host.setDeadline(this, passed ? 0 : dueUs);
+    return !passed;
+  }
+
+  /** Does not wait any more. */
+  waitNoMore(): void {
+    if (this.dueUs !== 0) this.#host.setDeadline(this, 0);
   }
 
   protocolError(reason: string): void {

@@ -69,12 +69,14 @@ export class FakeSock implements SockPort {
     return all;
   }
 
+  readonly gathers = false;
   recv(segment: Segment, offset: number, bytes: number): void {
     if (this.#recv !== null) throw new Error('two receives at once');
     if (this.closed) throw new Error('receive on a closed socket');
     if (!(bytes > 0)) throw new Error(`receive of ${bytes} bytes`);
     this.#recv = { segment, offset, bytes };
   }
+  hurry(): void {}
   send(iovs: IoVecs): void {
     if (this.#send !== null) throw new Error('two sends at once');
     if (this.closed) throw new Error('send on a closed socket');
@@ -379,10 +381,10 @@ export class World implements ConnectionHost {
   gathers(change: 1 | -1): void {
     this.gatherers += change;
   }
-  putOff(connection: Connection, dueUs: number): void {
+  setDeadline(connection: Connection, dueUs: number): void {
+    if (dueUs === 0) return;
     this.us = dueUs;
     this.#dirty.push(connection);
-    connection.isPutOff = false;
   }
   entered(): void {}
   broken(_connection: Connection, reason: string): void {

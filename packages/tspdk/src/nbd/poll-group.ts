@@ -17,6 +17,7 @@ import { openSockGroup, type SockGroup } from '../sock/index.ts';
 import { type Poller, Thread } from '../thread/index.ts';
 import { DESCRIPTORS_MAX } from './block-status.ts';
 import { Connection, type ConnectionHost } from './connection.ts';
+import { Deadlines } from './deadlines.ts';
 import { type ExportConfig, NbdExport } from './export.ts';
 import { LanePool } from './lane.ts';
 import type { BufferPoolPort, ExportPort } from './ports.ts';
@@ -65,10 +66,7 @@ export class PollGroup implements ConnectionHost {
   #dirty: Connection[] = [];
   #dirtyCount = 0;
   #spare: Connection[] = [];
-  /** Connections whose next receive is put off, until reactor.napUntilUs or later. */
-  #putOff: Connection[] = [];
-  #putOffCount = 0;
-  #sparePutOff: Connection[] = [];
+  readonly #deadlines = new Deadlines();
   readonly #poller: Poller;
   #watch: NodeJS.Timeout | null = null;
   #whenEmpty: (() => void)[] = [];
@@ -87,7 +85,11 @@ export class PollGroup implements ConnectionHost {
 
   poll(): number {
     let done = this.socks.poll();
-    if (this.#putOffCount > 0 && this.reactor.clock.nowUs >= this.reactor.napUntilUs) done += this.#runPutOff();
+    const first = this.#deadlines.firstUs;
+    if (first > 0 && this.reactor.clock.nowUs >= first) {
+      done += this.#deadlines.run(this.reactor.clock.nowUs);
+      this.reactor.napUntilUs = this.#deadlines.firstUs;
+    }
     const count = this.#dirtyCount;
     if (count === 0) return done;
     const list = this.#dirty;
@@ -117,26 +119,10 @@ export class PollGroup implements ConnectionHost {
   gathers(change: 1 | -1): void {
     this.reactor.gatherers += change;
   }
-  putOff(connection: Connection, dueUs: number): void {
-    this.#putOff[this.#putOffCount++] = connection;
-    const { reactor } = this;
-    if (this.#putOffCount === 1 || dueUs < reactor.napUntilUs) reactor.napUntilUs = dueUs;
+  setDeadline(connection: Connection, dueUs: number): void {
+    this.#deadlines.set(connection, dueUs);
+    this.reactor.napUntilUs = this.#deadlines.firstUs;
   }
-
-  #runPutOff(): number {
-    const count = this.#putOffCount;
-    const list = this.#putOff;
-    this.#putOff = this.#sparePutOff;
-    this.#sparePutOff = list;
-    this.#putOffCount = 0;
-    this.reactor.napUntilUs = 0;
-    for (let i = 0; i < count; i++) {
-      list[i].isPutOff = false;
-      list[i].run();
-    }
-    return count;
-  }
-
   entered(connection: Connection): void {
     (connection.export as NbdExport).enter(connection);
   }

@@ -9,11 +9,15 @@ import type { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
 
 export interface SockPort {
+  /** Whether `recv` waits for `least` bytes. */
+  readonly gathers: boolean;
   /**
-   * One at a time. Answered by onRecv: bytes, 0 at the end of the stream, or a negative errno. `all`: rather all of it than what is there; no
+   * One at a time. Answered by onRecv: bytes, 0 at the end of the stream, or a negative errno. `least`: rather so many than what is there; no
    * promise.
    */
-  recv(segment: Segment, offset: number, bytes: number, all?: boolean): void;
+  recv(segment: Segment, offset: number, bytes: number, least?: number): void;
+  /** The receive under way shall take what is there. */
+  hurry(): void;
   /** One at a time. Answered by onSent: all of it, or a negative errno. The list may not change until then. */
   send(iovs: IoVecs): void;
   /** Ends both directions. onClose comes once, when the kernel no longer touches our memory. */

@@ -21,6 +21,8 @@ import * as wire from './wire.ts';
 const CAUTIOUS_BYTES = 4096;
 /** Room below which a bank is left for the other one. */
 const ROOM_BYTES_MIN = 16 * 1024;
+/** So many times longer than expected may requests take that are waited for. */
+const LATE_FACTOR = 2;
 
 export class Receiver {
   readonly #conn: Connection;
@@ -42,6 +44,7 @@ export class Receiver {
     this.#conn = conn;
     this.#head = head;
     this.#tail = tail;
+    this.#pace = new Pace(!conn.sock.gathers);
   }
 
   retain(bank: number): void {
@@ -55,6 +58,7 @@ export class Receiver {
   received(bytes: number): void {
     this.#posted = false;
     this.#fresh = true;
+    this.#conn.waitNoMore();
     if (this.#conn.directWrite.active) this.#conn.directWrite.received(bytes);
     else {
       this.#tail += bytes;
@@ -66,23 +70,31 @@ export class Receiver {
   /** The last receive brought the beginning of a large write. */
   #cautious = false;
   #started = 0;
-  /** No receive before this time, µs; 0: at once. */
+  /** Bytes of the requests that one receive brought, and of one request on average. */
+  #bytes = 0;
+  #bytesEach = wire.REQUEST_BYTES;
+  /** Requests that the next receive should bring, and until when it waits for them, µs. */
+  #want = 1;
   #dueUs = 0;
-  readonly #pace = new Pace();
+  readonly #pace: Pace;
 
   /** The last READ or WRITE was a large one: what counts is throughput. */
   #bulk = false;
   /** Counted among those for which the reactor naps. */
   #gathers = false;
 
-  /** After `parse`: whether, and how long, to let requests gather before the next receive. */
-  settle(nowUs: number, replying: boolean): void {
+  /** After `parse`: whether to let requests gather before they are looked at. */
+  settle(nowUs: number): void {
     if (!this.#fresh || !this.#conn.mayGather) return;
     this.#fresh = false;
-    const us = this.#bulk ? 0 : this.#pace.next(this.#started, replying);
+    this.#want = this.#bulk ? 1 : this.#pace.next(this.#started, nowUs);
+    if (this.#started > 0) this.#bytesEach += (this.#bytes / this.#started - this.#bytesEach) / 8;
     this.#started = 0;
-    this.#dueUs = us === 0 ? 0 : nowUs + us;
-    const gathers = us > 0 || this.#bulk;
+    this.#bytes = 0;
+    // Waiting for bytes ends when they are there: the time is for a client that does not send as many.
+    const us = this.#conn.sock.gathers ? this.#pace.expectedUs * LATE_FACTOR : this.#pace.expectedUs;
+    this.#dueUs = this.#want > 1 ? nowUs + us : 0;
+    const gathers = this.#want > 1 || this.#bulk;
     if (gathers === this.#gathers) return;
     this.#gathers = gathers;
     this.#conn.gathers(gathers);
@@ -91,19 +103,30 @@ export class Receiver {
   /** Asks the socket for more, when there is room and nothing is outstanding. */
   post(): void {
     const conn = this.#conn;
-    if (this.#posted || this.ended) return;
+    if (this.#posted) {
+      if (this.#dueUs > 0 && !conn.waitUntil(this.#dueUs)) {
+        this.#dueUs = 0;
+        conn.sock.hurry();
+      }
+      return;
+    }
+    if (this.ended) return;
     const direct = conn.directWrite;
     if (direct.active) {
       if (!direct.aim()) return;
       this.#posted = true;
-      conn.sock.recv(direct.segment!, direct.offset, direct.bytes, true);
+      conn.sock.recv(direct.segment!, direct.offset, direct.bytes, direct.bytes);
       return;
     }
-    if (this.#dueUs > 0 && conn.putOff(this.#dueUs)) return;
+    const waits = this.#dueUs > 0 && conn.waitUntil(this.#dueUs);
+    if (waits && !conn.sock.gathers) return;
     if (!this.#makeRoom()) return;
     this.#posted = true;
     const room = this.#bankEnd() - this.#tail;
-    conn.sock.recv(conn.lane.segment, this.#tail, this.#cautious ? Math.min(room, CAUTIOUS_BYTES) : room);
+    // Half a request less: they are not all of one size.
+    const least = waits ? Math.floor((this.#want - 0.5) * this.#bytesEach) - (this.#tail - this.#head) : 1;
+    const bytes = this.#cautious ? Math.min(room, CAUTIOUS_BYTES) : room;
+    conn.sock.recv(conn.lane.segment, this.#tail, bytes, Math.max(1, least));
   }
 
   #bankEnd(): number {
@@ -184,6 +207,7 @@ export class Receiver {
       conn.at[request.index] = wire.readOffset(view, head + 16);
       request.length = length;
       this.#started++;
+      this.#bytes += whole;
       conn.count(type, length);
       if (type <= wire.CMD_WRITE) this.#bulk = length >= limits.nbd_direct_write_bytes;
       this.#head = head + wire.REQUEST_BYTES;
@@ -223,6 +247,7 @@ export class Receiver {
     const request = this.#skipped;
     this.#skipped = null;
     if (request !== null) this.#conn.releaseSlot(request);
+    this.#conn.waitNoMore();
     if (this.#gathers) this.#conn.gathers(false);
     this.#gathers = false;
   }

@@ -14,6 +14,7 @@ const SOCK_CLOEXEC = 0x80000;
 const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 const SO_SNDBUF = 7;
+const SO_RCVLOWAT = 18;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const SOCKADDR_BYTES = 128;
@@ -104,6 +105,11 @@ export function setNoDelay(ffi: Ffi, fd: number): void {
 /** Asks for room for `bytes` of unread data at the peer; the system caps it (net.core.wmem_max). */
 export function setSendBuffer(ffi: Ffi, fd: number, bytes: number): void {
   setOption(ffi, fd, SOL_SOCKET, SO_SNDBUF, bytes);
+}
+
+/** The socket is readable when so many bytes are there as the 32-bit word at `wordAddress` says; what polls it is told at once. TCP only. */
+export function setReceiveLow(ffi: Ffi, fd: number, wordAddress: number): void {
+  ffi.setsockopt(fd, SOL_SOCKET, SO_RCVLOWAT, wordAddress, 4);
 }
 
 function setOption(ffi: Ffi, fd: number, level: number, option: number, value: number): void {

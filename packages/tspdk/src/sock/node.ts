@@ -35,6 +35,8 @@ function errnoOf(error: Error): number {
 }
 
 class NodeSock implements Sock {
+  /** Node reads ahead by itself. */
+  readonly gathers = false;
   readonly peer: string;
   handler: SockHandler;
   /** On the group's list. */
@@ -90,6 +92,8 @@ class NodeSock implements Sock {
     this.#bytes = bytes;
     this.#group.list(this);
   }
+
+  hurry(): void {}
 
   send(iovs: IoVecs): void {
     if (this.#closing) return;

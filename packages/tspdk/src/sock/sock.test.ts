@@ -83,6 +83,50 @@ onEachBackend((check) => {
     await listener.close();
   });
 
+  check(
+    'a receive of at least so many bytes: they come together, unless it is told to hurry or the stream ends',
+    async (_t, bench) => {
+      const { listener, client, recorder, sock } = await pair(bench, TCP);
+      const segment = scratch();
+      /** Writes, and lets the group look more than often enough to find it. */
+      const write = async (text: string) => {
+        await new Promise((resolve) => client.write(text, resolve));
+        for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
+      };
+      sock.recv(segment, 0, 1000, 20);
+      await write('0123456789');
+      if (!sock.gathers) {
+        // A backend that does not gather gives what is there.
+        assert.deepEqual(await recorder.next(), ['recv', 10]);
+        sock.close();
+        assert.deepEqual(await recorder.next(), ['close', 0]);
+        client.destroy();
+        await listener.close();
+        return;
+      }
+      assert.deepEqual(recorder.events, []);
+      await write('0123456789abc');
+      assert.deepEqual(await recorder.next(), ['recv', 23]);
+      sock.recv(segment, 0, 1000, 500);
+      await write('hurry');
+      assert.deepEqual(recorder.events.length, 1);
+      sock.hurry();
+      assert.deepEqual(await recorder.next(), ['recv', 5]);
+      // The next one is as if nothing had been asked.
+      sock.recv(segment, 0, 1000);
+      await write('1');
+      assert.deepEqual(await recorder.next(), ['recv', 1]);
+      sock.recv(segment, 0, 1000, 500);
+      await write('end');
+      client.end();
+      assert.deepEqual(await recorder.next(), ['recv', 3]);
+      sock.recv(segment, 0, 1000, 500);
+      sock.close();
+      assert.deepEqual(await recorder.next(), ['close', 0]);
+      await listener.close();
+    },
+  );
+
   check('a peer that dies in the middle of a message: an error or the end, then sends fail', async (_t, bench) => {
     const { listener, client, recorder, sock } = await pair(bench, TCP);
     const segment = scratch(4 << 20);

@@ -27,11 +27,15 @@ export interface Sock {
   /** For the log: "127.0.0.1:5566", "[::1]:5566", "unix". */
   readonly peer: string;
   handler: SockHandler;
+  /** Whether `recv` waits for `least` bytes, with one wake-up for all of them. */
+  readonly gathers: boolean;
   /**
-   * Receives 1 to `bytes` bytes to `offset` of `segment`. `all`: the caller can use nothing less than all of them, so the backend may wait for
-   * more than the first; it need not.
+   * Receives 1 to `bytes` bytes to `offset` of `segment`. `least` (1): the caller has no good use for less, so a backend that `gathers` waits for so
+   * many, or the end of the stream, or `hurry`; less may come all the same.
    */
-  recv(segment: Segment, offset: number, bytes: number, all?: boolean): void;
+  recv(segment: Segment, offset: number, bytes: number, least?: number): void;
+  /** The receive under way shall take what is there, as soon as that is a byte. */
+  hurry(): void;
   /** Sends all of `iovs`, which stays as it is until `onSent`. At least one byte. */
   send(iovs: IoVecs): void;
   /** Ends both directions and gives up what is outstanding. Again: does nothing. */

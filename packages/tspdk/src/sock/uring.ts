@@ -5,6 +5,10 @@
  * A gathered send is a msghdr with up to `limits.sock_iovecs` pieces in native memory of the connection, and is repeated from where the
  * kernel stopped until all is sent.
  *
+ * A receive of at least so many bytes sets the socket's SO_RCVLOWAT and polls first: TCP then wakes us once, when they are there. (A first try without
+ * polling would take what is there, and a wait for time costs four times as much as being woken, where a timer is programmed through a
+ * hypervisor.) Unix sockets know no such mark: there `least` only makes the kernel go on receiving until a buffer is full.
+ *
  * Closing, in this order, so that no kernel write can land in memory that was given back: shut down both directions (a peer that never
  * reads does not hold us), cancel what is outstanding, wait for each completion, close the descriptor, then `onClose`.
  * The group must be closed before its ring.
@@ -16,7 +20,7 @@ import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
 import { MSG_NOSIGNAL, MSG_WAITALL } from '../env/uring/layout.ts';
 import { IORING_CQE_F_SOCK_NONEMPTY, type Ring, type RingOp } from '../env/uring.ts';
-import { peerName, setNoDelay, setSendBuffer } from './native-address.ts';
+import { peerName, setNoDelay, setReceiveLow, setSendBuffer } from './native-address.ts';
 import { type Sock, type SockGroup, type SockHandler, UNIX_PEER } from './types.ts';
 
 const WORD = 4294967296;
@@ -29,7 +33,8 @@ const F_GETFL = 3;
 const F_SETFL = 4;
 const O_NONBLOCK = 0x800;
 
-/** `struct msghdr` (56 bytes, padded to 64), then the pieces: 16 bytes each. */
+/** `struct msghdr` (56 bytes), 4 bytes to spare, the value of SO_RCVLOWAT, then the pieces: 16 bytes each. */
+const LEAST_WORD = 15;
 const IOVECS_AT = 64;
 const BLOCK_BYTES = IOVECS_AT + limits.sock_iovecs * 16;
 const MSG_IOV_WORD = 4;
@@ -76,6 +81,7 @@ class UringSock implements Sock {
   readonly peer: string;
   handler: SockHandler;
   readonly block: Block;
+  readonly gathers: boolean;
   readonly #group: UringSockGroup;
   readonly #ring: Ring;
   readonly #recvOp = new RecvOp(this);
@@ -89,6 +95,8 @@ class UringSock implements Sock {
   #segment: Segment | null = null;
   #offset = 0;
   #bytes = 0;
+  /** The socket's SO_RCVLOWAT. */
+  #least = 1;
   // The send under way: pieces before #piece are sent, and #pieceDone bytes of it.
   #iovs: IoVecs | null = null;
   #piece = 0;
@@ -102,9 +110,10 @@ class UringSock implements Sock {
     this.handler = handler;
     this.peer = peer;
     this.block = block;
+    this.gathers = peer !== UNIX_PEER;
   }
 
-  recv(segment: Segment, offset: number, bytes: number, all = false): void {
+  recv(segment: Segment, offset: number, bytes: number, least = 1): void {
     if (this.#closing) return;
     assert(!this.#receiving, 'one receive at a time');
     if (!(offset >= 0 && bytes > 0 && offset + bytes <= segment.sizeBytes)) {
@@ -114,7 +123,22 @@ class UringSock implements Sock {
     this.#segment = segment;
     this.#offset = offset;
     this.#bytes = bytes < ROUND_BYTES_MAX ? bytes : ROUND_BYTES_MAX;
-    this.#ring.recv(this.fd, segment.address + offset, this.#bytes, all ? MSG_WAITALL : 0, this.#recvOp, this.#drained);
+    let flags = 0;
+    if (this.gathers) this.#setLeast(least < this.#bytes ? least : this.#bytes);
+    else if (least >= bytes) flags = MSG_WAITALL;
+    const pollFirst = this.#drained || this.#least > 1;
+    this.#ring.recv(this.fd, segment.address + offset, this.#bytes, flags, this.#recvOp, pollFirst);
+  }
+
+  hurry(): void {
+    if (this.#receiving && !this.#closing) this.#setLeast(1);
+  }
+
+  #setLeast(bytes: number): void {
+    if (bytes === this.#least) return;
+    this.#least = bytes;
+    this.block.words[LEAST_WORD] = bytes;
+    setReceiveLow(this.#group.ffi, this.fd, this.block.address + LEAST_WORD * 4);
   }
 
   received(res: number, flags: number): void {
