@@ -131,13 +131,15 @@ export class ReactorLoop {
   }
 
   /**
-   * Sleeps in the ring, not in libuv: until the time that work was put off to, or in an idle moment until something completes. Never past the
-   * time at which the core would sleep for real. Other cores' events wait as long. Returns the µs slept: they are not counted as the slice's, up to a bound.
+   * Sleeps in the ring, not in libuv: until the time that work was put off to, or, in an idle moment and where there is something to submit, until
+   * something completes. Never past the time at which the core would sleep for real. Other cores' events wait as long. Returns the µs slept: they are not counted as the slice's, up to a bound.
    */
   #nap(idle: boolean): number {
     const reactor = this.reactor;
-    const until = reactor.napUntilUs > 0 ? reactor.napUntilUs : idle ? this.#lastWorkUs + this.#patienceUs() : 0;
-    if (until === 0 || reactor.ring === null || reactor.hasWork()) return 0;
+    if (reactor.ring === null) return 0;
+    const waits = idle || reactor.ring.queued > 0;
+    const until = reactor.napUntilUs > 0 ? reactor.napUntilUs : waits ? this.#lastWorkUs + this.#patienceUs() : 0;
+    if (until === 0 || reactor.hasWork()) return 0;
     const now = reactor.clock.read();
     const us = Math.min(until, reactor.nextPollUs(now)) - now;
     if (us < NAP_US_MIN || !reactor.ring.nap(us)) return 0;

@@ -50,6 +50,9 @@ export interface ConnectionHost extends NegotiatorHost<ExportPort> {
   gone(connection: Connection): void;
 }
 
+/** So many receives in a row may hold replies back. */
+const HELD_MAX = 4;
+
 /** Places in `Connection.stats`. */
 export const STAT_READS = 0;
 export const STAT_READ_BYTES = 1;
@@ -85,6 +88,8 @@ export class Connection implements RequestOwner, Due {
   readonly #iovs: IoVecs;
   #handshake: Handshake | null;
   #running = false;
+  /** How often in a row replies were held back. */
+  #held = 0;
 
   // The transmission phase.
   export!: ExportPort;
@@ -168,11 +173,21 @@ export class Connection implements RequestOwner, Due {
     if (this.#handshake === null && !this.closing) {
       this.receiver.parse();
       this.receiver.settle(this.#host.nowUs());
-      if (!this.closing) this.replier.flush();
       if (!this.closing) this.receiver.post();
+      if (!this.closing && !this.#holdReplies()) this.replier.flush();
       if (this.#draining && this.outstanding === 0 && this.replier.quiet) this.close();
     }
     this.#running = false;
+  }
+
+  /** Replies leave together with those of requests that are in the socket already, which are received next. */
+  #holdReplies(): boolean {
+    if (!this.receiver.goesOn || !this.receiver.posted || this.#held === HELD_MAX) {
+      this.#held = 0;
+      return false;
+    }
+    this.#held++;
+    return true;
   }
 
   #runHandshake(handshake: Handshake): void {

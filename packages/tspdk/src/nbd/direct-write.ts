@@ -120,6 +120,11 @@ export class DirectWrite {
     this.#conn.touch();
   }
 
+  /** What `aim` points to is the end of the payload. */
+  get isLast(): boolean {
+    return this.#received + this.bytes === this.#request!.length;
+  }
+
   /** `bytes` of payload have arrived where `aim` pointed. */
   received(bytes: number): void {
     const request = this.#request!;

@@ -70,11 +70,19 @@ export class FakeSock implements SockPort {
   }
 
   readonly gathers = false;
+  get drained(): boolean {
+    return this.#incoming.length === 0;
+  }
+  #next: { segment: Segment; offset: number; bytes: number } | null = null;
   recv(segment: Segment, offset: number, bytes: number): void {
     if (this.#recv !== null) throw new Error('two receives at once');
     if (this.closed) throw new Error('receive on a closed socket');
     if (!(bytes > 0)) throw new Error(`receive of ${bytes} bytes`);
     this.#recv = { segment, offset, bytes };
+  }
+  recvTwo(segment: Segment, offset: number, bytes: number, next: Segment, nextOffset: number, nextBytes: number): void {
+    this.recv(segment, offset, bytes);
+    this.#next = { segment: next, offset: nextOffset, bytes: nextBytes };
   }
   hurry(): void {}
   send(iovs: IoVecs): void {
@@ -111,9 +119,14 @@ export class FakeSock implements SockPort {
     }
     const bytes = Math.min(recv.bytes, first.length, max, this.chunkBytes);
     recv.segment.u8.set(first.subarray(0, bytes), recv.offset);
-    if (bytes === first.length) this.#incoming.shift();
-    else this.#incoming[0] = first.subarray(bytes);
-    this.handler.onRecv(bytes);
+    // What is left of the chunk may go to the second place.
+    const next = this.#next;
+    this.#next = null;
+    const more = next === null || bytes < recv.bytes ? 0 : Math.min(next.bytes, first.length - bytes);
+    if (more > 0) next!.segment.u8.set(first.subarray(bytes, bytes + more), next!.offset);
+    if (bytes + more === first.length) this.#incoming.shift();
+    else this.#incoming[0] = first.subarray(bytes + more);
+    this.handler.onRecv(bytes + more);
   }
   doSend(): void {
     const iovs = this.#send!;

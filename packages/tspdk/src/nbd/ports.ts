@@ -11,11 +11,23 @@ import type { Segment } from '../env/segment.ts';
 export interface SockPort {
   /** Whether `recv` waits for `least` bytes. */
   readonly gathers: boolean;
+  /** The last receive took all that was there. */
+  readonly drained: boolean;
   /**
    * One at a time. Answered by onRecv: bytes, 0 at the end of the stream, or a negative errno. `least`: rather so many than what is there; no
    * promise.
    */
   recv(segment: Segment, offset: number, bytes: number, least?: number): void;
+  /** As `recv`; what comes after those bytes may go to `nextOffset` of `next`. Answered with the sum. */
+  recvTwo(
+    segment: Segment,
+    offset: number,
+    bytes: number,
+    next: Segment,
+    nextOffset: number,
+    nextBytes: number,
+    least: number,
+  ): void;
   /** The receive under way shall take what is there. */
   hurry(): void;
   /** One at a time. Answered by onSent: all of it, or a negative errno. The list may not change until then. */

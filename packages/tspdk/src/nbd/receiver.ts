@@ -31,7 +31,8 @@ export class Receiver {
   #head: number;
   #tail: number;
   readonly #refs = [0, 0];
-  #posted = false;
+  /** A receive is under way. */
+  posted = false;
   /** Bytes the request at #head has in all, as far as is known. */
   #need = wire.REQUEST_BYTES;
   #skip = 0;
@@ -56,14 +57,19 @@ export class Receiver {
 
   /** The socket's answer, `bytes` > 0. */
   received(bytes: number): void {
-    this.#posted = false;
+    this.posted = false;
     this.#fresh = true;
     this.#conn.waitNoMore();
-    if (this.#conn.directWrite.active) this.#conn.directWrite.received(bytes);
-    else {
-      this.#tail += bytes;
-      this.#cautious = false;
+    const direct = this.#conn.directWrite;
+    let rest = bytes;
+    if (direct.active) {
+      const payload = Math.min(bytes, direct.bytes);
+      direct.received(payload);
+      rest -= payload;
+      if (rest === 0) return;
     }
+    this.#tail += rest;
+    this.#cautious = false;
   }
 
   #fresh = false;
@@ -83,11 +89,17 @@ export class Receiver {
   /** Counted among those for which the reactor naps. */
   #gathers = false;
 
+  /** More is in the socket: the batch is not over. */
+  goesOn = false;
+
   /** After `parse`: whether to let requests gather before they are looked at. */
   settle(nowUs: number): void {
     if (!this.#fresh || !this.#conn.mayGather) return;
     this.#fresh = false;
-    this.#want = this.#bulk ? 1 : this.#pace.next(this.#started, nowUs);
+    this.#dueUs = 0;
+    this.goesOn = !this.#conn.sock.drained;
+    if (this.goesOn) return;
+    this.#want = this.#pace.next(this.#started, nowUs);
     if (this.#started > 0) this.#bytesEach += (this.#bytes / this.#started - this.#bytesEach) / 8;
     this.#started = 0;
     this.#bytes = 0;
@@ -103,7 +115,7 @@ export class Receiver {
   /** Asks the socket for more, when there is room and nothing is outstanding. */
   post(): void {
     const conn = this.#conn;
-    if (this.#posted) {
+    if (this.posted) {
       if (this.#dueUs > 0 && !conn.waitUntil(this.#dueUs)) {
         this.#dueUs = 0;
         conn.sock.hurry();
@@ -114,14 +126,21 @@ export class Receiver {
     const direct = conn.directWrite;
     if (direct.active) {
       if (!direct.aim()) return;
-      this.#posted = true;
-      conn.sock.recv(direct.segment!, direct.offset, direct.bytes, direct.bytes);
-      return;
     }
     const waits = this.#dueUs > 0 && conn.waitUntil(this.#dueUs);
     if (waits && !conn.sock.gathers) return;
+    if (direct.active) {
+      this.posted = true;
+      const { segment, offset, bytes } = direct;
+      const least = bytes + (waits ? Math.floor((this.#want - 1) * this.#bytesEach) : 0);
+      // With the end of a payload comes the next request's head, and so its payload has a receive of its own again.
+      if (direct.isLast && this.#head === this.#tail && this.#makeRoom()) {
+        conn.sock.recvTwo(segment!, offset, bytes, conn.lane.segment, this.#tail, wire.REQUEST_BYTES, least);
+      } else conn.sock.recv(segment!, offset, bytes, least);
+      return;
+    }
     if (!this.#makeRoom()) return;
-    this.#posted = true;
+    this.posted = true;
     const room = this.#bankEnd() - this.#tail;
     // Half a request less: they are not all of one size.
     const least = waits ? Math.floor((this.#want - 0.5) * this.#bytesEach) - (this.#tail - this.#head) : 1;

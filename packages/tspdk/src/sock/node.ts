@@ -37,6 +37,7 @@ function errnoOf(error: Error): number {
 class NodeSock implements Sock {
   /** Node reads ahead by itself. */
   readonly gathers = false;
+  readonly drained = true;
   readonly peer: string;
   handler: SockHandler;
   /** On the group's list. */
@@ -91,6 +92,11 @@ class NodeSock implements Sock {
     this.#offset = offset;
     this.#bytes = bytes;
     this.#group.list(this);
+  }
+
+  /** One place is as good as two: Node has the bytes already. */
+  recvTwo(segment: Segment, offset: number, bytes: number): void {
+    this.recv(segment, offset, bytes);
   }
 
   hurry(): void {}

@@ -93,6 +93,10 @@ onEachBackend((check) => {
         await new Promise((resolve) => client.write(text, resolve));
         for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve));
       };
+      sock.recv(segment, 0, 1000);
+      await write('first');
+      assert.deepEqual(await recorder.next(), ['recv', 5]);
+      assert.ok(sock.drained);
       sock.recv(segment, 0, 1000, 20);
       await write('0123456789');
       if (!sock.gathers) {
@@ -104,18 +108,28 @@ onEachBackend((check) => {
         await listener.close();
         return;
       }
-      assert.deepEqual(recorder.events, []);
+      assert.equal(recorder.events.length, 1);
       await write('0123456789abc');
       assert.deepEqual(await recorder.next(), ['recv', 23]);
       sock.recv(segment, 0, 1000, 500);
       await write('hurry');
-      assert.deepEqual(recorder.events.length, 1);
+      assert.equal(recorder.events.length, 2);
       sock.hurry();
       assert.deepEqual(await recorder.next(), ['recv', 5]);
-      // The next one is as if nothing had been asked.
-      sock.recv(segment, 0, 1000);
-      await write('1');
+      // The next one is as if nothing had been asked, and one that leaves something says so.
+      sock.recv(segment, 0, 1);
+      await write('12');
       assert.deepEqual(await recorder.next(), ['recv', 1]);
+      assert.equal(sock.drained, false);
+      // Then there is no waiting, not even for more than is there.
+      sock.recv(segment, 0, 1000, 500);
+      assert.deepEqual(await recorder.next(), ['recv', 1]);
+      // Two places, filled one after the other.
+      sock.recvTwo(segment, 0, 4, segment, 100, 8, 10);
+      await write('abcdefghij');
+      assert.deepEqual(await recorder.next(), ['recv', 10]);
+      assert.equal(Buffer.from(segment.u8.slice(0, 4)).toString(), 'abcd');
+      assert.equal(Buffer.from(segment.u8.slice(100, 106)).toString(), 'efghij');
       sock.recv(segment, 0, 1000, 500);
       await write('end');
       client.end();

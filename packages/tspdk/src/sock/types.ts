@@ -29,11 +29,26 @@ export interface Sock {
   handler: SockHandler;
   /** Whether `recv` waits for `least` bytes, with one wake-up for all of them. */
   readonly gathers: boolean;
+  /** The last receive took all that was there, as far as is known: the next one will have to wait. */
+  readonly drained: boolean;
   /**
    * Receives 1 to `bytes` bytes to `offset` of `segment`. `least` (1): the caller has no good use for less, so a backend that `gathers` waits for so
-   * many, or the end of the stream, or `hurry`; less may come all the same.
+   * many, or the end of the stream, or `hurry`, unless something is there already; less may come all the same.
    */
   recv(segment: Segment, offset: number, bytes: number, least?: number): void;
+  /**
+   * As `recv` to `offset` of `segment`; what comes after those `bytes` may go, up to `nextBytes`, to `nextOffset` of `next`. `onRecv` gets
+   * the sum.
+   */
+  recvTwo(
+    segment: Segment,
+    offset: number,
+    bytes: number,
+    next: Segment,
+    nextOffset: number,
+    nextBytes: number,
+    least: number,
+  ): void;
   /** The receive under way shall take what is there, as soon as that is a byte. */
   hurry(): void;
   /** Sends all of `iovs`, which stays as it is until `onSent`. At least one byte. */

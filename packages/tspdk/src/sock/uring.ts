@@ -36,7 +36,12 @@ const O_NONBLOCK = 0x800;
 /** `struct msghdr` (56 bytes), 4 bytes to spare, the value of SO_RCVLOWAT, then the pieces: 16 bytes each. */
 const LEAST_WORD = 15;
 const IOVECS_AT = 64;
-const BLOCK_BYTES = IOVECS_AT + limits.sock_iovecs * 16;
+/** Behind them another, with two pieces, for receives. */
+const RECV_AT = IOVECS_AT + limits.sock_iovecs * 16;
+const RECV_IOVECS_AT = RECV_AT + 64;
+const BLOCK_BYTES = RECV_IOVECS_AT + 2 * 16;
+/** A send of no more hardly ever has to wait for room in the socket's buffer. */
+const SMALL_SEND_BYTES = 64 * 1024;
 const MSG_IOV_WORD = 4;
 const MSG_IOVLEN_WORD = 6;
 
@@ -44,6 +49,20 @@ const MSG_IOVLEN_WORD = 6;
 interface Block {
   readonly address: number;
   readonly words: Int32Array;
+}
+
+/** A `struct iovec`, from word `at` on. */
+function setIovec(words: Int32Array, at: number, address: number, bytes: number): void {
+  words[at] = address | 0;
+  words[at + 1] = (address / WORD) | 0;
+  words[at + 2] = bytes;
+  words[at + 3] = 0;
+}
+
+function checkRange(segment: Segment, offset: number, bytes: number): void {
+  if (!(offset >= 0 && bytes > 0 && offset + bytes <= segment.sizeBytes)) {
+    throw new SpdkError('ERANGE', `receive of ${bytes} bytes at ${offset} of a segment of ${segment.sizeBytes}`);
+  }
 }
 
 class RecvOp implements RingOp {
@@ -89,12 +108,14 @@ class UringSock implements Sock {
   #receiving = false;
   #sending = false;
   #closing = false;
-  /** The last receive emptied the socket: the next one need not try before there is data. */
-  #drained = false;
+  /** The next receive need not try before there is data. */
+  drained = false;
   // Kept while the kernel may write there, so that the memory lives.
   #segment: Segment | null = null;
   #offset = 0;
   #bytes = 0;
+  /** Where it goes on after those; null: nowhere. */
+  #next: Segment | null = null;
   /** The socket's SO_RCVLOWAT. */
   #least = 1;
   // The send under way: pieces before #piece are sent, and #pieceDone bytes of it.
@@ -116,18 +137,43 @@ class UringSock implements Sock {
   recv(segment: Segment, offset: number, bytes: number, least = 1): void {
     if (this.#closing) return;
     assert(!this.#receiving, 'one receive at a time');
-    if (!(offset >= 0 && bytes > 0 && offset + bytes <= segment.sizeBytes)) {
-      throw new SpdkError('ERANGE', `receive of ${bytes} bytes at ${offset} of a segment of ${segment.sizeBytes}`);
-    }
+    checkRange(segment, offset, bytes);
     this.#receiving = true;
     this.#segment = segment;
     this.#offset = offset;
     this.#bytes = bytes < ROUND_BYTES_MAX ? bytes : ROUND_BYTES_MAX;
     let flags = 0;
-    if (this.gathers) this.#setLeast(least < this.#bytes ? least : this.#bytes);
-    else if (least >= bytes) flags = MSG_WAITALL;
-    const pollFirst = this.#drained || this.#least > 1;
-    this.#ring.recv(this.fd, segment.address + offset, this.#bytes, flags, this.#recvOp, pollFirst);
+    // What is there is taken without a look at the mark.
+    if (!this.gathers) flags = least >= bytes ? MSG_WAITALL : 0;
+    else if (this.drained) this.#setLeast(least);
+    this.#ring.recv(this.fd, segment.address + offset, this.#bytes, flags, this.#recvOp, this.drained);
+  }
+
+  recvTwo(
+    segment: Segment,
+    offset: number,
+    bytes: number,
+    next: Segment,
+    nextOffset: number,
+    nextBytes: number,
+    least: number,
+  ): void {
+    if (!this.gathers || bytes + nextBytes > ROUND_BYTES_MAX) {
+      this.recv(segment, offset, bytes, least);
+      return;
+    }
+    if (this.#closing) return;
+    assert(!this.#receiving, 'one receive at a time');
+    checkRange(segment, offset, bytes);
+    checkRange(next, nextOffset, nextBytes);
+    this.#receiving = true;
+    this.#segment = segment;
+    this.#next = next;
+    if (this.drained) this.#setLeast(least);
+    const { words, address } = this.block;
+    setIovec(words, RECV_IOVECS_AT >> 2, segment.address + offset, bytes);
+    setIovec(words, (RECV_IOVECS_AT + 16) >> 2, next.address + nextOffset, nextBytes);
+    this.#ring.recvmsg(this.fd, address + RECV_AT, 0, this.#recvOp, this.drained);
   }
 
   hurry(): void {
@@ -143,12 +189,14 @@ class UringSock implements Sock {
 
   received(res: number, flags: number): void {
     if (res === -EINTR && !this.#closing) {
-      this.#ring.recv(this.fd, this.#segment!.address + this.#offset, this.#bytes, 0, this.#recvOp);
+      if (this.#next !== null) this.#ring.recvmsg(this.fd, this.block.address + RECV_AT, 0, this.#recvOp);
+      else this.#ring.recv(this.fd, this.#segment!.address + this.#offset, this.#bytes, 0, this.#recvOp);
       return;
     }
     this.#receiving = false;
     this.#segment = null;
-    this.#drained = (flags & IORING_CQE_F_SOCK_NONEMPTY) === 0;
+    this.#next = null;
+    this.drained = (flags & IORING_CQE_F_SOCK_NONEMPTY) === 0;
     if (this.#closing) this.#endWhenQuiet();
     else this.handler.onRecv(res);
   }
@@ -176,17 +224,15 @@ class UringSock implements Sock {
       let bytes = iovs.bytes[i] - done;
       if (bytes > room) bytes = room;
       const from = (iovs.segment[i] as Segment).address + iovs.offset[i] + done;
-      words[at] = from | 0;
-      words[at + 1] = (from / WORD) | 0;
-      words[at + 2] = bytes;
-      words[at + 3] = 0;
+      setIovec(words, at, from, bytes);
       at += 4;
       room -= bytes;
       count++;
       done = 0;
     }
     words[MSG_IOVLEN_WORD] = count;
-    this.#ring.sendmsg(this.fd, address, MSG_NOSIGNAL | MSG_WAITALL, this.#sendOp);
+    const small = ROUND_BYTES_MAX - room <= SMALL_SEND_BYTES;
+    this.#ring.sendmsg(this.fd, address, MSG_NOSIGNAL | MSG_WAITALL, this.#sendOp, small);
   }
 
   sent(res: number): void {
@@ -295,6 +341,10 @@ export class UringSockGroup implements SockGroup {
     const iovecs = address + IOVECS_AT;
     words[MSG_IOV_WORD] = iovecs | 0;
     words[MSG_IOV_WORD + 1] = (iovecs / WORD) | 0;
+    const recv = RECV_AT >> 2;
+    words[recv + MSG_IOV_WORD] = (address + RECV_IOVECS_AT) | 0;
+    words[recv + MSG_IOV_WORD + 1] = ((address + RECV_IOVECS_AT) / WORD) | 0;
+    words[recv + MSG_IOVLEN_WORD] = 2;
     return { address, words };
   }
 

@@ -55,6 +55,7 @@ export const IORING_OP_WRITEV = 2;
 export const IORING_OP_FSYNC = 3;
 export const IORING_OP_POLL_ADD = 6;
 export const IORING_OP_SENDMSG = 9;
+export const IORING_OP_RECVMSG = 10;
 export const IORING_OP_ACCEPT = 13;
 export const IORING_OP_ASYNC_CANCEL = 14;
 export const IORING_OP_FALLOCATE = 17;
@@ -73,6 +74,7 @@ export const OPCODES_NEEDED: readonly (readonly [number, string])[] = [
   [IORING_OP_FSYNC, 'fsync'],
   [IORING_OP_POLL_ADD, 'poll'],
   [IORING_OP_SENDMSG, 'sendmsg'],
+  [IORING_OP_RECVMSG, 'recvmsg'],
   [IORING_OP_ACCEPT, 'accept'],
   [IORING_OP_ASYNC_CANCEL, 'cancel'],
   [IORING_OP_FALLOCATE, 'fallocate'],

@@ -70,8 +70,8 @@ export class Ring {
   #cqHead: number;
   /** Entries written and not yet taken by the kernel. */
   #queued = 0;
-  /** Of those, receives that wait in any case. */
-  #lazy = 0;
+  /** Of those, the ones that will complete at once, and bring no work: small sends. */
+  #atOnce = 0;
   /** Entries that may be written; 0 also while the backlog holds some, which must go first. */
   #room: number;
   /** Entries that found the ring full and the kernel busy; rare, so it may grow. */
@@ -115,6 +115,11 @@ export class Ring {
   /** Operations begun and not completed. */
   get inFlight(): number {
     return this.#ops.length - this.#freeCount;
+  }
+
+  /** Operations begun and not yet given to the kernel. */
+  get queued(): number {
+    return this.#queued;
   }
 
   /** Whether `poll` would find something to do now. */
@@ -208,16 +213,22 @@ export class Ring {
   recv(fd: number, address: number, bytes: number, flags: number, op: RingOp, pollFirst = false): void {
     const opcode = pollFirst ? L.IORING_OP_RECV | (L.IORING_RECVSEND_POLL_FIRST << 16) : L.IORING_OP_RECV;
     this.prep(opcode, fd, 0, 0, address | 0, (address / WORD) | 0, bytes, flags, op);
-    if (pollFirst) this.#lazy++;
   }
 
   send(fd: number, address: number, bytes: number, flags: number, op: RingOp): void {
     this.prep(L.IORING_OP_SEND, fd, 0, 0, address | 0, (address / WORD) | 0, bytes, flags, op);
   }
 
-  /** `address` of a struct msghdr, which stays as it is until completion, like its iovecs. */
-  sendmsg(fd: number, address: number, flags: number, op: RingOp): void {
+  /** `address` of a struct msghdr, which stays as it is until completion, like its iovecs. `atOnce`: it will hardly have to wait. */
+  sendmsg(fd: number, address: number, flags: number, op: RingOp, atOnce = false): void {
     this.prep(L.IORING_OP_SENDMSG, fd, 0, 0, address | 0, (address / WORD) | 0, 1, flags, op);
+    if (atOnce) this.#atOnce++;
+  }
+
+  /** As `recv`, into the pieces of the struct msghdr at `address`, which stays as it is until completion. */
+  recvmsg(fd: number, address: number, flags: number, op: RingOp, pollFirst = false): void {
+    const opcode = pollFirst ? L.IORING_OP_RECVMSG | (L.IORING_RECVSEND_POLL_FIRST << 16) : L.IORING_OP_RECVMSG;
+    this.prep(opcode, fd, 0, 0, address | 0, (address / WORD) | 0, 1, flags, op);
   }
 
   /** Completes with the new descriptor (close-on-exec). */
@@ -378,8 +389,8 @@ export class Ring {
   }
 
   /**
-   * Submits what is queued and sleeps in the kernel: until one more completion is there than can be expected of it at once, or `us` microseconds
-   * have passed. For a reactor that knows when it wants to go on; libuv does not run meanwhile, so `us` is small. False when the kernel cannot.
+   * Submits what is queued and sleeps in the kernel: until something completes that was not to be expected at once, or `us` microseconds have
+   * passed. For a reactor that knows when it wants to go on; libuv does not run meanwhile, so `us` is small. False when the kernel cannot.
    */
   nap(us: number): boolean {
     const memory = this.#memory;
@@ -388,9 +399,9 @@ export class Ring {
     napArg.words[NAP_NSEC] = Math.min(us, NAP_US_MAX) * 1000;
     if (this.#queued > 0) Atomics.store(this.#words, memory.sqTail, this.#sqTail);
     const flags = this.#enterFlags | L.IORING_ENTER_EXT_ARG;
-    const atOnce = this.#lazy < this.#queued ? this.#queued - this.#lazy : 0;
-    this.#lazy = 0;
-    memory.ffi.ioUringEnterArg(memory.enterFd, this.#queued, atOnce + 1, flags, napArg.address, NAP_ARG_BYTES);
+    const enough = this.#atOnce + 1;
+    this.#atOnce = 0;
+    memory.ffi.ioUringEnterArg(memory.enterFd, this.#queued, enough, flags, napArg.address, NAP_ARG_BYTES);
     // Its result says nothing that the ring does not: what the kernel did not take is still queued, and the next poll enters again.
     this.#queued = (this.#sqTail - Atomics.load(this.#words, memory.sqHead)) | 0;
     this.#room = memory.sqEntries - this.#queued;
@@ -426,7 +437,7 @@ export class Ring {
     for (;;) {
       if (this.#backlogCount > 0) this.#moveBacklog();
       this.#words[memory.sqTail] = this.#sqTail;
-      this.#lazy = 0;
+      this.#atOnce = 0;
       const result = memory.ffi.ioUringEnter(memory.enterFd, this.#queued, minComplete, this.#enterFlags);
       const errno = result < 0 ? memory.ffi.errno() : 0;
       this.#queued = (this.#sqTail - this.#words[memory.sqHead]) | 0;
