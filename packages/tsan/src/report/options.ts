@@ -2,6 +2,10 @@
 // Syntax and names are ThreadSanitizer's, but what it would let pass with a warning stops the program before it starts: an option that
 // is misspelt in CI must not go unseen.
 
+import { accessSync, constants } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { readSuppressions } from './suppressions.ts';
+
 type Integer = { readonly type: 'integer'; readonly preset: number; readonly min: number; readonly max: number };
 type Flag = { readonly type: 'flag'; readonly preset: boolean };
 type Choice<T extends string> = { readonly type: 'choice'; readonly preset: T; readonly of: readonly T[] };
@@ -105,9 +109,12 @@ export function parseOptions(source: string): Options {
 export function optionsOfProcess(source = process.env.JSTSAN_OPTIONS ?? ''): Options {
   try {
     const options = parseOptions(source);
-    if (!options.help) return options;
-    process.stdout.write(help());
-    process.exit(0);
+    if (options.help) {
+      process.stdout.write(help());
+      process.exit(0);
+    }
+    checkFiles(options);
+    return withAbsolutePaths(options);
   } catch (error) {
     if (!(error instanceof OptionsError)) throw error;
     process.stderr.write(`ThreadSanitizer: JSTSAN_OPTIONS: ${error.message}\n`);
@@ -115,6 +122,32 @@ export function optionsOfProcess(source = process.env.JSTSAN_OPTIONS ?? ''): Opt
   }
 }
 
+/** The program may change its folder, and workers read these again. */
+function withAbsolutePaths(options: Options): Options {
+  const { suppressions, log_path } = options;
+  return {
+    ...options,
+    suppressions: suppressions === '' ? '' : resolve(suppressions),
+    log_path: standardStreams.includes(log_path) ? log_path : resolve(log_path),
+  };
+}
+
+/** Better now than when the first report cannot be written. */
+function checkFiles({ suppressions, log_path }: Options): void {
+  try {
+    readSuppressions(suppressions);
+  } catch (error) {
+    throw new OptionsError(`suppressions=${(error as Error).message}`);
+  }
+  if (standardStreams.includes(log_path)) return;
+  try {
+    accessSync(dirname(resolve(log_path)), constants.W_OK);
+  } catch {
+    throw new OptionsError(`log_path=${log_path}: must be in a folder that can be written`);
+  }
+}
+
+const standardStreams = ['', 'stderr', 'stdout'];
 const separator = /[ ,:\n\t\r]/;
 
 function* assignments(source: string): Generator<[string, string]> {
