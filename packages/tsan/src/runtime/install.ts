@@ -1,0 +1,109 @@
+// Puts the sanitizer into this thread, before any code of the program: finds out whether this is the main thread or a worker that one of ours has created, takes
+// or makes the shared memory, patches what is to be patched, and gives rewritten code its one global, `__jstsan`.
+
+import { syncBuiltinESMExports } from 'node:module';
+import { isMainThread } from 'node:worker_threads';
+import { type Options, optionsOfProcess } from '../report/options.ts';
+import { Reporter } from '../report/reporter.ts';
+import { AtomicsPatch } from './atomics.ts';
+import { tag } from './buffers.ts';
+import type { Clock } from './clock.ts';
+import { Control } from './control.ts';
+import { Messages } from './messages.ts';
+import { patchFunctionText } from './patch.ts';
+import { Runtime } from './runtime.ts';
+import { addModule, type SiteTable } from './sites.ts';
+import { enterMain } from './thread-table.ts';
+import { patchViews } from './views.ts';
+import { clockOf, restoreWorkerData, takeBirth, Workers } from './workers.ts';
+
+/** What rewritten code refers to. Guards are fast only on an object with few, fixed properties. */
+export interface Jstsan {
+  readonly S: symbol;
+  readonly r: Runtime['check']['read'];
+  readonly w: Runtime['check']['write'];
+  readonly u: Runtime['check']['update'];
+  readonly k: Int32Array;
+  readonly module: (table: SiteTable) => number;
+}
+
+export interface Installed {
+  readonly control: Control;
+  readonly runtime: Runtime;
+  readonly options: Options;
+  readonly isMain: boolean;
+}
+
+let installed: Installed | undefined;
+
+/** Undefined in a thread that the sanitizer cannot take part in: a worker whose creator was not under it. */
+export function install(): Installed | undefined {
+  if (installed === undefined) installed = isMainThread ? installMain() : installWorker();
+  return installed;
+}
+
+function installMain(): Installed {
+  const options = optionsOfProcess();
+  let control: Control;
+  let shared: SharedArrayBuffer;
+  try {
+    control = Control.allocate();
+    shared = Reporter.allocate();
+  } catch (error) {
+    stop((error as Error).message);
+  }
+  const reporter = new Reporter(options, shared, true);
+  process.on('exit', () => {
+    const code = reporter.finish();
+    if (code !== undefined) process.exitCode = code;
+  });
+  return start(control, enterMain(control), options, reporter, shared);
+}
+
+function installWorker(): Installed | undefined {
+  const birth = takeBirth();
+  if (birth === undefined) return undefined;
+  const clock = clockOf(birth);
+  const reporter = new Reporter(birth.options, birth.reporter, false);
+  return start(clock.control, clock, birth.options, reporter, birth.reporter, birth);
+}
+
+function start(
+  control: Control,
+  clock: Clock,
+  options: Options,
+  reporter: Reporter,
+  shared: SharedArrayBuffer,
+  birth?: NonNullable<ReturnType<typeof takeBirth>>,
+): Installed {
+  const runtime = new Runtime({ control, clock, options, emit: (report) => reporter.emit(report) });
+  const messages = new Messages(runtime);
+  if (birth !== undefined) restoreWorkerData(birth, messages);
+  patchViews(runtime);
+  messages.install();
+  new Workers(runtime, messages, shared, birth?.environment ?? []).install();
+  new AtomicsPatch(runtime).install();
+  patchFunctionText();
+  syncBuiltinESMExports();
+  defineGlobal(runtime);
+  return { control, runtime, options, isMain: birth === undefined };
+}
+
+function defineGlobal(runtime: Runtime): void {
+  const { check, control } = runtime;
+  const value: Jstsan = Object.freeze({
+    S: tag,
+    r: check.read,
+    w: check.write,
+    u: check.update,
+    k: runtime.site,
+    module: (table: SiteTable) => addModule(control, table),
+  });
+  Object.defineProperty(globalThis, '__jstsan', { value });
+}
+
+/** Before the program has started. */
+function stop(reason: string): never {
+  process.stderr.write(`ThreadSanitizer: ${reason}\n`);
+  process.exit(1);
+}

@@ -1,0 +1,94 @@
+// The sanitizer in one thread: its clock, its checker, the buffers it knows, and the way from a race to a report. Everything that patches the program's world
+// (messages, workers, Atomics, typed arrays ...) is given this object and keeps nothing of its own.
+
+import type { Options } from '../report/options.ts';
+import type { Frame, Report } from '../report/report.ts';
+import { Buffers } from './buffers.ts';
+import { type Checker, createChecker, type Found } from './checker.ts';
+import type { Clock } from './clock.ts';
+import type { Control } from './control.ts';
+import { RaceReporter } from './race.ts';
+import { addStack } from './sites.ts';
+import { captureStack } from './stack.ts';
+
+export interface RuntimeOptions {
+  readonly control: Control;
+  readonly clock: Clock;
+  readonly options: Options;
+  readonly emit: (report: Report) => void;
+}
+
+/** Captured stacks may take this share of a thread's time. */
+const captureShare = 0.05;
+const firstVisits = 4;
+const now = performance.now.bind(performance);
+
+export class Runtime {
+  readonly control: Control;
+  readonly clock: Clock;
+  readonly options: Options;
+  readonly buffers: Buffers;
+  readonly check: Checker;
+  readonly emit: (report: Report) => void;
+  /** [0]: where the program calls a built-in, set by rewritten code just before. */
+  readonly site = new Int32Array(16);
+  readonly #races: RaceReporter;
+  readonly #visits = new Map<number, { count: number; word: number }>();
+  readonly #words = new Map<string, number>();
+  readonly #began = now();
+  #captureMs = 0;
+  #ignored = 0;
+
+  constructor({ control, clock, options, emit }: RuntimeOptions) {
+    this.control = control;
+    this.clock = clock;
+    this.options = options;
+    this.emit = emit;
+    this.buffers = new Buffers(this);
+    this.#races = new RaceReporter(this);
+    this.check = createChecker(clock, {
+      word: (site) => this.wordOf(site),
+      found: (race: Found) => this.#races.found(race),
+      ignoring: () => this.#ignored > 0,
+    });
+  }
+
+  ignore(step: 1 | -1): void {
+    this.#ignored = Math.max(0, this.#ignored + step);
+  }
+
+  /** A word for the access that is being made: a captured stack for a site's first visits and from time to time, otherwise the last one of the site. */
+  wordOf(site: number): number {
+    let visits = this.#visits.get(site);
+    if (visits === undefined) {
+      visits = { count: 0, word: site };
+      this.#visits.set(site, visits);
+    }
+    visits.count++;
+    if (visits.count <= firstVisits || this.#mayCapture(visits.count)) visits.word = this.captureWord() || site;
+    return visits.word;
+  }
+
+  #mayCapture(count: number): boolean {
+    return (count & 7) === 0 && this.#captureMs < (now() - this.#began) * captureShare;
+  }
+
+  /** The stack as it is now, as a word. */
+  captureWord(): number {
+    const start = now();
+    const frames = captureStack();
+    const word = frames.length === 0 ? 0 : this.wordOfFrames(frames);
+    this.#captureMs += now() - start;
+    return word;
+  }
+
+  wordOfFrames(frames: readonly Frame[]): number {
+    const key = JSON.stringify(frames);
+    let word = this.#words.get(key);
+    if (word === undefined) {
+      word = addStack(this.control, frames);
+      this.#words.set(key, word);
+    }
+    return word;
+  }
+}

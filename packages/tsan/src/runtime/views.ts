@@ -1,0 +1,126 @@
+// Views get their tags where they are made. The constructors of typed arrays, DataView and SharedArrayBuffer are replaced by functions that make the same
+// objects; what a view is made from, if that is shared memory too, is read.
+
+import type { View } from './buffer-shadow.ts';
+import { shadowOf, tag } from './buffers.ts';
+import { replaceGlobal } from './messages.ts';
+import { patchClass, patchMethod } from './patch.ts';
+import type { Runtime } from './runtime.ts';
+
+type ViewConstructor = new (...args: unknown[]) => View;
+const { construct, apply } = Reflect;
+const { isView } = ArrayBuffer;
+
+export const viewNames = [
+  'Int8Array',
+  'Uint8Array',
+  'Uint8ClampedArray',
+  'Int16Array',
+  'Uint16Array',
+  'Int32Array',
+  'Uint32Array',
+  'Float16Array',
+  'Float32Array',
+  'Float64Array',
+  'BigInt64Array',
+  'BigUint64Array',
+  'DataView',
+] as const;
+
+/** Ours by name, for those that exist here. */
+export function patchViews(runtime: Runtime): void {
+  const globals = globalThis as unknown as Record<string, ViewConstructor>;
+  const { Uint8Array: bytes } = globalThis;
+  for (const name of viewNames) {
+    const original = globals[name];
+    if (original === undefined) continue;
+    const own = viewConstructor(runtime, original);
+    patchClass(own as never, original as never);
+    replaceGlobal(name, original, own);
+  }
+  // Buffer extends the Uint8Array that it found.
+  if (Object.getPrototypeOf(Buffer) === bytes) Object.setPrototypeOf(Buffer, Uint8Array);
+  patchShared(runtime);
+  hideTag();
+}
+
+function viewConstructor(runtime: Runtime, original: ViewConstructor): ViewConstructor {
+  const { buffers, check, site } = runtime;
+
+  function track(view: View, source: object): View {
+    const from = isView(source) ? shadowOf(source) : undefined;
+    if (from === undefined) {
+      buffers.tagView(view);
+      return view;
+    }
+    const { byteLength } = source as View;
+    check.range(from.buffer, from.base, byteLength, 0, site[0]!);
+    return view;
+  }
+
+  const own = function (this: unknown, a: unknown, b: unknown, c: unknown): unknown {
+    if (new.target === undefined) return apply(original as never, this, [a, b, c]);
+    const isOwn = new.target === (own as unknown);
+    // biome-ignore lint/complexity/noArguments: without a rest array this is as fast as the original
+    const view = isOwn ? new original(a, b, c) : (construct(original, arguments, new.target) as View);
+    return typeof a === 'object' && a !== null ? track(view, a) : view;
+  } as unknown as ViewConstructor;
+  return own;
+}
+
+/** A buffer is known from its beginning, so that a report can say where that was. */
+function patchShared(runtime: Runtime): void {
+  const original = SharedArrayBuffer;
+  const own = function Shared(this: unknown, ...args: unknown[]): unknown {
+    if (new.target === undefined) return apply(original as never, this, args);
+    const buffer = construct(original, args, new.target === (own as unknown) ? original : new.target);
+    runtime.buffers.of(buffer);
+    return buffer;
+  } as unknown as SharedArrayBufferConstructor;
+  patchClass(own as never, original as never);
+  replaceGlobal('SharedArrayBuffer', original, own);
+}
+
+/** The tag is not among a view's own keys. */
+function hideTag(): void {
+  const without = (keys: PropertyKey[]) => {
+    const at = keys.indexOf(tag);
+    if (at >= 0) keys.splice(at, 1);
+    return keys;
+  };
+  type Keys = (object: object) => PropertyKey[];
+  patchMethod(
+    Reflect,
+    'ownKeys',
+    (original: Keys) =>
+      ({
+        ownKeys(object: object) {
+          const keys = original(object);
+          return isView(object) ? without(keys) : keys;
+        },
+      }).ownKeys,
+  );
+  patchMethod(
+    Object,
+    'getOwnPropertySymbols',
+    (original: Keys) =>
+      ({
+        getOwnPropertySymbols(object: object) {
+          const keys = original(object);
+          return isView(object) ? without(keys) : keys;
+        },
+      }).getOwnPropertySymbols,
+  );
+  patchMethod(
+    Object,
+    'getOwnPropertyDescriptors',
+    (original: (object: object) => Record<PropertyKey, unknown>) =>
+      ({
+        getOwnPropertyDescriptors(object: object) {
+          const all = original(object);
+          if (isView(object)) delete all[tag];
+          return all;
+        },
+      }).getOwnPropertyDescriptors,
+  );
+}
