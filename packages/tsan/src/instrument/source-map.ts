@@ -1,0 +1,81 @@
+// Source maps, as far as they are needed here: reading the map that an earlier tool left with a text, and looking positions up in it.
+
+import type { OriginalPosition } from './sites.js';
+
+export interface RawSourceMap {
+  version: number;
+  file?: string;
+  sources: (string | null)[];
+  sourcesContent?: (string | null)[];
+  sourceRoot?: string;
+  names: string[];
+  mappings: string;
+}
+
+/** Generated column, source, original line, original column, all from 0. */
+export type Segment = [number, number, number, number];
+
+const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+const valueOf = new Int8Array(128).fill(-1);
+for (let i = 0; i < digits.length; i++) valueOf[digits.charCodeAt(i)] = i;
+
+/** The segments of each line, sorted by column; those without a source are left out. */
+export function decodeMappings(mappings: string): Segment[][] {
+  const lines: Segment[][] = [];
+  let [source, line, column] = [0, 0, 0];
+  for (const text of mappings.split(';')) {
+    const segments: Segment[] = [];
+    let generated = 0;
+    for (const field of text.split(',')) {
+      const values = decodeField(field);
+      if (values.length === 0) continue;
+      generated += values[0];
+      if (values.length < 4) continue;
+      source += values[1];
+      line += values[2];
+      column += values[3];
+      segments.push([generated, source, line, column]);
+    }
+    lines.push(segments.sort((a, b) => a[0] - b[0]));
+  }
+  return lines;
+}
+
+function decodeField(field: string): number[] {
+  const values: number[] = [];
+  let [value, shift] = [0, 0];
+  for (let i = 0; i < field.length; i++) {
+    const digit = valueOf[field.charCodeAt(i)] ?? -1;
+    if (digit < 0) return [];
+    value |= (digit & 31) << shift;
+    shift += 5;
+    if (digit & 32) continue;
+    values.push(value & 1 ? -(value >>> 1) : value >>> 1);
+    value = shift = 0;
+  }
+  return values;
+}
+
+/** Looks a position up in `map`; names of sources are resolved against `url`, the address of the mapped text. */
+export function originalPositions(map: RawSourceMap, url: string): OriginalPosition {
+  const lines = decodeMappings(map.mappings);
+  const sources = map.sources.map((source) => resolve(`${map.sourceRoot ?? ''}${source ?? ''}`, url));
+  return (line, column) => {
+    const segments = lines[line] ?? [];
+    let found: Segment | undefined;
+    for (const segment of segments) {
+      if (segment[0] > column) break;
+      found = segment;
+    }
+    if (!found) return undefined;
+    return { source: sources[found[1]], line: found[2], column: found[3] };
+  };
+}
+
+function resolve(source: string, url: string): string {
+  try {
+    return new URL(source, url).href;
+  } catch {
+    return source;
+  }
+}
