@@ -1,10 +1,18 @@
 // Calls. An element that is called, or deleted, is no read that can race: elements of views are numbers. Its object and key are visited,
 // the access keeps its text, and with it `this`.
 
-import type { CallExpression, ChainExpression, MemberExpression, NewExpression, Node, TaggedTemplateExpression, UnaryExpression } from 'acorn';
-import { visitMember } from './elements.js';
-import { unparenthesized } from './facts.js';
-import type { Forms, Rewriter } from './rewriter.js';
+import type {
+  CallExpression,
+  ChainExpression,
+  MemberExpression,
+  NewExpression,
+  Node,
+  TaggedTemplateExpression,
+  UnaryExpression,
+} from 'acorn';
+import { visitMember } from './elements.ts';
+import { unparenthesized } from './facts.ts';
+import type { Forms, Rewriter } from './rewriter.ts';
 
 /** Of a callee, a tag, an operand of delete: everything but the last access itself. */
 export function visitCallee(rewriter: Rewriter, callee: Node): void {

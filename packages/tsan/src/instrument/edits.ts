@@ -1,5 +1,6 @@
 // The insertions of one file, collected before any is made: site ids are allocated for the whole file at once, when their number is known,
-// so a text says `\u0001N\u0002` for "the id of site N" until then. Inserted text never holds a line break: lines stay where they are.
+// so a text says `\u0001N\u0002` for "the id of site N" until then. All ids are
+// written with one width, so that columns do not depend on them. Inserted text never holds a line break: lines stay where they are.
 
 import MagicString from 'magic-string';
 
@@ -54,7 +55,7 @@ export class Edits {
     const result = new MagicString(source);
     const final = (text: string) =>
       // biome-ignore lint/suspicious/noControlCharactersInRegex: chosen because no source text inserted here can hold them.
-      text.replace(/\u0001(\d+)\u0002/g, (_, site) => String(firstSite + Number(site)));
+      text.replace(/\u0001(\d+)\u0002/g, (_, site) => `0x${(firstSite + Number(site)).toString(16).padStart(8, '0')}`);
     for (const { start, end, text } of this.#replacements) result.update(start, end, final(text) || ' ');
     for (const { place, at, text } of this.#insertions) {
       if (place === 'left') result.appendLeft(at, final(text));

@@ -3,9 +3,9 @@
 // again unnoticed the text of the access stays as it was, behind its check; where not, temporaries hold them.
 
 import type { AssignmentExpression, MemberExpression, Pattern, UpdateExpression } from 'acorn';
-import { isAnonymousFunction, isCalm, isElement, isSimple, keyKind, unparenthesized } from './facts.js';
-import { visitSourceAndPattern, visitTarget } from './patterns.js';
-import type { Forms, Rewriter } from './rewriter.js';
+import { isAnonymousFunction, isCalm, isElement, isSimple, keyKind, unparenthesized } from './facts.ts';
+import { visitSourceAndPattern, visitTarget } from './patterns.ts';
+import type { Forms, Rewriter } from './rewriter.ts';
 
 /** What is done to the element: read, write, or both at once. */
 export type Access = 'r' | 'w' | 'u';

@@ -15,18 +15,23 @@ import type {
   PropertyDefinition,
   StaticBlock,
 } from 'acorn';
-import { nameOf, visitTarget } from './patterns.js';
-import type { Forms, Frame, Rewriter } from './rewriter.js';
+import { nameOf, visitTarget } from './patterns.ts';
+import type { Forms, Frame, Rewriter } from './rewriter.ts';
 
 function program(rewriter: Rewriter, node: Program): void {
   const frame = rewriter.inFrame('', false, () => visitStatements(rewriter, node.body));
   const hashbang = /^#!.*(\r\n|[\n\r\u2028\u2029]|$)/.exec(rewriter.source);
-  declare(rewriter, frame, node.body, hashbang ? hashbang[0].length : 0);
+  const declarations = rewriter.declarations(frame);
+  const inScope = rewriter.isScript ? declarations.replace('var', 'let') : declarations;
+  insert(rewriter, rewriter.preamble + inScope, node.body, hashbang ? hashbang[0].length : 0);
 }
 
 /** Declares the temporaries of `frame` after the directives, or at `start` when there are none. */
 function declare(rewriter: Rewriter, frame: Frame, body: readonly Node[], start: number): void {
-  const declarations = rewriter.declarations(frame);
+  insert(rewriter, rewriter.declarations(frame), body, start);
+}
+
+function insert(rewriter: Rewriter, declarations: string, body: readonly Node[], start: number): void {
   if (declarations === '') return;
   const directive = body.filter(isDirective).at(-1);
   if (directive) rewriter.edits.left(directive.end, `;${declarations}`);

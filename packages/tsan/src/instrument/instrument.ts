@@ -2,13 +2,13 @@
 // stacks name the right lines even where nobody reads source maps.
 
 import { type Options, type Program, parse } from 'acorn';
-import { callForms } from './calls.js';
-import { elementForms } from './elements.js';
-import { functionForms } from './functions.js';
-import { patternForms } from './patterns.js';
-import { Rewriter } from './rewriter.js';
-import { type SiteTable, Sites } from './sites.js';
-import { originalPositions, type RawSourceMap } from './source-map.js';
+import { callForms } from './calls.ts';
+import { elementForms } from './elements.ts';
+import { functionForms } from './functions.ts';
+import { patternForms } from './patterns.ts';
+import { Rewriter } from './rewriter.ts';
+import { Sites, type SiteTable } from './sites.ts';
+import { chain, encode, originalPositions, type RawSourceMap } from './source-map.ts';
 
 export interface InstrumentOptions {
   /** The address of the file, as in its stacks. */
@@ -16,6 +16,8 @@ export interface InstrumentOptions {
   sourceType: 'module' | 'commonjs' | 'script';
   /** The map from an earlier text, if this text is not the original. */
   map?: RawSourceMap | undefined;
+  /** A statement to run before everything else, behind the directives; the result then always differs from the source. */
+  preamble?: string | undefined;
   /** Takes the sites of the file and returns the id of the first; the others follow. */
   allocate: (table: SiteTable) => number;
 }
@@ -38,11 +40,13 @@ export function instrument(source: string, options: InstrumentOptions): Instrume
   const original = options.map && originalPositions(options.map, options.url);
   const sites = new Sites(options.url, source, original);
   const rewriter = new Rewriter(source, sites, forms);
+  rewriter.preamble = options.preamble ?? '';
+  rewriter.isScript = options.sourceType === 'script';
   rewriter.visit(program);
   if (rewriter.edits.isEmpty) return undefined;
   const rewritten = rewriter.edits.apply(source, options.allocate(sites.table));
-  const map = rewritten.generateMap({ source: options.url, hires: 'boundary' }) as RawSourceMap;
-  return { code: rewritten.toString(), map };
+  const map = rewritten.generateDecodedMap({ source: options.url, hires: 'boundary' });
+  return { code: rewritten.toString(), map: options.map ? chain(map, options.map, options.url) : encode(map) };
 }
 
 function parseProgram(source: string, sourceType: InstrumentOptions['sourceType']): Program {

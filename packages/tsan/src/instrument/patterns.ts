@@ -12,9 +12,9 @@ import type {
   VariableDeclaration,
   VariableDeclarator,
 } from 'acorn';
-import { check, operandsInPlace, text, visitMember } from './elements.js';
-import { isElement, isSimple, keyKind, unparenthesized } from './facts.js';
-import type { Forms, Rewriter } from './rewriter.js';
+import { check, operandsInPlace, text, visitMember } from './elements.ts';
+import { isElement, isSimple, keyKind, unparenthesized } from './facts.ts';
+import type { Forms, Rewriter } from './rewriter.ts';
 
 /** Visits what is assigned to. `isCalm`: nothing of others runs between evaluating it and writing it. */
 export function visitTarget(rewriter: Rewriter, target: Node, isCalm: boolean): void {

@@ -2,8 +2,8 @@
 // temporaries of that function. A form is a function (rewriter, node) registered for a type of node; a node without one has its children visited.
 
 import type { Identifier, Node } from 'acorn';
-import { Edits, siteText } from './edits.js';
-import type { Sites } from './sites.js';
+import { Edits, siteText } from './edits.ts';
+import type { Sites } from './sites.ts';
 
 /** A node of any type; forms look at its own properties through the types of acorn. */
 export type Form = (rewriter: Rewriter, node: never) => void;
@@ -27,6 +27,10 @@ export class Rewriter {
   /** Begins every name that is declared here; the file holds it nowhere else. */
   readonly prefix: string;
   frame: Frame;
+  /** Put behind the program's directives. */
+  preamble = '';
+  /** A script's own `var` would be a property of the global object. */
+  isScript = false;
   #name = '';
   #isPart = false;
   /** Names of the keys of for-in loops around: the only strings that are looked at as indices. */

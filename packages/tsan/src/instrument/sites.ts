@@ -12,7 +12,10 @@ export interface SiteTable {
 export const siteInts = 4;
 
 /** Where a position of the given text was before earlier tools (a compiler, a stripper of types) made that text. Line and column from 0. */
-export type OriginalPosition = (line: number, column: number) => { source: string; line: number; column: number } | undefined;
+export type OriginalPosition = (
+  line: number,
+  column: number,
+) => { source: string; line: number; column: number } | undefined;
 
 export class Sites {
   readonly table: SiteTable;
@@ -23,7 +26,8 @@ export class Sites {
   constructor(url: string, source: string, original?: OriginalPosition) {
     this.table = { url, sources: [url], names: [], sites: [] };
     this.#original = original;
-    for (const match of source.matchAll(/\r\n|[\n\r\u2028\u2029]/g)) this.#lineStarts.push(match.index + match[0].length);
+    for (const match of source.matchAll(/\r\n|[\n\r\u2028\u2029]/g))
+      this.#lineStarts.push(match.index + match[0].length);
   }
 
   get count(): number {

@@ -1,6 +1,7 @@
 // Source maps, as far as they are needed here: reading the map that an earlier tool left with a text, and looking positions up in it.
 
-import type { OriginalPosition } from './sites.js';
+import { type DecodedSourceMap, SourceMap } from 'magic-string';
+import type { OriginalPosition } from './sites.ts';
 
 export interface RawSourceMap {
   version: number;
@@ -16,8 +17,8 @@ export interface RawSourceMap {
 export type Segment = [number, number, number, number];
 
 const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
-const valueOf = new Int8Array(128).fill(-1);
-for (let i = 0; i < digits.length; i++) valueOf[digits.charCodeAt(i)] = i;
+const digitValue = new Int8Array(128).fill(-1);
+for (let i = 0; i < digits.length; i++) digitValue[digits.charCodeAt(i)] = i;
 
 /** The segments of each line, sorted by column; those without a source are left out. */
 export function decodeMappings(mappings: string): Segment[][] {
@@ -45,7 +46,7 @@ function decodeField(field: string): number[] {
   const values: number[] = [];
   let [value, shift] = [0, 0];
   for (let i = 0; i < field.length; i++) {
-    const digit = valueOf[field.charCodeAt(i)] ?? -1;
+    const digit = digitValue[field.charCodeAt(i)] ?? -1;
     if (digit < 0) return [];
     value |= (digit & 31) << shift;
     shift += 5;
@@ -78,4 +79,28 @@ function resolve(source: string, url: string): string {
   } catch {
     return source;
   }
+}
+
+export function encode(map: DecodedSourceMap): RawSourceMap {
+  return JSON.parse(new SourceMap(map).toString()) as RawSourceMap;
+}
+
+/** The map from a text made of a text that had a map itself, to the original. */
+export function chain(map: DecodedSourceMap, earlier: RawSourceMap, url: string): RawSourceMap {
+  const original = originalPositions(earlier, url);
+  const sources: string[] = [];
+  const mappings = map.mappings.map((segments) => {
+    const chained: Segment[] = [];
+    for (const [column, , line, sourceColumn] of segments as Segment[]) {
+      const found = line === undefined ? undefined : original(line, sourceColumn);
+      if (found) chained.push([column, indexIn(sources, found.source), found.line, found.column]);
+    }
+    return chained;
+  });
+  return encode({ ...map, sources, sourcesContent: undefined, names: [], mappings } as unknown as DecodedSourceMap);
+}
+
+function indexIn(list: string[], text: string): number {
+  const index = list.lastIndexOf(text);
+  return index === -1 ? list.push(text) - 1 : index;
 }
