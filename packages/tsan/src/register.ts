@@ -24,7 +24,6 @@ function start(): void {
   const transformer = startLoading(
     { allocate: (table) => addModule(control, table), isExcluded: isExcludedBy(exclude), writesMaps, say },
     (): HooksData => ({ control: control.memory, exclude, writesMaps }),
-    isMainThread,
   );
   setPositionResolver((file, line, column) => transformer.resolve(file, line, column));
   setWorkerPreload((filename, workerOptions) => preloadIntoWorker(transformer, filename, workerOptions));

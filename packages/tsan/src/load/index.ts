@@ -7,15 +7,11 @@ import { Transformer, type TransformerOptions } from './transformer.ts';
 export type { Place, Transformer } from './transformer.ts';
 export { preloadIntoWorker } from './workers.ts';
 
-/** `hooksData` is what the hooks thread of older Nodes is given: called once a process, by its main thread. */
-export function startLoading(
-  options: TransformerOptions,
-  hooksData: () => unknown,
-  isMainThread: boolean,
-): Transformer {
+/** `hooksData` makes what the hooks thread of older Nodes is given; each thread of the program has one of its own there. */
+export function startLoading(options: TransformerOptions, hooksData: () => unknown): Transformer {
   const transformer = new Transformer(options);
   patchCommonJs(transformer);
   if (hasSyncHooks) registerSyncHooks(transformer);
-  else if (isMainThread) registerHooksThread(hooksData());
+  else registerHooksThread(hooksData());
   return transformer;
 }
