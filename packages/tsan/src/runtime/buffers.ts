@@ -67,6 +67,8 @@ export class Buffers {
   readonly #shadows = new WeakMap<object, BufferShadow>();
   readonly #byId = new Map<number, WeakRef<BufferShadow>>();
   /** WebAssembly memories: known, not checked. */
+  /** How tagged typed arrays are iterated. */
+  iterator: PropertyDescriptor | undefined;
   readonly #unchecked = new WeakSet<object>();
 
   constructor(runtime: Runtime) {
@@ -79,6 +81,11 @@ export class Buffers {
 
   isUnchecked(buffer: object): boolean {
     return this.#unchecked.has(buffer);
+  }
+
+  /** The shadow of a buffer that has one. */
+  known(buffer: object): BufferShadow | undefined {
+    return this.#shadows.get(buffer);
   }
 
   /** The shadow of a buffer, made where it has none yet. Undefined: not shared memory, or memory that is not checked. */
@@ -129,6 +136,7 @@ export class Buffers {
         ? new ViewShadow(shadow, dataOffset(view), 0, Cell.tear, false)
         : new ViewShadow(shadow, typedOffset(view), shifts[name]!, tearing.has(name) ? Cell.tear : 0, isAtomic(name));
     defineProperty(view, tag, { value: made });
+    if (name !== undefined && this.iterator !== undefined) defineProperty(view, Symbol.iterator, this.iterator);
     return made;
   }
 }

@@ -5,15 +5,21 @@ import { syncBuiltinESMExports } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
 import { type Options, optionsOfProcess } from '../report/options.ts';
 import { Reporter } from '../report/reporter.ts';
+import { patchAsyncIo } from './async-io.ts';
 import { AtomicsPatch } from './atomics.ts';
 import { tag } from './buffers.ts';
 import type { Clock } from './clock.ts';
+import { patchCodecs } from './codecs.ts';
 import { Control } from './control.ts';
+import { patchDataViews } from './data-view.ts';
 import { Messages } from './messages.ts';
+import { patchBuffers } from './node-buffer.ts';
 import { patchFunctionText } from './patch.ts';
+import { createTouches } from './ranges.ts';
 import { Runtime } from './runtime.ts';
 import { addModule, type SiteTable } from './sites.ts';
 import { enterMain } from './thread-table.ts';
+import { iteratorFor, patchTypedArrays } from './typed-array.ts';
 import { patchViews } from './views.ts';
 import { clockOf, restoreWorkerData, takeBirth, Workers } from './workers.ts';
 
@@ -33,6 +39,16 @@ export interface Installed {
   readonly options: Options;
   readonly isMain: boolean;
 }
+
+/** For a thread without the sanitizer that runs rewritten code all the same: nothing carries this tag there. */
+const inert: Jstsan = Object.freeze({
+  S: Symbol('none'),
+  r() {},
+  w() {},
+  u() {},
+  k: new Int32Array(16),
+  module: () => 0,
+});
 
 let installed: Installed | undefined;
 
@@ -62,7 +78,10 @@ function installMain(): Installed {
 
 function installWorker(): Installed | undefined {
   const birth = takeBirth();
-  if (birth === undefined) return undefined;
+  if (birth === undefined) {
+    Object.defineProperty(globalThis, '__jstsan', { value: inert });
+    return undefined;
+  }
   const clock = clockOf(birth);
   const reporter = new Reporter(birth.options, birth.reporter, false);
   return start(clock.control, clock, birth.options, reporter, birth.reporter, birth);
@@ -78,8 +97,8 @@ function start(
 ): Installed {
   const runtime = new Runtime({ control, clock, options, emit: (report) => reporter.emit(report) });
   const messages = new Messages(runtime);
+  patchBuiltIns(runtime);
   if (birth !== undefined) restoreWorkerData(birth, messages);
-  patchViews(runtime);
   messages.install();
   new Workers(runtime, messages, shared, birth?.environment ?? []).install();
   new AtomicsPatch(runtime).install();
@@ -87,6 +106,17 @@ function start(
   syncBuiltinESMExports();
   defineGlobal(runtime);
   return { control, runtime, options, isMain: birth === undefined };
+}
+
+function patchBuiltIns(runtime: Runtime): void {
+  const touches = createTouches(runtime);
+  runtime.buffers.iterator = iteratorFor(runtime);
+  patchViews(runtime);
+  patchTypedArrays(runtime, touches);
+  patchDataViews(touches);
+  patchBuffers(runtime, touches);
+  patchCodecs(runtime, touches);
+  patchAsyncIo(touches);
 }
 
 function defineGlobal(runtime: Runtime): void {

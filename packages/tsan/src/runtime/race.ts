@@ -5,7 +5,6 @@ import { epochOf, type Found, kindOf, maskOf, slotOf } from './checker.ts';
 import { Cell } from './clock.ts';
 import type { Runtime } from './runtime.ts';
 import { framesOf } from './sites.ts';
-import { captureStack } from './stack.ts';
 import { recordOf, uidAt } from './thread-table.ts';
 
 export class RaceReporter {
@@ -30,7 +29,7 @@ export class RaceReporter {
     const { control, clock } = this.#runtime;
     const other = uidAt(control, slotOf(race.previous), epochOf(race.previous));
     const current = access(race, race.current, clock.uid);
-    const here = captureStack();
+    const here = this.#runtime.stack(race.currentWord);
     const accesses = [
       { ...current, stack: here.length > 0 ? here : framesOf(control, race.currentWord) },
       { ...access(race, race.previous, other), stack: framesOf(control, race.previousWord) },

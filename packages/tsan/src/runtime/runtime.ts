@@ -8,7 +8,7 @@ import { type Checker, createChecker, type Found } from './checker.ts';
 import type { Clock } from './clock.ts';
 import type { Control } from './control.ts';
 import { RaceReporter } from './race.ts';
-import { addStack } from './sites.ts';
+import { addStack, siteFrame } from './sites.ts';
 import { captureStack } from './stack.ts';
 
 export interface RuntimeOptions {
@@ -65,7 +65,7 @@ export class Runtime {
       this.#visits.set(site, visits);
     }
     visits.count++;
-    if (visits.count <= firstVisits || this.#mayCapture(visits.count)) visits.word = this.captureWord() || site;
+    if (visits.count <= firstVisits || this.#mayCapture(visits.count)) visits.word = this.captureWord(site) || site;
     return visits.word;
   }
 
@@ -73,10 +73,21 @@ export class Runtime {
     return (count & 7) === 0 && this.#captureMs < (now() - this.#began) * captureShare;
   }
 
-  /** The stack as it is now, as a word. */
-  captureWord(): number {
-    const start = now();
+  /** The stack as it is now. A site knows better than V8 where in the source it is, if it is this one and not an old mark. */
+  stack(site = 0): Frame[] {
     const frames = captureStack();
+    const [inner] = frames;
+    const exact = site > 0 && inner !== undefined ? siteFrame(this.control, site) : undefined;
+    if (exact !== undefined && exact.file === inner!.file && exact.line === inner!.line) {
+      frames[0] = { ...inner!, column: exact.column };
+    }
+    return frames;
+  }
+
+  /** The same as a word. */
+  captureWord(site = 0): number {
+    const start = now();
+    const frames = this.stack(site);
     const word = frames.length === 0 ? 0 : this.wordOfFrames(frames);
     this.#captureMs += now() - start;
     return word;

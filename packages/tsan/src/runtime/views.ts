@@ -81,13 +81,13 @@ function patchShared(runtime: Runtime): void {
   replaceGlobal('SharedArrayBuffer', original, own);
 }
 
+function isHidden(key: PropertyKey): boolean {
+  return key === tag || key === Symbol.iterator;
+}
+
 /** The tag is not among a view's own keys. */
 function hideTag(): void {
-  const without = (keys: PropertyKey[]) => {
-    const at = keys.indexOf(tag);
-    if (at >= 0) keys.splice(at, 1);
-    return keys;
-  };
+  const without = (keys: PropertyKey[]) => (keys.includes(tag) ? keys.filter((key) => !isHidden(key)) : keys);
   type Keys = (object: object) => PropertyKey[];
   patchMethod(
     Reflect,
