@@ -94,7 +94,7 @@ test('reports of threads that write at once are not mixed', (t) => {
   );
   const blocks = ended.stderr.split(/^={18}\nWARNING/m).slice(1);
   assert.equal(blocks.length, 3 * 59);
-  const shape = (text: string) => text.replace(/={18}\n[^]*$/, '').replace(/\d{4}:7/g, 'N');
+  const shape = (text: string) => text.replace(/={18}\n[\s\S]*$/, '').replace(/\d{4}:7/g, 'N');
   assert.equal(new Set(blocks.map(shape)).size, 1);
 });
 
