@@ -6,7 +6,7 @@ const { isMainThread, parentPort, Worker, workerData } = require('node:worker_th
 if (isMainThread) {
   const words = new Uint32Array(new SharedArrayBuffer(64));
   new Worker(__filename, { workerData: words }).on('message', (half) => {
-    const part = words;
+    const part = words.subarray(0, 16 + half * 0);
     if (part.reduce((sum, each) => sum + each, 0) > 24) throw new Error('impossible');
   });
 } else {

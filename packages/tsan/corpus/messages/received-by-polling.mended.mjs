@@ -21,8 +21,7 @@ if (isMainThread) {
   set(go, 0);
   while (receiveMessageOnPort(port2) === undefined);
   if (data[0] > 0.5) throw new Error('impossible');
-  «receiveMessageOnPort(port2);
-  »port2.close();
+  port2.close();
 } else {
   const { shared, port } = workerData;
   sleepUntilSet(new Int32Array(shared, 0, 1), 0);

@@ -19,10 +19,10 @@ if (isMainThread) {
   const go = new Int32Array(shared, 0, 1);
   const data = new Float64Array(shared, 8, 1);
   set(go, 0);
-  
+
   if (data[0] > 0.5) throw new Error('impossible');
-  «receiveMessageOnPort(port2);
-  »port2.close();
+  receiveMessageOnPort(port2);
+  port2.close();
 } else {
   const { shared, port } = workerData;
   sleepUntilSet(new Int32Array(shared, 0, 1), 0);

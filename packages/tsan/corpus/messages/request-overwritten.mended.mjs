@@ -1,6 +1,7 @@
 // Requests and replies over one shared buffer: the reply is awaited.
 // expect: none
 
+import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
 if (isMainThread) {

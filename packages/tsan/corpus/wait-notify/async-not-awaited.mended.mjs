@@ -20,8 +20,7 @@ if (isMainThread) {
   set(gate, 1);
   await result.value;
   if (new Int32Array(shared, 16, 1)[0] > 6) throw new Error('impossible');
-  «await result.value;
-  »worker.postMessage('end');
+  worker.postMessage('end');
 } else {
   const gate = new Int32Array(workerData, 0, 2);
   parentPort.once('message', () => {});

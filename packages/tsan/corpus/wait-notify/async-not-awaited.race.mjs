@@ -18,10 +18,10 @@ if (isMainThread) {
   const worker = new Worker(new URL(import.meta.url), { workerData: shared });
   const result = Atomics.waitAsync(gate, 0, 0);
   set(gate, 1);
-  
+
   if (new Int32Array(shared, 16, 1)[0] > 6) throw new Error('impossible');
-  «await result.value;
-  »worker.postMessage('end');
+  await result.value;
+  worker.postMessage('end');
 } else {
   const gate = new Int32Array(workerData, 0, 2);
   parentPort.once('message', () => {});

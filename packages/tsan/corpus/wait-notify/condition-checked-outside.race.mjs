@@ -12,11 +12,18 @@ function unlock(mutex, at = 0) {
   Atomics.notify(mutex, at, 1);
 }
 
+function meet(counters, at, threads) {
+  Atomics.add(counters, at, 1);
+  while (Atomics.load(counters, at) < threads);
+}
+
 function consumer(shared) {
   const mutex = new Int32Array(shared, 0, 1);
   const turn = new Int32Array(shared, 4, 1);
+  const met = new Int32Array(shared, 8, 1);
   const items = new Int32Array(shared, 32, 1);
-  for (let taken = 0; taken < 5; ) {
+  meet(met, 0, 2);
+  for (let taken = 0; taken < 50; ) {
     const seen = Atomics.load(turn, 0);
     if (items[0] === 0) {
       Atomics.wait(turn, 0, seen);
@@ -32,8 +39,10 @@ function consumer(shared) {
 function producer(shared) {
   const mutex = new Int32Array(shared, 0, 1);
   const turn = new Int32Array(shared, 4, 1);
+  const met = new Int32Array(shared, 8, 1);
   const items = new Int32Array(shared, 32, 1);
-  for (let made = 0; made < 5; made++) {
+  meet(met, 0, 2);
+  for (let made = 0; made < 50; made++) {
     lock(mutex);
     items[0]++;
     unlock(mutex);
