@@ -43,6 +43,7 @@ async function runsOf(program: Program, plan: Plan): Promise<Outcome[]> {
     const mode = `perturb=${Number(count > 0 || !racy)}:seed=${(seed + count) >>> 0}`;
     const outcome = await run({ file: program.path, options: options === undefined ? mode : `${options}:${mode}` });
     outcomes.push(outcome);
+    if (outcome.trouble !== undefined) break;
     if (racy && !everyRun && reportsExpected(program, outcome)) break;
   }
   return outcomes;

@@ -26,6 +26,8 @@ export interface Run {
 
 const register = new URL('../register.js', import.meta.url).href;
 const raceExitCode = 66;
+/** Of what a program says that should say nothing. */
+const shownLines = 8;
 
 /** Never rejects: what cannot be run is an outcome with trouble. */
 export async function run({ file, args = [], options, timeoutMs = 60_000 }: Run): Promise<Outcome> {
@@ -57,8 +59,13 @@ export function judge(end: string, errors: string, output: string, seconds: numb
   const rest = lines.filter((line) => !line.startsWith('{"pid":') && !/^ThreadSanitizer: (seed|reported) /.test(line));
   const expectedEnd = reports.length > 0 ? String(raceExitCode) : '0';
   let trouble: string | undefined;
-  if (end !== expectedEnd) trouble = `ended with ${end} instead of ${expectedEnd}\n${rest.join('\n')}`;
-  else if (rest.length > 0 || output !== '') trouble = `printed\n${rest.join('\n')}${output}`;
+  const said = [...rest, output]
+    .filter((line) => line !== '')
+    .slice(0, shownLines)
+    .map((line) => `\n    ${line}`)
+    .join('');
+  if (end !== expectedEnd) trouble = `ended with ${end} instead of ${expectedEnd}${said}`;
+  else if (said !== '') trouble = `printed${said}`;
   return { reports: reports.map(({ kind, summary }) => ({ kind, summary })), trouble, seconds };
 }
 
