@@ -71,6 +71,7 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
     const current = key[0]! + bits;
     const mask = bits & 0xff;
     let place = -1;
+    let ordered = -1;
     for (let cell = at; cell < at + 4; cell++) {
       const other = cells[cell]!;
       if (other === 0) {
@@ -79,19 +80,21 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
       }
       const epoch = Math.floor(other / low);
       const otherBits = other - epoch * low;
-      if ((otherBits & mask) === 0) continue;
-      if ((otherBits & 0x7f800) === slotBits) {
-        if (other >= key[0]! && says(otherBits, bits)) return;
+      if ((otherBits & 0x7f800) === slotBits && other >= key[0]! && says(otherBits, bits)) return;
+      if (epoch <= rows[row + (otherBits >> 11)]!) {
+        // Over before this access. Where this one says as much, whatever races with that races with this too.
         if (says(bits, otherBits)) place = cell;
+        else ordered = cell;
         continue;
       }
+      if ((otherBits & mask) === 0) continue;
       if (((otherBits | bits) & Cell.write) === 0) continue;
       if ((otherBits & bits & Cell.atomic) !== 0 && (otherBits & 0xff) === mask) continue;
-      if (epoch <= rows[row + (otherBits >> 11)]!) continue;
       const previousWord = buffer.words[cell]!;
       hooks.found({ buffer, offset: at * 2, current, currentWord: site, previous: other, previousWord });
       break;
     }
+    if (place < 0) place = ordered;
     if (place < 0) {
       victim = (victim + 1) & 3;
       place = at + victim;

@@ -30,6 +30,7 @@ export class Clock {
   /** [0]: epoch and slot as a cell has them. Every check reads it, so it is not in shared memory. */
   readonly key = new Float64Array(1);
   readonly #rows: Float64Array;
+  readonly #header: Int32Array;
 
   constructor(control: Control, slot: number, uid: number) {
     this.control = control;
@@ -38,6 +39,7 @@ export class Clock {
     this.holder = holderOf(slot, uid);
     this.row = slot * maxSlots;
     this.#rows = control.clocks;
+    this.#header = control.header;
     this.#renew();
   }
 
@@ -60,13 +62,21 @@ export class Clock {
     return epoch <= this.#rows[this.row + slot]!;
   }
 
-  /** Learns a clock of `count` columns at `from`. */
-  join(from: Float64Array | readonly number[], at: number, count: number): void {
+  /** Learns a clock of `count` columns that begins at `from[at]`. */
+  join(from: Float64Array, at: number, count: number): void {
     const rows = this.#rows;
     const row = this.row;
     for (let slot = 0; slot < count; slot++) {
       const other = from[at + slot]!;
       if (other > rows[row + slot]!) rows[row + slot] = other;
+    }
+  }
+
+  /** Learns a clock as `copy` made it. */
+  learn(values: readonly number[]): void {
+    for (let slot = 0; slot < values.length; slot++) {
+      const at = this.row + slot;
+      if (values[slot]! > this.#rows[at]!) this.#rows[at] = values[slot]!;
     }
   }
 
@@ -78,9 +88,9 @@ export class Clock {
     return values;
   }
 
-  /** Columns that any thread has ever used. */
+  /** Columns that any thread has ever used. Of one that is being added, nothing is known yet. */
   columns(): number {
-    return Atomics.load(this.control.header, Header.slotHigh);
+    return this.#header[Header.slotHigh]!;
   }
 
   /** Learns all that a thread has done so far: it is over, or its doings are known to lie before ours. */

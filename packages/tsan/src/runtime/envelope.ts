@@ -125,7 +125,7 @@ export function isEnvelope(data: unknown): data is Envelope {
 export function open(runtime: Runtime, data: unknown, seePort: (port: object) => void): unknown {
   if (!isEnvelope(data)) return data;
   const { clock, buffers, views, ports } = data.header;
-  runtime.clock.join(clock, 0, clock.length);
+  runtime.clock.learn(clock);
   for (const parcel of buffers) runtime.buffers.adopt(parcel.buffer, parcel);
   for (const view of views) runtime.buffers.tagView(view);
   for (const port of ports) seePort(port);

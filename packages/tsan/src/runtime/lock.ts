@@ -26,9 +26,7 @@ function isEnding(control: Control, holder: number): boolean {
 
 /** @returns true where the lock was taken over from a thread that is gone: what it protects may be half written */
 export function acquireLock(control: Control, words: Int32Array, at: number, me: number): boolean {
-  for (let spins = 0; spins < 100; spins++) {
-    if (compareExchange(words, at, 0, me) === 0) return false;
-  }
+  if (compareExchange(words, at, 0, me) === 0) return false;
   return acquireContended(control, words, at, me);
 }
 
@@ -42,7 +40,7 @@ function acquireContended(control: Control, words: Int32Array, at: number, me: n
       continue;
     }
     // Where there are more threads than processors its holder may not be running: let it.
-    if (++spins % 256 !== 0) continue;
+    if (++spins % 2048 !== 0) continue;
     Atomics.wait(parking, 0, 0, 0.05);
     let gone = isGone(control, holder);
     if (!gone && isEnding(control, holder)) {

@@ -26,8 +26,7 @@ export function createTouches(runtime: Runtime): Touches {
   function touch(shadow: ViewShadow, from: number, to: number, kind: number): void {
     if (!(to > from)) return;
     const size = 1 << shadow.shift;
-    const flags = kind | (to - from === 1 ? shadow.kind : bulk);
-    check.range(shadow.buffer, shadow.base + from * size, (to - from) * size, flags, site[0]!);
+    check.range(shadow.buffer, shadow.base + from * size, (to - from) * size, kind | shadow.kind, site[0]!);
   }
   function bytes(target: unknown, from: number, to: number, kind: number): void {
     const shadow = shadowOf(target);

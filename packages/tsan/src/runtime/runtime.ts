@@ -21,6 +21,7 @@ export interface RuntimeOptions {
 /** Captured stacks may take this share of a thread's time. */
 const captureShare = 0.05;
 const firstVisits = 4;
+const visitedSites = 8192;
 const now = performance.now.bind(performance);
 
 export class Runtime {
@@ -33,7 +34,8 @@ export class Runtime {
   /** [0]: where the program calls a built-in, set by rewritten code just before. */
   readonly site = new Int32Array(16);
   readonly #races: RaceReporter;
-  readonly #visits = new Map<number, { count: number; word: number }>();
+  /** Site, visits and word of each; sites that fall together push one another out. */
+  readonly #visits = new Int32Array(visitedSites * 3);
   readonly #words = new Map<string, number>();
   readonly #began = now();
   #captureMs = 0;
@@ -59,18 +61,21 @@ export class Runtime {
 
   /** A word for the access that is being made: a captured stack for a site's first visits and from time to time, otherwise the last one of the site. */
   wordOf(site: number): number {
-    let visits = this.#visits.get(site);
-    if (visits === undefined) {
-      visits = { count: 0, word: site };
-      this.#visits.set(site, visits);
+    const visits = this.#visits;
+    const at = (site & (visitedSites - 1)) * 3;
+    if (visits[at] !== site) {
+      visits[at] = site;
+      visits[at + 1] = 0;
+      visits[at + 2] = site;
     }
-    visits.count++;
-    if (visits.count <= firstVisits || this.#mayCapture(visits.count)) visits.word = this.captureWord(site) || site;
-    return visits.word;
+    const count = ++visits[at + 1]!;
+    if (count <= firstVisits || ((count & 63) === 0 && this.#mayCapture()))
+      visits[at + 2] = this.captureWord(site) || site;
+    return visits[at + 2]!;
   }
 
-  #mayCapture(count: number): boolean {
-    return (count & 7) === 0 && this.#captureMs < (now() - this.#began) * captureShare;
+  #mayCapture(): boolean {
+    return this.#captureMs < (now() - this.#began) * captureShare;
   }
 
   /** The stack as it is now. A site knows better than V8 where in the source it is, if it is this one and not an old mark. */

@@ -2,8 +2,9 @@
 // through the third part of the buffer's shadow (an int for 4 bytes) and hang in a list, one for each range that atomics use there: by ECMA-262 only
 // atomics of equal ranges synchronise.
 //
-//   ints   | next | key | lock | columns | clock at | - |     a variable, 24 bytes
-//   clock  | columns x double |                               moved when more threads come; the old place is left
+//   | next | key | lock | columns | clock at | - | - | - | 4 x double |     a variable and its first clock: a cache line of its own
+//
+// The clock moves when there are more than 4 threads; its old place is left.
 
 import type { Clock } from './clock.ts';
 import { type Control, Header, maxSlots } from './control.ts';
@@ -12,7 +13,9 @@ import { acquireLock, releaseLock } from './lock.ts';
 const { load, compareExchange } = Atomics;
 
 const Field = { next: 0, key: 1, lock: 2, columns: 3, clock: 4 } as const;
-const variableInts = 6;
+const variableInts = 16;
+const lineDoubles = 8;
+const inlineColumns = 4;
 
 /** What is not a range of memory, beside the sizes 1, 2, 4 and 8. */
 export const Key = { waiters: 16, length: 32, annotation: 48 } as const;
@@ -20,8 +23,9 @@ export const Key = { waiters: 16, length: 32, annotation: 48 } as const;
 /** Index of a variable in the sync part of the control memory, as ints. 0: none. */
 export type Variable = number;
 
-/** Doubles, or 0 where there is no room. */
-function takeDoubles(control: Control, count: number): number {
+/** Doubles in lines of their own, or 0 where there is no room. */
+function takeDoubles(control: Control, wanted: number): number {
+  const count = Math.ceil(wanted / lineDoubles) * lineDoubles;
   if (load(control.header, Header.syncTop) + count > control.sync.length) return 0;
   const at = control.take(Header.syncTop, count);
   return at + count > control.sync.length ? 0 : at;
@@ -32,7 +36,8 @@ export function findVariable(control: Control, heads: Int32Array, at: number, ke
   const ints = control.syncInts;
   let made = 0;
   for (;;) {
-    const first = load(heads, at);
+    // What it points to was written before it was stored, and is reached only through it.
+    const first = heads[at]!;
     for (let each = first; each !== 0; each = ints[each + Field.next]!) {
       if (ints[each + Field.key] === key) return each;
     }
@@ -40,6 +45,8 @@ export function findVariable(control: Control, heads: Int32Array, at: number, ke
       made = takeDoubles(control, variableInts / 2) * 2;
       if (made === 0) return 0;
       ints[made + Field.key] = key;
+      ints[made + Field.columns] = inlineColumns;
+      ints[made + Field.clock] = made / 2 + inlineColumns;
     }
     ints[made + Field.next] = first;
     if (compareExchange(heads, at, first, made) === first) return made;
@@ -88,7 +95,7 @@ function room(clock: Clock, variable: Variable, columns: number): number {
   const had = ints[variable + Field.columns]!;
   const old = ints[variable + Field.clock]!;
   if (had >= columns) return old;
-  let more = Math.max(4, had);
+  let more = had;
   while (more < columns) more *= 2;
   const at = takeDoubles(control, more);
   if (at === 0) throw new RangeError('sync variables: no room in the control memory');
