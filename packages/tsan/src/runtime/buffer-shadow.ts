@@ -1,10 +1,10 @@
 // What is known of one SharedArrayBuffer and of one view on it. Memory that no other thread can see yet is not shadowed: a buffer gets its shadow when it is
 // first sent away, and the shadow goes along with it. Until then, and for indices that lie outside, a view's `limit` sends an access to the slow way.
 //
-//   shadow of a buffer    | 4 cells of 8 bytes | ...  | 4 words of 4 bytes | ... | head of a list of sync variables | ...
-//   for 8 bytes of it            32 bytes                  16 bytes              2 x 4 bytes
+//   shadow of a buffer    | 4 cells of 8 bytes | ...  | 4 words of 4 bytes | ... | heads of lists of sync variables | ... | blocks of regions | ...
+//   for 8 bytes of it            32 bytes                  16 bytes                       2 x 4 bytes                         2 x 4 bytes
 //
-// Seven bytes for one, of which only pages that are used are paid for.
+// Only pages that are used are paid for: six bytes for one where there are plain accesses, one more where there are atomics, one where there are blocks.
 
 import { allocateShared } from './control.ts';
 
@@ -33,6 +33,8 @@ export class BufferShadow {
   cells: Float64Array = none;
   words: Int32Array = new Int32Array(0);
   heads: Int32Array = new Int32Array(0);
+  /** For 4 bytes, the block they belong to; the last one says whether there are any. */
+  blocks: Int32Array = new Int32Array(0);
 
   constructor(id: number, bytesMax: number, creator: number, creatorWord: number) {
     this.id = id;
@@ -46,10 +48,11 @@ export class BufferShadow {
     if (this.memory !== undefined) return this.memory;
     const groups = Math.ceil(this.bytesMax / 8);
     // One group more: the lists of the buffer's own (its length).
-    this.memory = memory ?? allocateShared((groups + 1) * 56);
+    this.memory = memory ?? allocateShared((groups + 1) * 64);
     this.cells = new Float64Array(this.memory, 0, groups * cellsPerGroup);
     this.words = new Int32Array(this.memory, groups * 32, groups * cellsPerGroup);
     this.heads = new Int32Array(this.memory, groups * 48, groups * 2 + 2);
+    this.blocks = new Int32Array(this.memory, groups * 56 + 8, groups * 2 + 2);
     return this.memory;
   }
 }

@@ -27,12 +27,16 @@ export interface CheckerHooks {
   found(race: Found): void;
   /** Called for each new pair of an access and an epoch: whether it is ignored. */
   ignoring(): boolean;
+  /** The access touches a block of an annotated region: may this thread? `bits` as in a cell. */
+  touched(buffer: BufferShadow, block: number, offset: number, bits: number, site: number): void;
 }
 
 export interface Checker {
   read(shadow: ViewShadow, view: View, index: number, site: number): void;
   write(shadow: ViewShadow, view: View, index: number, site: number): void;
   update(shadow: ViewShadow, view: View, index: number, site: number): void;
+  /** Forgets all accesses to a range, as if this thread had written it just now: it is new memory. */
+  renew(buffer: BufferShadow, offset: number, bytes: number, site: number): void;
   /** `kind` of Cell.write, Cell.atomic and Cell.tear; any range. */
   range(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number): void;
 }
@@ -64,10 +68,18 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
   const slotBits = clock.slot * Cell.slot;
   let victim = 0;
 
+  function inBlock(buffer: BufferShadow, offset: number, bits: number, site: number): void {
+    const first = (bits & 0x0f) !== 0 ? 0 : 4;
+    const block = buffer.blocks[(offset + first) >>> 2]!;
+    if (block !== 0) hooks.touched(buffer, block, offset, bits, site);
+  }
+
   /** An access that is not in the cells: against those which are, then in. `bits` without the slot. */
   function enter(buffer: BufferShadow, at: number, bits: number, site: number): void {
     if (hooks.ignoring()) return;
     const cells = buffer.cells;
+    const { blocks } = buffer;
+    if (blocks[blocks.length - 1] !== 0) inBlock(buffer, at * 2, bits, site);
     const current = key[0]! + bits;
     const mask = bits & 0xff;
     let place = -1;
@@ -188,5 +200,16 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
     }
   }
 
-  return { read, write, update: write, range };
+  function renew(buffer: BufferShadow, offset: number, bytes: number, site: number): void {
+    const word = hooks.word(site);
+    const end = Math.floor((offset + bytes) / 8) * 8;
+    for (let start = Math.ceil(offset / 8) * 8; start < end; start += 8) {
+      const at = start / 2;
+      buffer.cells.fill(0, at + 1, at + 4);
+      buffer.words[at] = word;
+      buffer.cells[at] = key[0]! + Cell.write + 0xff;
+    }
+  }
+
+  return { read, write, update: write, range, renew };
 }

@@ -7,6 +7,11 @@
 //   clocks     256 x 256 doubles                              row = the clock of a thread, written by that thread only
 //   modules    16384 x { base, count, text }                  site ids -> tables of the rewriter
 //   stacks     1048576 x text                                 ids of captured stacks
+//   named      4096 x list of sync variables                  annotations that name no memory
+//   blocks     262144 x { owner, state, where, ... }          blocks of annotated regions
+//   locks      16384 x { holder, state, where, ... }          annotated locks
+//   orders     16384 x { held, taken, words }                 which lock was taken while which was held
+//   benign     1024 x { buffer, from, to }                    ranges whose races are meant
 //   text       48 MB of bytes                                 names, stacks, tables
 //   sync       64 MB of doubles                               sync variables and their clocks
 //
@@ -17,18 +22,32 @@ export const maxSlots = 256;
 export const maxThreads = 4096;
 export const maxModules = 16_384;
 export const maxStacks = 1 << 20;
+export const maxNamed = 4096;
+export const maxBlocks = 1 << 18;
+export const maxLocks = 1 << 14;
+export const maxOrders = 1 << 14;
+export const maxBenign = 1024;
+export const benignDoubles = 4;
 
 const headerBytes = 4096;
 const slotInts = 4;
 export const threadInts = 16;
 export const moduleInts = 4;
+/** Of a block and of a lock. */
+export const recordInts = 16;
+export const orderInts = 4;
 
 const slotsAt = headerBytes;
 const threadsAt = slotsAt + maxSlots * slotInts * 4;
 const clocksAt = threadsAt + maxThreads * threadInts * 4;
 const modulesAt = clocksAt + maxSlots * maxSlots * 8;
 const stacksAt = modulesAt + maxModules * moduleInts * 4;
-const textAt = stacksAt + maxStacks * 4;
+const namedAt = stacksAt + maxStacks * 4;
+const blocksAt = namedAt + maxNamed * 4;
+const locksAt = blocksAt + maxBlocks * recordInts * 4;
+const ordersAt = locksAt + maxLocks * recordInts * 4;
+const benignAt = ordersAt + maxOrders * orderInts * 4;
+const textAt = benignAt + maxBenign * benignDoubles * 8;
 
 /** Ints of the header. */
 export const Header = {
@@ -51,6 +70,9 @@ export const Header = {
   alive: 16,
   graphLock: 17,
   benign: 18,
+  nextBlock: 19,
+  nextOrder: 20,
+  deadlocked: 21,
 } as const;
 
 /** States of a slot. */
@@ -90,6 +112,11 @@ export class Control {
   readonly clocks: Float64Array;
   readonly modules: Int32Array;
   readonly stacks: Int32Array;
+  readonly named: Int32Array;
+  readonly blocks: Int32Array;
+  readonly locks: Int32Array;
+  readonly orders: Int32Array;
+  readonly benign: Float64Array;
   readonly text: Uint8Array;
   readonly sync: Float64Array;
   readonly syncInts: Int32Array;
@@ -103,6 +130,11 @@ export class Control {
     this.clocks = new Float64Array(memory, clocksAt, maxSlots * maxSlots);
     this.modules = new Int32Array(memory, modulesAt, maxModules * moduleInts);
     this.stacks = new Int32Array(memory, stacksAt, maxStacks);
+    this.named = new Int32Array(memory, namedAt, maxNamed);
+    this.blocks = new Int32Array(memory, blocksAt, maxBlocks * recordInts);
+    this.locks = new Int32Array(memory, locksAt, maxLocks * recordInts);
+    this.orders = new Int32Array(memory, ordersAt, maxOrders * orderInts);
+    this.benign = new Float64Array(memory, benignAt, maxBenign * benignDoubles);
     const textBytes = this.header[1000]!;
     this.text = new Uint8Array(memory, textAt, textBytes);
     this.sync = new Float64Array(memory, textAt + textBytes);
@@ -117,10 +149,8 @@ export class Control {
     header[Header.magic] = magic;
     header[1000] = textBytes;
     // 0 is no text, no site, no stack, no buffer and no sync variable.
-    for (const at of [Header.nextSite, Header.nextStack, Header.textTop, Header.syncTop, Header.nextBuffer]) {
-      header[at] = 8;
-    }
-    header[Header.nextBuffer] = 1;
+    for (const at of [Header.nextSite, Header.nextStack, Header.textTop, Header.syncTop]) header[at] = 8;
+    for (const at of [Header.nextBuffer, Header.nextBlock, Header.nextLock, Header.nextOrder]) header[at] = 1;
     return new Control(memory);
   }
 

@@ -3,6 +3,7 @@
 
 import { syncBuiltinESMExports } from 'node:module';
 import { isMainThread } from 'node:worker_threads';
+import { installPort } from '../own/port.ts';
 import { type Options, optionsOfProcess } from '../report/options.ts';
 import { Reporter } from '../report/reporter.ts';
 import { patchAsyncIo } from './async-io.ts';
@@ -105,6 +106,7 @@ function start(
   patchFunctionText();
   syncBuiltinESMExports();
   defineGlobal(runtime);
+  installPort(runtime);
   return { control, runtime, options, isMain: birth === undefined };
 }
 

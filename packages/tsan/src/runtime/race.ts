@@ -3,6 +3,7 @@
 import type { Access, Kind, Location, Op, Report, Thread } from '../report/report.ts';
 import { epochOf, type Found, kindOf, maskOf, slotOf } from './checker.ts';
 import { Cell } from './clock.ts';
+import { benignDoubles, Header, maxBenign } from './control.ts';
 import type { Runtime } from './runtime.ts';
 import { framesOf } from './sites.ts';
 import { recordOf, uidAt } from './thread-table.ts';
@@ -15,8 +16,28 @@ export class RaceReporter {
     this.#runtime = runtime;
   }
 
+  /** Races of this range are meant, whichever thread finds them. */
+  benign(buffer: number, from: number, to: number): void {
+    const { control } = this.#runtime;
+    const index = control.take(Header.benign);
+    if (index < maxBenign) control.benign.set([from, to, buffer], index * benignDoubles);
+  }
+
+  #isBenign({ buffer, offset, current, previous }: Found): boolean {
+    const mask = maskOf(current) & maskOf(previous);
+    const first = offset + 31 - Math.clz32(mask & -mask);
+    const end = offset + 32 - Math.clz32(mask);
+    const { benign, header } = this.#runtime.control;
+    const count = Math.min(Atomics.load(header, Header.benign), maxBenign);
+    for (let at = 0; at < count * benignDoubles; at += benignDoubles) {
+      if (benign[at + 2] === buffer.id && benign[at]! <= first && end <= benign[at + 1]!) return true;
+    }
+    return false;
+  }
+
   found(race: Found): void {
     const { options, emit } = this.#runtime;
+    if (this.#isBenign(race)) return;
     const kind = classOf(race.current, race.previous);
     const key = `${race.currentWord} ${race.previousWord} ${kind}`;
     if (this.#seen.has(key)) return;
@@ -31,7 +52,11 @@ export class RaceReporter {
     const current = access(race, race.current, clock.uid);
     const here = this.#runtime.stack(race.currentWord);
     const accesses = [
-      { ...current, stack: here.length > 0 ? here : framesOf(control, race.currentWord) },
+      {
+        ...current,
+        locks: this.#runtime.heldLocks(),
+        stack: here.length > 0 ? here : framesOf(control, race.currentWord),
+      },
       { ...access(race, race.previous, other), stack: framesOf(control, race.previousWord) },
     ];
     const { buffer } = race;

@@ -3,6 +3,7 @@
 
 import type { Options } from '../report/options.ts';
 import type { Frame, Report } from '../report/report.ts';
+import type { BufferShadow } from './buffer-shadow.ts';
 import { Buffers } from './buffers.ts';
 import { type Checker, createChecker, type Found } from './checker.ts';
 import type { Clock } from './clock.ts';
@@ -33,7 +34,7 @@ export class Runtime {
   readonly emit: (report: Report) => void;
   /** [0]: where the program calls a built-in, set by rewritten code just before. */
   readonly site = new Int32Array(16);
-  readonly #races: RaceReporter;
+  readonly races: RaceReporter;
   /** Site, visits and word of each; sites that fall together push one another out. */
   readonly #visits = new Int32Array(visitedSites * 3);
   readonly #words = new Map<string, number>();
@@ -41,17 +42,23 @@ export class Runtime {
   #captureMs = 0;
   #ignored = 0;
 
+  /** Annotated locks that this thread holds. */
+  heldLocks: () => number[] = () => [];
+  /** What own/ has to say of a touched block. */
+  touched: (buffer: BufferShadow, block: number, offset: number, bits: number, site: number) => void = () => {};
+
   constructor({ control, clock, options, emit }: RuntimeOptions) {
     this.control = control;
     this.clock = clock;
     this.options = options;
     this.emit = emit;
     this.buffers = new Buffers(this);
-    this.#races = new RaceReporter(this);
+    this.races = new RaceReporter(this);
     this.check = createChecker(clock, {
       word: (site) => this.wordOf(site),
-      found: (race: Found) => this.#races.found(race),
+      found: (race: Found) => this.races.found(race),
       ignoring: () => this.#ignored > 0,
+      touched: (buffer, block, offset, bits, site) => this.touched(buffer, block, offset, bits, site),
     });
   }
 

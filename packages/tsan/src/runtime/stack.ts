@@ -15,7 +15,9 @@ export function setPositionResolver(resolve: ResolvePosition): void {
   resolvePosition = resolve;
 }
 
-const own = ['runtime', 'own', 'load', 'report'].map((folder) => new URL(`../${folder}/`, import.meta.url).href);
+const own = ['runtime/', 'own/', 'load/', 'report/', 'index.'].map(
+  (path) => new URL(`../${path}`, import.meta.url).href,
+);
 const ownTests = /\.(test|fuzz|fixture)\.[jt]s$/;
 const framesMax = 32;
 const { captureStackTrace } = Error;

@@ -18,7 +18,7 @@ const lineDoubles = 8;
 const inlineColumns = 4;
 
 /** What is not a range of memory, beside the sizes 1, 2, 4 and 8. */
-export const Key = { waiters: 16, length: 32, annotation: 48 } as const;
+export const Key = { waiters: 16, length: 32, annotation: 48, lock: 64 } as const;
 
 /** Index of a variable in the sync part of the control memory, as ints. 0: none. */
 export type Variable = number;
