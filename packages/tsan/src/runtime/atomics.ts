@@ -1,12 +1,14 @@
 // Atomics: each operation and the edge it makes are one step, under the lock of the sync variable of its range, so that who reads a value learns the clock
 // of whoever stored it, and no other. wait and notify also pass through the list of waiters, which ECMA-262 makes a critical section.
 
-import { type View, type ViewShadow, viewLength } from './buffer-shadow.ts';
+import { type BufferShadow, type View, type ViewShadow, viewLength } from './buffer-shadow.ts';
 import { shadowOf, typedName } from './buffers.ts';
 import { Cell } from './clock.ts';
+import { maxNamed } from './control.ts';
 import { disguise } from './patch.ts';
 import type { Runtime } from './runtime.ts';
 import { acquire, findVariable, Key, lockVariable, release, unlockVariable, type Variable } from './sync.ts';
+import { Waits } from './waits.ts';
 
 type Operation = (view: View, index: number, ...values: unknown[]) => unknown;
 type Edge = 'load' | 'store' | 'update' | 'exchange-if';
@@ -40,9 +42,12 @@ const bigs = new Set(['BigInt64Array', 'BigUint64Array']);
 
 export class AtomicsPatch {
   readonly #runtime: Runtime;
+  readonly waits: Waits;
 
-  constructor(runtime: Runtime) {
+  /** `end` ends the process: every thread waits. */
+  constructor(runtime: Runtime, end: () => never) {
     this.#runtime = runtime;
+    this.waits = new Waits(runtime, end);
   }
 
   install(): void {
@@ -61,13 +66,20 @@ export class AtomicsPatch {
   variable(shadow: ViewShadow, index: number): Variable {
     const offset = shadow.base + index * (1 << shadow.shift);
     // Ranges within the same 4 bytes are told apart by where they begin and how long they are.
-    const key = (1 << shadow.shift) | ((offset & 3) << 8);
-    return findVariable(this.#runtime.control, shadow.buffer.heads, Math.floor(offset / 4), key);
+    return this.#variableAt(shadow.buffer, offset, 1 << shadow.shift);
   }
 
   waiters(shadow: ViewShadow, index: number): Variable {
-    const offset = shadow.base + index * (1 << shadow.shift);
-    return findVariable(this.#runtime.control, shadow.buffer.heads, Math.floor(offset / 4), Key.waiters);
+    return this.#variableAt(shadow.buffer, shadow.base + index * (1 << shadow.shift), Key.waiters);
+  }
+
+  #variableAt(buffer: BufferShadow, offset: number, kind: number): Variable {
+    const { control } = this.#runtime;
+    if (!buffer.unchecked)
+      return findVariable(control, buffer.heads, Math.floor(offset / 4), kind | ((offset & 3) << 8));
+    // Without a shadow: in the table of names, by a hash. Two places with one hash make order where there is none.
+    const hash = Math.imul(Math.imul(buffer.id, 0x9e3779b1) ^ offset, 0x85ebca6b) ^ kind;
+    return findVariable(control, control.named, (hash >>> 8) % maxNamed, hash | 1);
   }
 
   operation(original: Operation, edge: Edge): Operation {
@@ -75,7 +87,10 @@ export class AtomicsPatch {
     const kind = Cell.atomic | (edge === 'load' ? 0 : Cell.write);
     const self = this;
 
+    const perturb = this.#runtime.perturb;
+
     function checked(shadow: ViewShadow, view: View, index: number, first: unknown, second: unknown): unknown {
+      if (perturb !== undefined) perturb(site[0]!);
       const size = 1 << shadow.shift;
       const offset = shadow.base + index * size;
       const variable = self.variable(shadow, index);
@@ -103,6 +118,7 @@ export class AtomicsPatch {
       }
       check.range(shadow.buffer, offset, size, kind, site[0]!);
       if (edge !== 'load') clock.tick();
+      if (perturb !== undefined) perturb(~site[0]!);
       return result;
     }
 
@@ -116,7 +132,7 @@ export class AtomicsPatch {
     return {
       operation(view: View, index: number, first: unknown, second: unknown): unknown {
         const shadow = shadowOf(view);
-        if (shadow === undefined || shadow.buffer.memory === undefined) {
+        if (shadow === undefined || !shadow.buffer.live) {
           return edge === 'exchange-if' ? original(view, index, first, second) : original(view, index, first);
         }
         if (shadow.atomic && index >>> 0 === index && index < shadow.limit && isExact(shadow, first, second, edge)) {
@@ -184,17 +200,27 @@ export class AtomicsPatch {
     }
   }
 
+  #waitForever(shadow: ViewShadow, view: View, index: number, value: unknown): unknown {
+    const offset = shadow.base + index * (1 << shadow.shift);
+    const wait = (limitMs: number) => native.wait!(view, index, value, limitMs) as string;
+    return this.waits.forever(shadow.buffer.id, offset, wait);
+  }
+
   #wait(original: Operation): Operation {
     const self = this;
     return {
       wait(view: View, index: unknown, value: unknown, timeout: unknown): unknown {
         const shadow = shadowOf(view);
-        if (shadow?.buffer.memory === undefined) return original(view, index as number, value, timeout);
+        if (!shadow?.buffer.live) return original(view, index as number, value, timeout);
         const at = indexFor(view, index);
         if (at === undefined) return original(view, index as number, value, timeout);
         self.#learn(view, shadow, at);
         self.#enterWaiters(shadow, at);
-        const result = original(view, at, value, timeout);
+        const limit = timeout === undefined ? Number.POSITIVE_INFINITY : Number(timeout);
+        const result =
+          Number.isNaN(limit) || limit === Number.POSITIVE_INFINITY
+            ? self.#waitForever(shadow, view, at, value)
+            : original(view, at, value, limit);
         self.#enterWaiters(shadow, at);
         // A wait that timed out has read the value before it slept.
         if (result !== 'timed-out') self.#learn(view, shadow, at);
@@ -208,7 +234,7 @@ export class AtomicsPatch {
     return {
       waitAsync(view: View, index: unknown, value: unknown, timeout: unknown): unknown {
         const shadow = shadowOf(view);
-        if (shadow?.buffer.memory === undefined) return original(view, index as number, value, timeout);
+        if (!shadow?.buffer.live) return original(view, index as number, value, timeout);
         const at = indexFor(view, index);
         if (at === undefined) return original(view, index as number, value, timeout);
         self.#learn(view, shadow, at);
@@ -235,10 +261,12 @@ export class AtomicsPatch {
     return {
       notify(view: View, index: unknown, count: unknown): unknown {
         const shadow = shadowOf(view);
-        if (shadow?.buffer.memory === undefined) return original(view, index as number, count);
+        if (!shadow?.buffer.live) return original(view, index as number, count);
         const at = indexFor(view, index);
-        if (at !== undefined) self.#enterWaiters(shadow, at);
-        return original(view, at ?? (index as number), count);
+        if (at === undefined) return original(view, index as number, count);
+        self.#enterWaiters(shadow, at);
+        self.waits.notified(shadow.buffer.id, shadow.base + at * (1 << shadow.shift));
+        return original(view, at, count);
       },
     }.notify as Operation;
   }

@@ -29,23 +29,32 @@ export class BufferShadow {
   /** Uid of the thread that made it, and the word of its stack. */
   readonly creator: number;
   readonly creatorWord: number;
+  /** Its shadow; none yet for memory of one thread, and never for memory that is not checked. */
   memory: SharedArrayBuffer | undefined;
+  /** The memory of a WebAssembly module: atomics order threads, accesses are not checked. */
+  readonly unchecked: boolean;
   cells: Float64Array = none;
   words: Int32Array = new Int32Array(0);
   heads: Int32Array = new Int32Array(0);
   /** For 4 bytes, the block they belong to; the last one says whether there are any. */
   blocks: Int32Array = new Int32Array(0);
 
-  constructor(id: number, bytesMax: number, creator: number, creatorWord: number) {
+  constructor(id: number, bytesMax: number, creator: number, creatorWord: number, unchecked = false) {
     this.id = id;
+    this.unchecked = unchecked;
     this.bytesMax = bytesMax;
     this.creator = creator;
     this.creatorWord = creatorWord;
   }
 
+  /** Whether more than one thread may have it. */
+  get live(): boolean {
+    return this.memory !== undefined || this.unchecked;
+  }
+
   /** @throws {RangeError} there is not so much memory */
-  share(memory?: SharedArrayBuffer): SharedArrayBuffer {
-    if (this.memory !== undefined) return this.memory;
+  share(memory?: SharedArrayBuffer): SharedArrayBuffer | undefined {
+    if (this.memory !== undefined || this.unchecked) return this.memory;
     const groups = Math.ceil(this.bytesMax / 8);
     // One group more: the lists of the buffer's own (its length).
     this.memory = memory ?? allocateShared((groups + 1) * 64);

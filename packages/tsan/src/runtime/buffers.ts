@@ -65,22 +65,24 @@ function isAtomic(name: string): boolean {
 export class Buffers {
   readonly #runtime: Runtime;
   readonly #shadows = new WeakMap<object, BufferShadow>();
+  readonly #objects = new Map<number, WeakRef<object>>();
   readonly #byId = new Map<number, WeakRef<BufferShadow>>();
-  /** WebAssembly memories: known, not checked. */
   /** How tagged typed arrays are iterated. */
   iterator: PropertyDescriptor | undefined;
-  readonly #unchecked = new WeakSet<object>();
+  /** By the WebAssembly.Memory, which gives out another buffer each time it has grown. */
+  readonly #memories = new WeakMap<object, BufferShadow>();
 
   constructor(runtime: Runtime) {
     this.#runtime = runtime;
   }
 
-  leaveUnchecked(buffer: object): void {
-    this.#unchecked.add(buffer);
-  }
-
-  isUnchecked(buffer: object): boolean {
-    return this.#unchecked.has(buffer);
+  leaveUnchecked(buffer: object, memory: object): void {
+    if (this.#shadows.has(buffer)) return;
+    const known = this.#memories.get(memory);
+    const { control, clock } = this.#runtime;
+    const shadow = known ?? new BufferShadow(control.take(Header.nextBuffer), 0, clock.uid, 0, true);
+    this.#memories.set(memory, shadow);
+    this.#bind(buffer, shadow);
   }
 
   /** The shadow of a buffer that has one. */
@@ -93,7 +95,7 @@ export class Buffers {
     const known = this.#shadows.get(buffer);
     if (known !== undefined) return known;
     const size = sharedSize(buffer);
-    if (size === undefined || this.#unchecked.has(buffer)) return undefined;
+    if (size === undefined) return undefined;
     const { control, clock } = this.#runtime;
     const id = control.take(Header.nextBuffer);
     const shadow = new BufferShadow(id, size, clock.uid, this.#runtime.captureWord());
@@ -104,12 +106,19 @@ export class Buffers {
   #bind(buffer: object, shadow: BufferShadow): void {
     this.#shadows.set(buffer, shadow);
     this.#byId.set(shadow.id, new WeakRef(shadow));
+    this.#objects.set(shadow.id, new WeakRef(buffer));
+  }
+
+  /** An object that stands for the buffer here, if this thread has it. */
+  objectOf(id: number): SharedArrayBuffer | undefined {
+    return this.#objects.get(id)?.deref() as SharedArrayBuffer | undefined;
   }
 
   /** A buffer has arrived, with what the sender knows of it. */
   adopt(buffer: object, parcel: BufferParcel): BufferShadow {
     const here = this.#shadows.get(buffer) ?? this.#byId.get(parcel.id)?.deref();
-    const shadow = here ?? new BufferShadow(parcel.id, parcel.bytesMax, parcel.creator, parcel.creatorWord);
+    const { id, bytesMax, creator, creatorWord, unchecked } = parcel;
+    const shadow = here ?? new BufferShadow(id, bytesMax, creator, creatorWord, unchecked);
     shadow.share(parcel.memory);
     this.#bind(buffer, shadow);
     return shadow;
@@ -119,8 +128,8 @@ export class Buffers {
   parcel(buffer: SharedArrayBuffer): BufferParcel | undefined {
     const shadow = this.of(buffer);
     if (shadow === undefined) return undefined;
-    const { id, bytesMax, creator, creatorWord } = shadow;
-    return { buffer, id, bytesMax, creator, creatorWord, memory: shadow.share() };
+    const { id, bytesMax, creator, creatorWord, unchecked } = shadow;
+    return { buffer, id, bytesMax, creator, creatorWord, unchecked, memory: shadow.share() };
   }
 
   /** Tags a view, if it is one on shared memory. */
@@ -147,7 +156,8 @@ export interface BufferParcel {
   readonly bytesMax: number;
   readonly creator: number;
   readonly creatorWord: number;
-  readonly memory: SharedArrayBuffer;
+  readonly unchecked: boolean;
+  readonly memory: SharedArrayBuffer | undefined;
 }
 
 /** The tag of a view; undefined for everything else, and for views on memory of one thread only. */

@@ -27,6 +27,8 @@ export interface CheckerHooks {
   found(race: Found): void;
   /** Called for each new pair of an access and an epoch: whether it is ignored. */
   ignoring(): boolean;
+  /** A view was seen to be longer than before. */
+  grown(buffer: BufferShadow): void;
   /** The access touches a block of an annotated region: may this thread? `bits` as in a cell. */
   touched(buffer: BufferShadow, block: number, offset: number, bits: number, site: number): void;
 }
@@ -126,6 +128,7 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
     }
     const limit = viewLength(view);
     if (limit === shadow.limit && shadow.cells === buffer.cells) return;
+    if (shadow.limit > 0 && limit > shadow.limit) hooks.grown(buffer);
     shadow.limit = limit;
     shadow.cells = buffer.cells;
     if (typeof index !== 'number' || !(index >= 0 && index < limit) || index !== Math.floor(index)) return;

@@ -28,8 +28,6 @@ interface Contents {
   readonly buffers: Set<SharedArrayBuffer>;
   readonly views: View[];
   readonly ports: object[];
-  /** WebAssembly memories among them are not to be tagged over there either. */
-  readonly runtime: Runtime;
 }
 
 /** What stands for itself in a message, and has nothing inside. */
@@ -38,8 +36,8 @@ function isLeaf(value: unknown): boolean {
 }
 
 /** Everything shared in a value, found as the structured clone would, without calling getters. */
-function contentsOf(runtime: Runtime, value: unknown, isPort: (value: object) => boolean): Contents {
-  const contents: Contents = { buffers: new Set(), views: [], ports: [], runtime };
+function contentsOf(value: unknown, isPort: (value: object) => boolean): Contents {
+  const contents: Contents = { buffers: new Set(), views: [], ports: [] };
   if (isLeaf(value)) return contents;
   const seen = new Set<object>([value as object]);
   const visit = (inner: unknown) => {
@@ -95,18 +93,18 @@ function visitArray(array: readonly unknown[], visit: (inner: unknown) => void):
 
 function visitView(view: View, contents: Contents): void {
   const buffer = view.buffer as ArrayBufferLike;
-  if (sharedSize(buffer) === undefined || contents.runtime.buffers.isUnchecked(buffer)) return;
+  if (sharedSize(buffer) === undefined) return;
   addBuffer(buffer as SharedArrayBuffer, contents);
   contents.views.push(view);
 }
 
 function addBuffer(buffer: SharedArrayBuffer, contents: Contents): void {
-  if (!contents.runtime.buffers.isUnchecked(buffer)) contents.buffers.add(buffer);
+  contents.buffers.add(buffer);
 }
 
 /** Puts a value in an envelope: what this thread has done so far is before what its receiver does after opening it. */
 export function seal(runtime: Runtime, value: unknown, isPort: (value: object) => boolean): Envelope {
-  const { buffers, views, ports } = contentsOf(runtime, value, isPort);
+  const { buffers, views, ports } = contentsOf(value, isPort);
   const parcels: BufferParcel[] = [];
   for (const buffer of buffers) {
     const parcel = runtime.buffers.parcel(buffer);

@@ -11,7 +11,7 @@ import { AtomicsPatch } from './atomics.ts';
 import { tag } from './buffers.ts';
 import type { Clock } from './clock.ts';
 import { patchCodecs } from './codecs.ts';
-import { Control } from './control.ts';
+import { Control, Header } from './control.ts';
 import { patchDataViews } from './data-view.ts';
 import { Messages } from './messages.ts';
 import { patchBuffers } from './node-buffer.ts';
@@ -22,6 +22,7 @@ import { addModule, type SiteTable } from './sites.ts';
 import { enterMain } from './thread-table.ts';
 import { iteratorFor, patchTypedArrays } from './typed-array.ts';
 import { patchViews } from './views.ts';
+import { patchWasm } from './wasm.ts';
 import { clockOf, restoreWorkerData, takeBirth, Workers } from './workers.ts';
 
 /** What rewritten code refers to. Guards are fast only on an object with few, fixed properties. */
@@ -66,6 +67,7 @@ function installMain(): Installed {
   try {
     control = Control.allocate();
     shared = Reporter.allocate();
+    control.header[Header.seed] = seedOf(options);
   } catch (error) {
     stop((error as Error).message);
   }
@@ -75,6 +77,14 @@ function installMain(): Installed {
     if (code !== undefined) process.exitCode = code;
   });
   return start(control, enterMain(control), options, reporter, shared);
+}
+
+/** The one that is given, or one that is drawn, and printed to run the same again. */
+function seedOf(options: Options): number {
+  if (options.mode !== 'perturb') return 0;
+  const seed = options.seed ?? Math.floor(Math.random() * 2 ** 32);
+  if (options.seed === undefined) process.stderr.write(`ThreadSanitizer: mode=perturb:seed=${seed}\n`);
+  return seed | 0;
 }
 
 function installWorker(): Installed | undefined {
@@ -102,7 +112,10 @@ function start(
   if (birth !== undefined) restoreWorkerData(birth, messages);
   messages.install();
   new Workers(runtime, messages, shared, birth?.environment ?? []).install();
-  new AtomicsPatch(runtime).install();
+  const atomics = new AtomicsPatch(runtime, () => endHanging(reporter, options));
+  atomics.install();
+  patchWasm(runtime);
+  if (birth !== undefined) process.on('exit', () => atomics.waits.ended());
   patchFunctionText();
   syncBuiltinESMExports();
   defineGlobal(runtime);
@@ -132,6 +145,14 @@ function defineGlobal(runtime: Runtime): void {
     module: (table: SiteTable) => addModule(control, table),
   });
   Object.defineProperty(globalThis, '__jstsan', { value });
+}
+
+/** Every thread waits for ever. Only the main thread can end the process with a code, and it may be one that cannot be woken. */
+function endHanging(reporter: Reporter, options: Options): never {
+  if (isMainThread) process.exit(options.exitcode);
+  reporter.finish();
+  process.kill(process.pid, 'SIGKILL');
+  throw new Error('unreachable');
 }
 
 /** Before the program has started. */

@@ -30,6 +30,7 @@ export class Messages {
   }
 
   seal(value: unknown): unknown {
+    this.#runtime.perturb?.(1);
     return seal(this.#runtime, value, this.isPort);
   }
 

@@ -7,7 +7,8 @@ import type { BufferShadow } from './buffer-shadow.ts';
 import { Buffers } from './buffers.ts';
 import { type Checker, createChecker, type Found } from './checker.ts';
 import type { Clock } from './clock.ts';
-import type { Control } from './control.ts';
+import { type Control, Header } from './control.ts';
+import { createPerturb, type Perturb } from './perturb.ts';
 import { RaceReporter } from './race.ts';
 import { addStack, siteFrame } from './sites.ts';
 import { captureStack } from './stack.ts';
@@ -42,8 +43,12 @@ export class Runtime {
   #captureMs = 0;
   #ignored = 0;
 
+  /** Delays this thread around synchronisation, in mode=perturb. */
+  readonly perturb: Perturb | undefined;
   /** Annotated locks that this thread holds. */
   heldLocks: () => number[] = () => [];
+  /** A view was seen to have grown. */
+  lengthSeen: (buffer: BufferShadow) => void = () => {};
   /** What own/ has to say of a touched block. */
   touched: (buffer: BufferShadow, block: number, offset: number, bits: number, site: number) => void = () => {};
 
@@ -52,12 +57,14 @@ export class Runtime {
     this.clock = clock;
     this.options = options;
     this.emit = emit;
+    this.perturb = options.mode === 'perturb' ? createPerturb(this, control.header[Header.seed]!) : undefined;
     this.buffers = new Buffers(this);
     this.races = new RaceReporter(this);
     this.check = createChecker(clock, {
       word: (site) => this.wordOf(site),
       found: (race: Found) => this.races.found(race),
       ignoring: () => this.#ignored > 0,
+      grown: (buffer) => this.lengthSeen(buffer),
       touched: (buffer, block, offset, bits, site) => this.touched(buffer, block, offset, bits, site),
     });
   }

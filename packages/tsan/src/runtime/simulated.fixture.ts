@@ -30,7 +30,9 @@ export class SimulatedThread {
       options: parseOptions(''),
       emit: (report) => reports.push(report),
     });
-    const atomics = new AtomicsPatch(this.runtime);
+    const atomics = new AtomicsPatch(this.runtime, () => {
+      throw new Error('all threads wait');
+    });
     this.load = atomics.operation(Atomics.load as Atomic, 'load');
     this.store = atomics.operation(Atomics.store as Atomic, 'store');
     this.add = atomics.operation(Atomics.add as Atomic, 'update');

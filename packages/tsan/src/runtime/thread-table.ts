@@ -105,7 +105,7 @@ export function noteEnding(control: Control, uid: number): void {
 export function leave(clock: Clock, uid: number): void {
   const { control } = clock;
   const record = recordOf(control, uid);
-  if (record === undefined || !record.running) return;
+  if (record === undefined || control.threads[(uid % maxThreads) * threadInts + ThreadField.running] === 0) return;
   clock.joinThread(record.slot);
   control.threads[(uid % maxThreads) * threadInts + ThreadField.running] = 0;
   Atomics.sub(control.header, Header.alive, 1);

@@ -1,11 +1,12 @@
 // Views get their tags where they are made. The constructors of typed arrays, DataView and SharedArrayBuffer are replaced by functions that make the same
 // objects; what a view is made from, if that is shared memory too, is read.
 
-import type { View } from './buffer-shadow.ts';
+import type { BufferShadow, View } from './buffer-shadow.ts';
 import { shadowOf, tag } from './buffers.ts';
 import { replaceGlobal } from './messages.ts';
-import { patchClass, patchMethod } from './patch.ts';
+import { patchClass, patchGetter, patchMethod } from './patch.ts';
 import type { Runtime } from './runtime.ts';
+import { acquire, findVariable, Key, lockVariable, releaseMerging, unlockVariable } from './sync.ts';
 
 type ViewConstructor = new (...args: unknown[]) => View;
 const { construct, apply } = Reflect;
@@ -41,6 +42,7 @@ export function patchViews(runtime: Runtime): void {
   // Buffer extends the Uint8Array that it found.
   if (Object.getPrototypeOf(Buffer) === bytes) Object.setPrototypeOf(Buffer, Uint8Array);
   patchShared(runtime);
+  patchGrow(runtime);
   hideTag();
 }
 
@@ -66,6 +68,57 @@ function viewConstructor(runtime: Runtime, original: ViewConstructor): ViewConst
     return typeof a === 'object' && a !== null ? track(view, a) : view;
   } as unknown as ViewConstructor;
   return own;
+}
+
+/** Growing orders who grows with who sees the new length. */
+function patchGrow(runtime: Runtime): void {
+  const { buffers, clock, control } = runtime;
+  const pass = (buffer: object, edge: typeof acquire) => passed(buffers.known(buffer), edge);
+  const passed = (shadow: BufferShadow | undefined, edge: typeof acquire) => {
+    if (shadow?.memory === undefined) return;
+    const variable = findVariable(control, shadow.heads, shadow.heads.length - 1, Key.length);
+    if (variable === 0) return;
+    lockVariable(clock, variable);
+    try {
+      edge(clock, variable);
+    } finally {
+      unlockVariable(clock, variable);
+    }
+  };
+  const prototype = SharedArrayBuffer.prototype as { grow?: (this: object, size: unknown) => unknown };
+  patchMethod(
+    prototype,
+    'grow',
+    (original: (this: object, size: unknown) => unknown) =>
+      ({
+        grow(this: object, size: unknown): unknown {
+          const bytes = Number(size);
+          pass(this, acquire);
+          pass(this, releaseMerging);
+          const result = apply(original, this, [bytes]);
+          if (buffers.known(this) !== undefined) clock.tick();
+          return result;
+        },
+      }).grow,
+  );
+  const growable = Object.getOwnPropertyDescriptor(prototype, 'growable')?.get;
+  if (growable === undefined) return;
+  patchGetter(
+    prototype,
+    'byteLength',
+    (original) =>
+      Object.getOwnPropertyDescriptor(
+        {
+          get byteLength(): unknown {
+            const bytes = apply(original, this, []);
+            if (apply(growable, this, []) === true) pass(this, acquire);
+            return bytes;
+          },
+        },
+        'byteLength',
+      )!.get!,
+  );
+  runtime.lengthSeen = (buffer) => passed(buffer, acquire);
 }
 
 /** A buffer is known from its beginning, so that a report can say where that was. */
