@@ -3,6 +3,7 @@
 // again unnoticed the text of the access stays as it was, behind its check; where not, temporaries hold them.
 
 import type { AssignmentExpression, MemberExpression, Pattern, UpdateExpression } from 'acorn';
+import { headOf, isBehindOptional, visitLink } from './chains.ts';
 import { isAnonymousFunction, isCalm, isElement, isSimple, keyKind, unparenthesized } from './facts.ts';
 import { visitSourceAndPattern, visitTarget } from './patterns.ts';
 import type { Forms, Rewriter } from './rewriter.ts';
@@ -57,7 +58,7 @@ export function operandsInTemporaries(
 export const text = ({ object, key }: Operands): string => `${object}[${key}]`;
 
 /** `a[i]` → `(check,a[i])` or `(t1=a(),t2=i(),check,t1[t2])` */
-export function readElement(rewriter: Rewriter, node: MemberExpression, start = node.start): void {
+function readElement(rewriter: Rewriter, node: MemberExpression, start: number): void {
   const mark = rewriter.frame.live;
   const inPlace = operandsInPlace(node, rewriter);
   if (inPlace && start === node.start) {
@@ -72,8 +73,15 @@ export function readElement(rewriter: Rewriter, node: MemberExpression, start = 
 }
 
 function memberExpression(rewriter: Rewriter, node: MemberExpression): void {
-  if (isElement(node, rewriter.forInKeys)) readElement(rewriter, node);
+  if (rewriter.links.has(node)) visitLink(rewriter, node);
+  else if (isRead(rewriter, node)) readElement(rewriter, node, headOf(rewriter, node));
   else visitMember(rewriter, node);
+}
+
+/** Behind a `?.` that stays as it is nothing can be put around the read. */
+function isRead(rewriter: Rewriter, node: MemberExpression): boolean {
+  if (rewriter.checked.has(node) || !isElement(node, rewriter.forInKeys)) return false;
+  return !isBehindOptional(node, rewriter.links);
 }
 
 /** Object and key only, for what is no read: a callee, an operand of delete. */

@@ -3,6 +3,7 @@
 
 import { type Options, type Program, parse } from 'acorn';
 import { callForms } from './calls.ts';
+import { chainForms } from './chains.ts';
 import { elementForms } from './elements.ts';
 import { functionForms } from './functions.ts';
 import { patternForms } from './patterns.ts';
@@ -28,7 +29,7 @@ export interface Instrumented {
   map: RawSourceMap;
 }
 
-const forms = { ...elementForms, ...patternForms, ...functionForms, ...callForms };
+const forms = { ...elementForms, ...chainForms, ...patternForms, ...functionForms, ...callForms };
 
 /**
  * Rewrites a program.

@@ -31,6 +31,12 @@ export class Rewriter {
   preamble = '';
   /** A script's own `var` would be a property of the global object. */
   isScript = false;
+  /** Links of optional chains that become conditions. */
+  readonly links = new Set<Node>();
+  /** Members that are called. */
+  readonly callees = new Set<Node>();
+  /** Reads whose check stands elsewhere. */
+  readonly checked = new Set<Node>();
   #name = '';
   #isPart = false;
   /** Names of the keys of for-in loops around: the only strings that are looked at as indices. */
