@@ -37,7 +37,9 @@ export function isElement(node: Node, forInKeys: ReadonlySet<string>): node is M
 function isNeverView(node: Expression | Super): boolean {
   const inner = unparenthesized(node);
   if (inner.type === 'Identifier') return /^(arguments$|__jstsan)/.test((inner as Node & { name: string }).name);
-  return neverViews.has(inner.type);
+  return (
+    neverViews.has(inner.type) || (inner.type === 'MemberExpression' && isNamed(inner as MemberExpression, '__jstsan'))
+  );
 }
 
 export function keyKind(key: Node, forInKeys: ReadonlySet<string>): KeyKind {
@@ -66,7 +68,7 @@ export function keyKind(key: Node, forInKeys: ReadonlySet<string>): KeyKind {
       return first === 'any' || second === 'any' ? 'any' : 'unknown';
     }
     case 'MemberExpression':
-      return isWellKnownSymbol(node) ? 'never' : 'unknown';
+      return isNamed(node, 'Symbol') || isNamed(node, '__jstsan') ? 'never' : 'unknown';
     case 'TemplateLiteral':
     case 'ArrayExpression':
     case 'ObjectExpression':
@@ -91,8 +93,9 @@ function isString(node: Node): boolean {
   return inner.type === 'TemplateLiteral' || (inner.type === 'Literal' && typeof inner.value === 'string');
 }
 
-function isWellKnownSymbol(node: MemberExpression): boolean {
-  return !node.computed && node.object.type === 'Identifier' && node.object.name === 'Symbol';
+/** `Symbol.iterator`, and what rewritten text says of `__jstsan`. */
+function isNamed(node: MemberExpression, object: string): boolean {
+  return !node.computed && node.object.type === 'Identifier' && node.object.name === object;
 }
 
 /** Can be evaluated twice, or later, with nobody noticing. */

@@ -55,6 +55,7 @@ function visitStatements(rewriter: Rewriter, statements: readonly Node[]): void 
 
 function functionNode(rewriter: Rewriter, node: FunctionNode): void {
   const name = ownName(rewriter, node);
+  if (isRewritten(node)) return;
   const suspends = node.async || node.generator;
   rewriter.inPart(name, () => {
     for (const parameter of node.params) visitTarget(rewriter, parameter, false);
@@ -64,6 +65,14 @@ function functionNode(rewriter: Rewriter, node: FunctionNode): void {
     const frame = rewriter.inFrame(name, suspends, () => visitStatements(rewriter, body.body));
     declare(rewriter, frame, body.body, body.start + 1);
   } else expressionBody(rewriter, node as ArrowFunctionExpression, name);
+}
+
+/** A function whose text has come from another thread has been rewritten there: it opens with its temporaries. */
+function isRewritten({ body }: FunctionNode): boolean {
+  if (body.type !== 'BlockStatement') return false;
+  const first = body.body.find((each) => !isDirective(each) && each.type !== 'EmptyStatement');
+  if (first?.type !== 'VariableDeclaration') return false;
+  return /^__jstsan_*\d/.test(nameOf(first.declarations[0].id));
 }
 
 /** `x => a()[x]` → `x => {var t;return …}` */

@@ -163,6 +163,14 @@ test('a function runs where only its text is known', () => {
   assert.match(text, /=>\{var __jstsan0/);
 });
 
+test('a function that comes rewritten is not rewritten again', () => {
+  const once = rewrite(
+    '(function f(x, y) { "use strict"; x?.y[i]; return x.y[i] = a[0] + Atomics.load(x, 0); })',
+  );
+  const again = rewrite(once.slice(once.indexOf('(function')));
+  assert.equal(again, once.slice(once.indexOf('(function')));
+});
+
 test('what cannot touch a view is left alone', () => {
   for (const source of [
     'a.b.c = d',

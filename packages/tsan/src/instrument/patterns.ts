@@ -13,7 +13,7 @@ import type {
   VariableDeclarator,
 } from 'acorn';
 import { check, operandsInPlace, text, visitMember } from './elements.ts';
-import { isElement, isSimple, keyKind, unparenthesized } from './facts.ts';
+import { isAnonymousFunction, isElement, isSimple, keyKind, unparenthesized } from './facts.ts';
 import type { Forms, Rewriter } from './rewriter.ts';
 
 /** Visits what is assigned to. `isCalm`: nothing of others runs between evaluating it and writing it. */
@@ -97,7 +97,8 @@ function variableDeclarator(rewriter: Rewriter, node: VariableDeclarator): void 
 
 /** The pattern of `pattern = source`, and the source, whose elements an object pattern may take by index. */
 export function visitSourceAndPattern(rewriter: Rewriter, pattern: Pattern, source: Node | null | undefined): void {
-  const keys = source && pattern.type === 'ObjectPattern' ? indexKeys(rewriter, pattern) : [];
+  const takes = source && pattern.type === 'ObjectPattern' && !isAnonymousFunction(source);
+  const keys = takes ? indexKeys(rewriter, pattern) : [];
   if (!source || keys.length === 0) {
     visitTarget(rewriter, pattern, !!source && unparenthesized(source).type === 'ArrayExpression');
     if (source) rewriter.visitNamed(source, pattern);
@@ -106,12 +107,12 @@ export function visitSourceAndPattern(rewriter: Rewriter, pattern: Pattern, sour
   const { edits, frame } = rewriter;
   const mark = frame.live;
   const object = isSimple(source) ? rewriter.source.slice(source.start, source.end) : rewriter.temporary();
+  const held = keys.map((index) => ({ ...index, name: rewriter.temporary() }));
+  for (const { key, computed, name } of held) edits.right(key.start, computed ? `(${name}=(` : `[(${name}=(`);
   visitTarget(rewriter, pattern, false);
-  for (const { key, computed } of keys) {
-    const name = rewriter.temporary();
+  for (const { key, computed, name } of held) {
     const node = { ...key, type: 'MemberExpression', object: source, property: key, computed: true, optional: false };
     const checked = check(rewriter, 'r', node as MemberExpression, { object, key: name });
-    edits.right(key.start, computed ? `(${name}=(` : `[(${name}=(`);
     edits.left(key.end, `),${checked},${name})${computed ? '' : ']'}`);
   }
   if (!isSimple(source)) edits.right(source.start, `(${object}=`);
