@@ -164,9 +164,7 @@ test('a function runs where only its text is known', () => {
 });
 
 test('a function that comes rewritten is not rewritten again', () => {
-  const once = rewrite(
-    '(function f(x, y) { "use strict"; x?.y[i]; return x.y[i] = a[0] + Atomics.load(x, 0); })',
-  );
+  const once = rewrite('(function f(x, y) { "use strict"; x?.y[i]; return x.y[i] = a[0] + Atomics.load(x, 0); })');
   const again = rewrite(once.slice(once.indexOf('(function')));
   assert.equal(again, once.slice(once.indexOf('(function')));
 });
