@@ -75,7 +75,7 @@ export class Locks {
     this.#locks[at + Field.holder] = clock.uid;
     this.#locks[at + Field.last] = clock.uid;
     this.#locks[at + Field.word] = word;
-    this.#held.push({ lock: lock.id, word });
+    this.#held = [...this.#held.filter((each) => each.lock !== lock.id), { lock: lock.id, word }];
     lockVariable(clock, lock.variable);
     try {
       acquire(clock, lock.variable);
