@@ -3,7 +3,7 @@
 
 import { isMainThread, parentPort } from 'node:worker_threads';
 import type { HooksData } from './load/hooks-thread.ts';
-import { preloadIntoWorker, startLoading } from './load/index.ts';
+import { forgetOwnPreload, preloadIntoWorker, startLoading } from './load/index.ts';
 import { isExcludedBy, say } from './load/skip.ts';
 import { install } from './runtime/install.ts';
 import { addModule } from './runtime/sites.ts';
@@ -25,6 +25,7 @@ function start(): void {
     { allocate: (table) => addModule(control, table), isExcluded: isExcludedBy(exclude), writesMaps, say },
     (): HooksData => ({ control: control.memory, exclude, writesMaps }),
   );
+  forgetOwnPreload(process.env);
   setPositionResolver((file, line, column) => transformer.resolve(file, line, column));
   setWorkerPreload((filename, workerOptions) => preloadIntoWorker(transformer, filename, workerOptions));
 }

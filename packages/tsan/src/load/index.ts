@@ -5,7 +5,7 @@ import { hasSyncHooks, registerHooksThread, registerSyncHooks } from './modules.
 import { Transformer, type TransformerOptions } from './transformer.ts';
 
 export type { Place, Transformer } from './transformer.ts';
-export { preloadIntoWorker } from './workers.ts';
+export { forgetOwnPreload, preloadIntoWorker } from './workers.ts';
 
 /** `hooksData` makes what the hooks thread of older Nodes is given; each thread of the program has one of its own there. */
 export function startLoading(options: TransformerOptions, hooksData: () => unknown): Transformer {
