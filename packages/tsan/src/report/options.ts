@@ -50,7 +50,10 @@ const table = {
     'text',
     'How reports look: text, a JSON object a line, or one SARIF 2.1.0 file.',
   ),
-  log_path: text('stderr', 'Where reports go: stderr, stdout, or a path, to which the process id is added (PATH.PID).'),
+  log_path: text(
+    'stderr',
+    'Where reports go: stderr, stdout, or a path, to which the process id is added (PATH.PID; PATH.PID.sarif).',
+  ),
   strip_path_prefix: text('', 'Cut from the front of every path in a report.'),
   suppressions: text('', 'A file of reports not to make, a TYPE:PATTERN a line.'),
   print_suppressions: flag(true, 'Prints at the end which suppressions matched, and how often.'),

@@ -25,7 +25,7 @@ export class Output {
   constructor(options: Options) {
     this.format = options.format;
     this.strip = options.strip_path_prefix;
-    this.target = targetOf(options.log_path);
+    this.target = targetOf(options);
     this.waiting =
       typeof this.target === 'string' ? `${this.target}.part` : join(tmpdir(), `jstsan.${process.pid}.part`);
     this.root = repositoryOf(process.cwd());
@@ -75,9 +75,12 @@ export class Output {
   }
 }
 
-function targetOf(path: string): string | number {
+/** Uploaders of SARIF look for files that end so. */
+function targetOf({ log_path: path, format }: Options): string | number {
   if (path === '' || path === 'stderr') return stderr;
-  return path === 'stdout' ? stdout : `${resolve(path)}.${process.pid}`;
+  if (path === 'stdout') return stdout;
+  if (format !== 'sarif') return `${resolve(path)}.${process.pid}`;
+  return `${resolve(path).replace(/\.sarif$/, '')}.${process.pid}.sarif`;
 }
 
 /** A pipe may be full, and not block: whoever reads it is waited for. */

@@ -139,9 +139,10 @@ test('format=sarif is one log of all threads, written also when it is empty', (t
   assert.equal(logs.length, 1);
   const { runs } = JSON.parse(readFileSync(join(ended.folder, logs[0]!), 'utf8'));
   assert.equal(runs[0].results.length, 2);
-  assert.match(ended.stderr, /^ThreadSanitizer: reported 2 warnings: .*log\.\d+\n$/);
+  assert.match(ended.stderr, /^ThreadSanitizer: reported 2 warnings: .*log\.\d+\.sarif\n$/);
   assert.equal(ended.status, 66);
-  const empty = run(t, 'format=sarif:log_path=log', '');
+  const empty = run(t, 'format=sarif:log_path=log.sarif', '');
+  assert.match(readdirSync(empty.folder).join(), /log\.\d+\.sarif/);
   const [log] = readdirSync(empty.folder).filter((file) => file.startsWith('log.'));
   assert.deepEqual(JSON.parse(readFileSync(join(empty.folder, log!), 'utf8')).runs[0].results, []);
 });
