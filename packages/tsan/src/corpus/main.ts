@@ -43,9 +43,11 @@ if (values.plain) {
     everyRun: values['every-run'],
     seed: Number(values.seed),
     processes,
+    // As they are found: the whole takes minutes.
+    onResult: (result) => {
+      for (const line of complaintsOf([result])) console.log(line);
+    },
   });
-  const complaints = complaintsOf(results);
-  if (complaints.length > 0) console.log(complaints.join('\n'));
   console.log(tableOf(results));
   const { recall, precision } = scoreOf(results);
   const failed =
