@@ -1,5 +1,5 @@
 // Shared bytes that are decoded to a text: they are decoded before the flag is seen.
-// expect: plain/plain
+// expect: plain/plain may-tear
 
 const { Worker } = require('node:worker_threads');
 

@@ -1,5 +1,5 @@
 // A text that is encoded into shared bytes: a thread reads the last byte of it.
-// expect: plain/plain
+// expect: plain/plain may-tear
 
 import { Worker } from 'node:worker_threads';
 

@@ -1,5 +1,5 @@
 // Random bytes for one half of a buffer: they are drawn for one byte too many.
-// expect: plain/plain
+// expect: plain/plain may-tear
 
 import { randomFillSync } from 'node:crypto';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';

@@ -1,5 +1,5 @@
 // A file that is read into a shared buffer: a worker looks at the bytes meanwhile.
-// expect: plain/plain
+// expect: plain/plain may-tear
 
 const { closeSync, openSync, readSync } = require('node:fs');
 const { isMainThread, Worker, workerData } = require('node:worker_threads');

@@ -75,6 +75,14 @@ test('a deadlock has no previous access, and no address', () => {
   assert.match(text, /\n {2}Wait by thread T1:\n/);
 });
 
+test('a long data: URL is cut', () => {
+  const text = summaryOf({
+    ...race,
+    accesses: [{ ...race.accesses[0]!, stack: [frame('f', `data:${'x'.repeat(99)}`, 1, 2)] }],
+  });
+  assert.equal(text, `ThreadSanitizer: data race data:${'x'.repeat(55)}...:1:2 in f`);
+});
+
 test('the summary names the innermost frame of the program', () => {
   const [write, read] = race.accesses;
   const inNode = { ...write!, stack: [frame('fill', 'node:internal/buffer', 1), ...write!.stack] };

@@ -4,6 +4,7 @@
 import { type Access, type Frame, place, type Report, type Stack, type Thread } from './report.ts';
 
 const ruler = '==================';
+const shownUrl = 60;
 
 const rules: Record<string, string> = {
   'plain/atomic': 'one of the two accesses is not atomic',
@@ -38,9 +39,14 @@ export function ruleOf(report: Report): string | undefined {
 }
 
 export function positionOf({ file, line, column }: Frame, strip = ''): string {
-  const path = strip !== '' && file.startsWith(strip) ? file.slice(strip.length) : file;
+  const path = shortened(strip !== '' && file.startsWith(strip) ? file.slice(strip.length) : file);
   if (line === 0) return path;
   return column === 0 ? `${path}:${line}` : `${path}:${line}:${column}`;
+}
+
+/** A module that is its own URL is told by its beginning. */
+function shortened(file: string): string {
+  return file.startsWith('data:') && file.length > shownUrl ? `${file.slice(0, shownUrl)}...` : file;
 }
 
 function nameOf(frame: Frame): string {
