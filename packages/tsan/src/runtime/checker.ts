@@ -10,6 +10,7 @@ import { Cell, type Clock } from './clock.ts';
 
 const flags = Cell.write | Cell.atomic | Cell.tear;
 const low = Cell.epoch;
+const slotMask = 0xff * Cell.slot;
 
 export interface Found {
   readonly buffer: BufferShadow;
@@ -76,16 +77,25 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
     if (block !== 0) hooks.touched(buffer, block, offset, bits, site);
   }
 
+  /** Whether a cell is an access of this thread in this epoch. */
+  function isOwnNow(cell: number): boolean {
+    return cell >= key[0]! && (lowBits(cell) & slotMask) === slotBits;
+  }
+
   /** An access that is not in the cells: against those which are, then in. `bits` without the slot. */
   function enter(buffer: BufferShadow, at: number, bits: number, site: number): void {
     if (hooks.ignoring()) return;
     const cells = buffer.cells;
     const { blocks } = buffer;
     if (blocks[blocks.length - 1] !== 0) inBlock(buffer, at * 2, bits, site);
+    for (let cell = at; cell < at + 4; cell++) if (isOwnNow(cells[cell]!) && says(lowBits(cells[cell]!), bits)) return;
+    // May take long, for a stack: so it comes before the look at the cells. What another thread enters between look and entry is not seen.
+    const word = hooks.word(site);
     const current = key[0]! + bits;
     const mask = bits & 0xff;
     let place = -1;
     let ordered = -1;
+    let alike = -1;
     for (let cell = at; cell < at + 4; cell++) {
       const other = cells[cell]!;
       if (other === 0) {
@@ -94,7 +104,7 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
       }
       const epoch = Math.floor(other / low);
       const otherBits = other - epoch * low;
-      if ((otherBits & 0x7f800) === slotBits && other >= key[0]! && says(otherBits, bits)) return;
+      if (((otherBits ^ bits) & flags) === 0 && (bits & Cell.atomic) === 0 && isOwnNow(other)) alike = cell;
       if (epoch <= rows[row + (otherBits >> 11)]!) {
         // Over before this access. Where this one says as much, whatever races with that races with this too.
         if (says(bits, otherBits)) place = cell;
@@ -108,12 +118,18 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
       hooks.found({ buffer, offset: at * 2, current, currentWord: site, previous: other, previousWord });
       break;
     }
+    if (place < 0 && alike >= 0) {
+      // More accesses than cells, as of the single bytes: two that differ by their bytes only share one, rather than that one is lost.
+      buffer.words[alike] = word;
+      cells[alike] = cells[alike]! + (mask & ~maskOf(cells[alike]!));
+      return;
+    }
     if (place < 0) place = ordered;
     if (place < 0) {
       victim = (victim + 1) & 3;
       place = at + victim;
     }
-    buffer.words[place] = hooks.word(site);
+    buffer.words[place] = word;
     cells[place] = current;
   }
 
