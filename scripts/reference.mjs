@@ -154,7 +154,11 @@ async function tsanOptionsPage() {
     'The options of the thread sanitizer, `@tspdk/tsan`, given in the environment: `JSTSAN_OPTIONS="name=value:name=value"`. Separators are colons, ' +
     'commas, spaces and line ends; a value that has one stands in quotes. Names are ThreadSanitizer’s where it has the option. One that is not known, or ' +
     'a value outside its limits, ends the process with 2 before the program starts.';
-  return page('Options of the thread sanitizer', about, tableOf(['Option', 'If not given', 'Value', 'What it does'], rows));
+  return page(
+    'Options of the thread sanitizer',
+    about,
+    tableOf(['Option', 'If not given', 'Value', 'What it does'], rows),
+  );
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

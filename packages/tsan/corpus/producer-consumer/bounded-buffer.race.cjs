@@ -48,9 +48,9 @@ function consumer(shared) {
       Atomics.add(changed, 0, 1);
     }
     unlock(mutex);
-    if (some && items[at] > 40) throw new Error('impossible');
     if (some) Atomics.notify(changed, 0);
     else Atomics.wait(changed, 0, seen);
+    if (some && items[at] > 40) throw new Error('impossible');
   }
 }
 
