@@ -26,8 +26,7 @@ const world = `
     }).join() + '}';
   };
   const known = new Map();
-  const t = new Int32Array([3, 1, 2, 0]);
-  Object.defineProperty(t, tag, { value: { tag: 't' } });
+  const t = makeView();
   const u = new Float64Array([1.5, 2, 0]);
   const a = [1, 2, 3];
   const nil = null;
@@ -63,6 +62,8 @@ function stub(): object {
 function realm(): Context {
   const context = createContext({ tag, result: undefined, done: undefined });
   Object.defineProperty(context, '__jstsan', { value: stub() });
+  const makeView = `() => Object.defineProperty(new Int32Array([3, 1, 2, 0]), tag, { value: { tag: 't' } })`;
+  runInContext(`globalThis.makeView = ${makeView}`, context);
   return context;
 }
 
@@ -72,16 +73,43 @@ const rewrittenRealm = realm();
 /** `body` may use `return`; it is the body of a function called with the arguments 7 and 8. */
 export function run(body: string, isRewritten: boolean): Run {
   accesses = [];
-  const source = `${world}
-    try { result = show((function main() { ${body}
-    }).call(o, 7, 8)); }
-    catch (e) { result = e instanceof Error ? 'throws ' + e.name + ': ' + e.message : 'throws ' + show(e); }
-    ${ending}`;
+  const source = textOf(body);
   const text = isRewritten ? rewrite(source) : source;
   const context = isRewritten ? rewrittenRealm : plainRealm;
-  runInContext(`(() => {${text}\n})()`, context, { timeout: 5000 });
-  const { result, done } = context as unknown as { result: string; done: [string[], string[]] };
-  return { outcome: { result, log: [...done[0]], state: [...done[1]] }, accesses };
+  runInContext(text, context, { timeout: 5000 });
+  return { outcome: outcomeOf(context as unknown as Answers), accesses };
+}
+
+/** What a program leaves in the global object. */
+export interface Answers {
+  result: string;
+  done: [string[], string[]];
+}
+
+export function outcomeOf({ result, done }: Answers): Outcome {
+  return { result, log: [...done[0]], state: [...done[1]] };
+}
+
+/** V8 shows the text of what is no function or cannot be iterated; of rewritten text it shows other text. */
+const shown = /.*? (?=is not (?:a function|iterable|a constructor|async iterable)|is not a function or)/;
+
+/** What has to be the same. */
+export function comparable({ result, log, state }: Outcome): Outcome {
+  const plain = (text: string) =>
+    /is not (a function|iterable|a constructor)|estructure/.test(text)
+      ? text.replace(shown, '').replace(/estructure .*/, '')
+      : text;
+  return { result: plain(result), log: log.map(plain), state };
+}
+
+/** The whole script for the body of a function: it needs `makeView` and `tag`, and leaves `Answers`. */
+export function textOf(body: string): string {
+  return `(() => {${world}
+    try { globalThis.result = show((function main() { ${body}
+    }).call(o, 7, 8)); }
+    catch (e) { globalThis.result = e instanceof Error ? 'throws ' + e.name + ': ' + e.message : 'throws ' + show(e); }
+    ${ending}
+})()`;
 }
 
 export function rewrite(source: string, options: Partial<InstrumentOptions> = {}): string {
