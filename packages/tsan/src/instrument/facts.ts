@@ -3,7 +3,7 @@
 
 import type { Expression, MemberExpression, Node, Pattern, Super } from 'acorn';
 
-/** `number`: a number or a bigint, no test needed. `any`: may be an index in a string. `never`: no index. */
+/** `number`: a number for certain. `any`: may be an index in a string. `never`: no index, a bigint among them. */
 export type KeyKind = 'number' | 'unknown' | 'any' | 'never';
 
 const neverViews = new Set([
@@ -20,7 +20,7 @@ const neverViews = new Set([
 ]);
 
 const arithmetic = new Set(['-', '*', '/', '%', '**', '|', '&', '^', '<<', '>>', '>>>']);
-const unaryNumbers = new Set(['-', '+', '~']);
+const unaryNumbers = new Set(['-', '~']);
 
 export function unparenthesized<T extends Node>(node: T): Node {
   let inner: Node = node;
@@ -46,19 +46,16 @@ export function keyKind(key: Node, forInKeys: ReadonlySet<string>): KeyKind {
   const node = unparenthesized(key) as Expression;
   switch (node.type) {
     case 'Literal':
-      if (typeof node.value === 'number' || typeof node.value === 'bigint') return 'number';
+      if (typeof node.value === 'number') return 'number';
       return typeof node.value === 'string' && /^\d+$/.test(node.value) ? 'any' : 'never';
     case 'Identifier':
       return forInKeys.has(node.name) ? 'any' : 'unknown';
-    case 'UpdateExpression':
-      return 'number';
     case 'UnaryExpression':
-      return unaryNumbers.has(node.operator) ? 'number' : 'never';
+      if (node.operator === '+') return 'number';
+      return unaryNumbers.has(node.operator) ? keyKind(node.argument, forInKeys) : 'never';
     case 'BinaryExpression':
-      if (arithmetic.has(node.operator)) return 'number';
-      return node.operator === '+' ? sumKind(node.left, node.right, forInKeys) : 'never';
-    case 'AssignmentExpression':
-      return arithmetic.has(node.operator.slice(0, -1)) ? 'number' : 'unknown';
+      if (node.operator === '+') return sumKind(node.left, node.right, forInKeys);
+      return arithmetic.has(node.operator) ? productKind(node.left, node.right, forInKeys) : 'never';
     case 'SequenceExpression':
       return keyKind(node.expressions.at(-1)!, forInKeys);
     case 'ConditionalExpression': {
@@ -79,6 +76,11 @@ export function keyKind(key: Node, forInKeys: ReadonlySet<string>): KeyKind {
     default:
       return node.type === ('PrivateIdentifier' as string) ? 'never' : 'unknown';
   }
+}
+
+/** Arithmetic on a number gives one, or throws when the other side is a bigint. */
+function productKind(left: Node, right: Node, forInKeys: ReadonlySet<string>): KeyKind {
+  return [left, right].some((side) => keyKind(side, forInKeys) === 'number') ? 'number' : 'unknown';
 }
 
 /** A sum of two numbers is one; a sum with a string is a string, of which only a key of a for-in loop is followed. */
