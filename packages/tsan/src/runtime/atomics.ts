@@ -5,6 +5,7 @@ import { type BufferShadow, type View, type ViewShadow, viewLength } from './buf
 import { shadowOf, typedName } from './buffers.ts';
 import { Cell } from './clock.ts';
 import { maxNamed } from './control.ts';
+import { guarded } from './guarded.ts';
 import { disguise } from './patch.ts';
 import type { Runtime } from './runtime.ts';
 import { acquire, findVariable, Key, lockVariable, release, unlockVariable, type Variable } from './sync.ts';
@@ -129,18 +130,14 @@ export class AtomicsPatch {
       return result;
     }
 
-    return {
-      operation(view: View, index: number, first: unknown, second: unknown): unknown {
-        const shadow = shadowOf(view);
-        if (shadow === undefined || !shadow.buffer.live) {
-          return edge === 'exchange-if' ? original(view, index, first, second) : original(view, index, first);
-        }
-        if (shadow.atomic && index >>> 0 === index && index < shadow.limit && isExact(shadow, first, second, edge)) {
-          return checked(shadow, view, index, first, second);
-        }
-        return self.#odd(view, shadow, index, first, second, edge, checked, original);
-      },
-    }.operation as Operation;
+    const slow = (view: View, index: number, first: unknown, second: unknown): unknown => {
+      const shadow = shadowOf(view)!;
+      if (shadow.atomic && index >>> 0 === index && index < shadow.limit && isExact(shadow, first, second, edge)) {
+        return checked(shadow, view, index, first, second);
+      }
+      return self.#odd(view, shadow, index, first, second, edge, checked, original);
+    };
+    return guarded(original, slow as Operation, 'first', edge === 'exchange-if' ? 4 : 3);
   }
 
   /** Arguments that have to be converted first, in the order that ECMA-262 gives: what cannot be is left to the original to refuse. */

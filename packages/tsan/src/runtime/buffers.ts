@@ -1,6 +1,7 @@
 // Which buffer is which. A SharedArrayBuffer that arrives in a message is another object than the one that was sent, so a buffer's id and shadow travel with it
 // and are bound to whatever object stands for it here. Views carry their shadow under a symbol that the program does not see.
 
+import { types } from 'node:util';
 import { BufferShadow, type View, ViewShadow } from './buffer-shadow.ts';
 import { Cell } from './clock.ts';
 import { Header } from './control.ts';
@@ -27,11 +28,8 @@ const { defineProperty } = Object;
 
 /** Undefined for what is not a SharedArrayBuffer, of whichever realm. */
 export function sharedSize(buffer: unknown): number | undefined {
-  try {
-    return growableBytes === undefined ? sharedBytes(buffer) : (call.call(growableBytes, buffer) as number);
-  } catch {
-    return undefined;
-  }
+  if (buffer instanceof ArrayBuffer || !types.isSharedArrayBuffer(buffer)) return undefined;
+  return growableBytes === undefined ? sharedBytes(buffer) : (call.call(growableBytes, buffer) as number);
 }
 
 const shifts: Record<string, number> = {
@@ -92,6 +90,7 @@ export class Buffers {
 
   /** The shadow of a buffer, made where it has none yet. Undefined: not shared memory, or memory that is not checked. */
   of(buffer: object): BufferShadow | undefined {
+    if (buffer instanceof ArrayBuffer) return undefined;
     const known = this.#shadows.get(buffer);
     if (known !== undefined) return known;
     const size = sharedSize(buffer);

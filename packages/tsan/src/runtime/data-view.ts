@@ -2,6 +2,7 @@
 
 import type { View } from './buffer-shadow.ts';
 import { shadowOf } from './buffers.ts';
+import { guarded } from './guarded.ts';
 import { patchMethod } from './patch.ts';
 import { type Touches, toInteger } from './ranges.ts';
 
@@ -25,35 +26,23 @@ const sizes: Record<string, number> = {
 
 export function patchDataViews({ read, write }: Touches): void {
   for (const [type, size] of Object.entries(sizes)) {
-    patchMethod(
-      DataView.prototype,
-      `get${type}`,
-      (original: Get) =>
-        ({
-          get(this: View, offset: unknown, littleEndian?: unknown): unknown {
-            const shadow = shadowOf(this);
-            if (shadow?.buffer.memory === undefined) return apply(original, this, [offset, littleEndian]);
-            const at = toInteger(offset);
-            const value = apply(original, this, [at, littleEndian]);
-            read(shadow, at, at + size);
-            return value;
-          },
-        }).get as Get,
-    );
-    patchMethod(
-      DataView.prototype,
-      `set${type}`,
-      (original: Set) =>
-        ({
-          set(this: View, offset: unknown, value: unknown, littleEndian?: unknown): unknown {
-            const shadow = shadowOf(this);
-            if (shadow?.buffer.memory === undefined) return apply(original, this, [offset, value, littleEndian]);
-            const at = toInteger(offset);
-            const result = apply(original, this, [at, value, littleEndian]);
-            write(shadow, at, at + size);
-            return result;
-          },
-        }).set as Set,
-    );
+    patchMethod(DataView.prototype, `get${type}`, (original: Get) => {
+      const slow = function (this: View, offset: unknown, littleEndian?: unknown): unknown {
+        const at = toInteger(offset);
+        const value = apply(original, this, [at, littleEndian]);
+        read(shadowOf(this)!, at, at + size);
+        return value;
+      };
+      return guarded(original, slow as Get, 'this', 2);
+    });
+    patchMethod(DataView.prototype, `set${type}`, (original: Set) => {
+      const slow = function (this: View, offset: unknown, value: unknown, littleEndian?: unknown): unknown {
+        const at = toInteger(offset);
+        const result = apply(original, this, [at, value, littleEndian]);
+        write(shadowOf(this)!, at, at + size);
+        return result;
+      };
+      return guarded(original, slow as Set, 'this', 3);
+    });
   }
 }

@@ -4,6 +4,7 @@
 import { Buffer } from 'node:buffer';
 import { type View, viewLength } from './buffer-shadow.ts';
 import { shadowOf } from './buffers.ts';
+import { guarded } from './guarded.ts';
 import { patchMethod } from './patch.ts';
 import { relative, type Touches, toInteger } from './ranges.ts';
 import type { Runtime } from './runtime.ts';
@@ -61,19 +62,13 @@ export function patchBuffers(runtime: Runtime, touches: Touches): void {
   patchStatics(runtime, touches);
 }
 
-/** On memory of one thread, and inside the sanitizer, the original alone. */
 function touching(original: Method, touch: Touch, touches: Touches): Method {
-  return {
-    method(this: View, ...args: unknown[]): unknown {
-      const result = apply(original, this, args);
-      if (anyShared(this, args[0])) touch(this, args, result, touches);
-      return result;
-    },
-  }.method as Method;
-}
-
-function anyShared(self: unknown, other: unknown): boolean {
-  return shadowOf(self)?.buffer.memory !== undefined || shadowOf(other)?.buffer.memory !== undefined;
+  const slow = function (this: View, ...args: unknown[]): unknown {
+    const result = apply(original, this, args);
+    touch(this, args, result, touches);
+    return result;
+  };
+  return guarded(original, slow, 'either');
 }
 
 function endOf(view: View, end: unknown): number {
@@ -154,16 +149,14 @@ const methods: readonly (readonly [string, Touch])[] = [
 ];
 
 function filling(original: Method, { readAll, writeBytes }: Touches): Method {
-  return {
-    fill(this: View, value: unknown, offset: unknown, end: unknown, encoding: unknown): unknown {
-      const result = apply(original, this, [value, offset, end, encoding]);
-      if (!anyShared(this, value)) return result;
-      readAll(value);
-      const start = typeof offset === 'number' ? toInteger(offset) : 0;
-      writeBytes(this, start, typeof end === 'number' ? toInteger(end) : viewLength(this));
-      return result;
-    },
-  }.fill as Method;
+  const slow = function (this: View, value: unknown, offset: unknown, end: unknown, encoding: unknown): unknown {
+    const result = apply(original, this, [value, offset, end, encoding]);
+    readAll(value);
+    const start = typeof offset === 'number' ? toInteger(offset) : 0;
+    writeBytes(this, start, typeof end === 'number' ? toInteger(end) : viewLength(this));
+    return result;
+  };
+  return guarded(original, slow as Method, 'either', 4);
 }
 
 function viewing(original: Method, { buffers }: Runtime): Method {

@@ -3,6 +3,7 @@
 
 import { type View, type ViewShadow, viewLength } from './buffer-shadow.ts';
 import { shadowOf } from './buffers.ts';
+import { guarded } from './guarded.ts';
 import { patchMethod } from './patch.ts';
 import { relative, type Touches, toInteger } from './ranges.ts';
 import type { Runtime } from './runtime.ts';
@@ -35,16 +36,14 @@ export function patchTypedArrays(runtime: Runtime, touches: Touches): void {
 }
 
 function ruled(original: Method, { before, after }: Rule): Method {
-  return {
-    method(this: View, ...args: Arguments): unknown {
-      const shadow = shadowOf(this);
-      if (shadow?.buffer.memory === undefined) return apply(original, this, args);
-      before?.(shadow, this, args);
-      const result = apply(original, this, args);
-      after?.(shadow, this, args, result);
-      return result;
-    },
-  }.method as Method;
+  const slow = function (this: View, ...args: Arguments): unknown {
+    const shadow = shadowOf(this)!;
+    before?.(shadow, this, args);
+    const result = apply(original, this, args);
+    after?.(shadow, this, args, result);
+    return result;
+  };
+  return guarded(original, slow, 'this');
 }
 
 function wholes({ read, write }: Touches): Record<string, Rule> {
@@ -188,20 +187,15 @@ function callbacks({ read }: Touches): Record<string, Rule> {
 }
 
 function settingElements(original: Method, { readAll, write }: Touches): Method {
-  return {
-    set(this: View, source: unknown, offset?: unknown): unknown {
-      const shadow = shadowOf(this);
-      const from = shadowOf(source);
-      if (shadow?.buffer.memory === undefined && from?.buffer.memory === undefined) {
-        return offset === undefined ? apply(original, this, [source]) : apply(original, this, [source, offset]);
-      }
-      const at = toInteger(offset);
-      const result = apply(original, this, [source, at]);
-      readAll(source);
-      if (shadow !== undefined) write(shadow, at, at + countOf(source));
-      return result;
-    },
-  }.set as Method;
+  const slow = function (this: View, source: unknown, offset?: unknown): unknown {
+    const shadow = shadowOf(this);
+    const at = toInteger(offset);
+    const result = apply(original, this, [source, at]);
+    readAll(source);
+    if (shadow !== undefined) write(shadow, at, at + countOf(source));
+    return result;
+  };
+  return guarded(original, slow as Method, 'either', 2);
 }
 
 function countOf(source: unknown): number {
