@@ -37,7 +37,7 @@ const line = (kind: Kind) => `${JSON.stringify({ pid: 1, summary: 'there', kind 
 
 test('a run is judged by its end and by what it printed', () => {
   assert.deepEqual(judge('0', '', '', 1), { reports: [], trouble: undefined, seconds: 1 });
-  const raced = judge('66', `ThreadSanitizer: seed 7\n${line('may-tear')}`, '', 1);
+  const raced = judge('66', `ThreadSanitizer: mode=perturb:seed=7\n${line('may-tear')}`, '', 1);
   assert.deepEqual(raced, { reports: [{ kind: 'may-tear', summary: 'there' }], trouble: undefined, seconds: 1 });
   assert.match(judge('66', '', '', 1).trouble!, /^ended with 66 instead of 0$/);
   assert.match(judge('0', line('lock'), '', 1).trouble!, /^ended with 0 instead of 66$/);
