@@ -56,7 +56,9 @@ export async function run({ file, args = [], options, timeoutMs = 60_000 }: Run)
 export function judge(end: string, errors: string, output: string, seconds: number): Outcome {
   const lines = errors.split('\n').filter((line) => line !== '');
   const reports = lines.filter((line) => line.startsWith('{"pid":')).map((line) => JSON.parse(line) as Found);
-  const rest = lines.filter((line) => !line.startsWith('{"pid":') && !/^ThreadSanitizer: (mode=perturb:seed=|reported )\d/.test(line));
+  const rest = lines.filter(
+    (line) => !line.startsWith('{"pid":') && !/^ThreadSanitizer: (mode=perturb:seed=|reported )\d/.test(line),
+  );
   const expectedEnd = reports.length > 0 ? String(raceExitCode) : '0';
   let trouble: string | undefined;
   const said = [...rest, output]

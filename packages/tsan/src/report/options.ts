@@ -59,13 +59,17 @@ const table = {
   print_suppressions: flag(true, 'Prints at the end which suppressions matched, and how often.'),
   suppress_equal_stacks: flag(true, 'Reports a race once, however often it happens.'),
   report_atomic_races: flag(true, 'Reports races of a plain access with an atomic one.'),
-  history_size: integer(2, 0, 7, 'How far back the other stack can be restored: 4096 * 2^N function entries a thread.'),
+  history_size: integer(
+    2,
+    0,
+    7,
+    'Keeps whole stacks of the first 2^N visits of a place, for when they are the earlier access of a race; then only now and then.',
+  ),
   exclude: {
     type: 'list',
     preset: [],
     about: 'Files that are not checked: patterns as in suppressions, separated by commas or spaces, in quotes.',
   },
-  verbosity: integer(0, 0, 2, '1 says which files are checked, 2 also every thread and buffer.'),
   help: flag(false, 'Prints this list and ends.'),
 } as const satisfies Record<string, Shape>;
 

@@ -171,6 +171,13 @@ test('halt_on_error ends the process at the first report, from the main thread a
   assert.match(blocked.stderr, /reported 1 warnings\n$/);
 });
 
+test('atexit_sleep_ms leaves threads that still run the time to report', (t) => {
+  const late = `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 300); reporter.emit(report(1)); for (;;);`;
+  const main = `worker(${JSON.stringify(late)}).catch(() => {}); setTimeout(() => process.exit(), 200)`;
+  assert.equal(warnings(run(t, 'atexit_sleep_ms=1500', main).stderr), 1);
+  assert.equal(run(t, 'atexit_sleep_ms=0', main).status, 0);
+});
+
 test('a thread that ended while it wrote holds nobody up for long', (t) => {
   const ended = run(t, '', `new Int32Array(shared)[0] = 1; reporter.emit(report(1));`);
   assert.equal(warnings(ended.stderr), 1);

@@ -80,6 +80,8 @@ export class Reporter {
    * The closing lines, and the exit code the process should end with; undefined leaves the program its own. The main thread calls it, once, at its exit.
    */
   finish(): number | undefined {
+    const { atexit_sleep_ms } = this.options;
+    if (atexit_sleep_ms > 0) wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, atexit_sleep_ms);
     const matched = this.suppressions.map((each, index) => ({ ...each, count: load(this.words, countersAt + index) }));
     const counts = this.options.print_suppressions ? matched.filter(({ count }) => count > 0) : [];
     this.exclusively(() => this.output.close(this.reported, counts));

@@ -22,7 +22,6 @@ export interface RuntimeOptions {
 
 /** Captured stacks may take this share of a thread's time. */
 const captureShare = 0.05;
-const firstVisits = 4;
 const visitedSites = 8192;
 const now = performance.now.bind(performance);
 
@@ -39,6 +38,8 @@ export class Runtime {
   /** Site, visits and word of each; sites that fall together push one another out. */
   readonly #visits = new Int32Array(visitedSites * 3);
   readonly #words = new Map<string, number>();
+  /** Of a site, each with a stack of its own. */
+  readonly #firstVisits: number;
   readonly #began = now();
   #captureMs = 0;
   #ignored = 0;
@@ -57,6 +58,7 @@ export class Runtime {
     this.clock = clock;
     this.options = options;
     this.emit = emit;
+    this.#firstVisits = 2 ** options.history_size;
     this.perturb = options.mode === 'perturb' ? createPerturb(this, control.header[Header.seed]!) : undefined;
     this.buffers = new Buffers(this);
     this.races = new RaceReporter(this);
@@ -83,7 +85,7 @@ export class Runtime {
       visits[at + 2] = site;
     }
     const count = ++visits[at + 1]!;
-    if (count <= firstVisits || ((count & 63) === 0 && this.#mayCapture()))
+    if (count <= this.#firstVisits || ((count & 63) === 0 && this.#mayCapture()))
       visits[at + 2] = this.captureWord(site) || site;
     return visits[at + 2]!;
   }
