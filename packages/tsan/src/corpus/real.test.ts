@@ -12,7 +12,7 @@ import { pathToFileURL } from 'node:url';
 import { packagePath, run } from './run.ts';
 
 /** Runs of each package; the goal is 20, which `TSPDK_REAL_RUNS=20` checks. */
-const runs = Number(process.env.TSPDK_REAL_RUNS ?? 2);
+const runs = Number(process.env.TSPDK_REAL_RUNS ?? 1);
 const names = ['ringbuf', 'piscina', 'tinypool', 'synckit', 'thread-stream', 'objectbuffer'];
 
 for (const name of names) {
