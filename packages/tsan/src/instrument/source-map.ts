@@ -63,14 +63,19 @@ export function originalPositions(map: RawSourceMap, url: string): OriginalPosit
   const sources = map.sources.map((source) => resolve(`${map.sourceRoot ?? ''}${source ?? ''}`, url));
   return (line, column) => {
     const segments = lines[line] ?? [];
-    let found: Segment | undefined;
-    for (const segment of segments) {
-      if (segment[0] > column) break;
-      found = segment;
-    }
-    if (!found) return undefined;
+    const next = segments.findIndex(([start]) => start > column);
+    const before = segments.at(next === -1 ? -1 : next - 1);
+    if (!before || next === 0) return undefined;
+    const found = isInserted(before, segments[next], column) ? segments[next] : before;
     return { source: sources[found[1]], line: found[2], column: found[3] };
   };
+}
+
+/** Is a column in text that a tool has put in front of `next`? Then the text between it and `before` is longer than it was. */
+function isInserted(before: Segment, next: Segment | undefined, column: number): next is Segment {
+  if (!next || next[1] !== before[1] || next[2] !== before[2]) return false;
+  const length = next[3] - before[3];
+  return length >= 0 && next[0] - before[0] > length && column - before[0] >= length;
 }
 
 function resolve(source: string, url: string): string {

@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import MagicString from 'magic-string';
 import { type Finished, registerPath, registerUrl, runChecked, runNode } from './program.fixture.ts';
 
 const probe = `const probe = (a, i) => a[i]; const isRewritten = () => String(probe).includes('__jstsan');`;
@@ -113,4 +114,42 @@ test('new text of functions still runs', () => {
     ),
   };
   prints(runChecked(files, 'main.mjs'), '14');
+});
+
+const [major, minor] = process.versions.node.split('.').map(Number);
+const stripsTypes = major > 22 || (major === 22 && minor >= 18);
+
+test('TypeScript, as Node strips it', { skip: stripsTypes ? false : 'this Node runs no TypeScript' }, () => {
+  const files = {
+    'main.ts': `import { b } from './b.cts'; import type { X } from './x.ts';\n${probe.replace('(a, i)', '(a: number[], i: number): number')} console.log(isRewritten(), b());`,
+    'b.cts': `${probe.replace('(a, i)', '(a: number[], i: number): number')} exports.b = isRewritten as () => boolean;`,
+  };
+  const { stdout, stderr } = runChecked(files, 'main.ts');
+  assert.equal(stdout, 'true true\n');
+  assert.doesNotMatch(stderr, /is not checked/);
+});
+
+test('a report names the lines of the source that a compiler has seen', () => {
+  const original = 'type View = Int32Array;\n\nexport function bump(view: View): void {\n  view[0] += 1;\n}\n';
+  const compiled = 'export function bump(view) {\n  view[0] += 1;\n}\n';
+  const magic = new MagicString(original);
+  magic.remove(0, original.indexOf('export'));
+  magic.remove(original.indexOf(': View'), original.indexOf(': View') + 6);
+  magic.remove(original.indexOf(': void'), original.indexOf(': void') + 6);
+  assert.equal(magic.toString(), compiled);
+  const map = magic.generateMap({ source: 'bump.ts', hires: true }).toUrl();
+  const files = {
+    'bump.ts': original,
+    'bump.mjs': `${compiled}//# sourceMappingURL=${map}\n`,
+    'main.mjs': `import { Worker, isMainThread, parentPort, workerData } from 'node:worker_threads'; import { bump } from './bump.mjs';
+      if (isMainThread) {
+        const v = new Int32Array(new SharedArrayBuffer(64));
+        const worker = new Worker(new URL(import.meta.url), { workerData: v });
+        worker.once('message', () => { bump(v); });
+      } else { parentPort.postMessage('up'); setTimeout(() => bump(workerData), 50); }`,
+  };
+  const { code, stderr } = runChecked(files, 'main.mjs');
+  assert.equal(code, 66);
+  assert.match(stderr, /#0 bump \S*bump\.ts:4:3/);
+  assert.doesNotMatch(stderr, /bump\.mjs/);
 });
