@@ -36,11 +36,11 @@ export function transformLoaded(transformer: Transformer, url: string, loaded: L
   const { format, source } = loaded;
   if (source === null || source === undefined) return loaded;
   if (format === 'module') return { ...loaded, source: transformer.transform(url, textOf(source), 'module') };
-  if (format !== 'module-typescript' || !newer.stripTypeScriptTypes) return loaded;
-  const stripped = strip(textOf(source));
-  return stripped === undefined
-    ? loaded
-    : { ...loaded, format: 'module', source: transformer.transform(url, stripped, 'module' satisfies SourceType) };
+  const stripped = format?.endsWith('-typescript') ? strip(textOf(source)) : undefined;
+  if (stripped === undefined) return loaded;
+  // Imported TypeScript of the CommonJS kind is compiled without asking the hook for CommonJS on some Nodes.
+  const sourceType: SourceType = format === 'module-typescript' ? 'module' : 'commonjs';
+  return { ...loaded, format: sourceType, source: transformer.transform(url, stripped, sourceType) };
 }
 
 function strip(source: string): string | undefined {

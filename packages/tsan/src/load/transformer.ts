@@ -35,19 +35,24 @@ export class Transformer {
   /** By address: places of the text that runs here, or undefined where they are those of the source. */
   readonly #positions = new Map<string, OriginalPosition | undefined>();
 
+  /** By address: text that has been rewritten here, and may come along once more. */
+  readonly #texts = new Map<string, string>();
+
   constructor(options: TransformerOptions) {
     this.#options = options;
   }
 
   /** The text to run instead of `source`; the same one where there is nothing to do. */
   transform(url: string, source: string, sourceType: SourceType, preamble?: string): string {
-    if (isOwn(url) || this.#options.isExcluded(url)) return source;
+    if (isOwn(url) || this.#options.isExcluded(url) || this.#texts.get(url) === source) return source;
     try {
       const map = readSourceMap(source, url);
       const result = instrument(source, { url, sourceType, map, preamble, allocate: this.#options.allocate });
       this.#positions.set(url, result && originalPositions(result.map, url));
       if (!result) return source;
-      return this.#options.writesMaps ? withMap(result.code, result.map) : result.code;
+      const text = this.#options.writesMaps ? withMap(result.code, result.map) : result.code;
+      this.#texts.set(url, text);
+      return text;
     } catch (error) {
       this.#options.say(`${pathOf(url)} is not checked: ${(error as Error).message}`);
       return source;
