@@ -132,7 +132,13 @@ export class AtomicsPatch {
 
     const slow = (view: View, index: number, first: unknown, second: unknown): unknown => {
       const shadow = shadowOf(view)!;
-      if (shadow.atomic && index >>> 0 === index && index < shadow.limit && isExact(shadow, first, second, edge)) {
+      if (
+        shadow.atomic &&
+        typeof index === 'number' &&
+        index >>> 0 === index &&
+        index < shadow.limit &&
+        isExact(shadow, first, second, edge)
+      ) {
         return checked(shadow, view, index, first, second);
       }
       return self.#odd(view, shadow, index, first, second, edge, checked, original);
@@ -308,12 +314,12 @@ function indexFor(view: View, index: unknown): number | undefined {
 
 /** ToIndex, whose refusals are left to the original: what is no index becomes one that is outside of everything. */
 function toIndex(index: unknown): number {
-  const whole = Math.trunc(Number(index)) || 0;
+  const whole = Math.trunc(index as number) || 0;
   return whole >= 0 && whole <= Number.MAX_SAFE_INTEGER ? whole : Number.MAX_SAFE_INTEGER;
 }
 
 function toInteger(value: unknown): number {
-  const whole = Math.trunc(Number(value));
+  const whole = Math.trunc(value as number);
   return Number.isNaN(whole) ? 0 : whole;
 }
 

@@ -6,12 +6,17 @@ import { type View, viewLength } from './buffer-shadow.ts';
 import { shadowOf } from './buffers.ts';
 import { guarded } from './guarded.ts';
 import { patchMethod } from './patch.ts';
-import { relative, type Touches, toInteger } from './ranges.ts';
+import { relative, type Touches } from './ranges.ts';
 import type { Runtime } from './runtime.ts';
 
 type Method = (this: View, ...args: unknown[]) => unknown;
 const { apply } = Reflect;
 const { isView } = ArrayBuffer;
+
+/** The call is over, and its arguments are not asked again: what is no number counts as none. */
+function asInteger(value: unknown): number {
+  return typeof value === 'number' || typeof value === 'string' ? Math.trunc(Number(value)) || 0 : 0;
+}
 
 type Touch = (view: View, args: readonly unknown[], result: unknown, touches: Touches) => void;
 
@@ -38,20 +43,20 @@ export function patchBuffers(runtime: Runtime, touches: Touches): void {
   };
   for (const [name, size] of [...numbers, ...variable]) {
     patch(`read${name}`, (view, [offset, bytes], _, { readBytes }) => {
-      const at = toInteger(offset);
-      readBytes(view, at, at + (size || toInteger(bytes)));
+      const at = asInteger(offset);
+      readBytes(view, at, at + (size || asInteger(bytes)));
     });
     patch(`write${name}`, (view, [, offset, bytes], _, { writeBytes }) => {
-      const at = toInteger(offset);
-      writeBytes(view, at, at + (size || toInteger(bytes)));
+      const at = asInteger(offset);
+      writeBytes(view, at, at + (size || asInteger(bytes)));
     });
   }
   for (const name of encodings) {
     patch(`${name}Slice`, (view, [start, end], _, { readBytes }) =>
-      readBytes(view, toInteger(start), endOf(view, end)),
+      readBytes(view, asInteger(start), endOf(view, end)),
     );
     patch(`${name}Write`, (view, [, offset], count, { writeBytes }) => {
-      writeBytes(view, toInteger(offset), toInteger(offset) + (count as number));
+      writeBytes(view, asInteger(offset), asInteger(offset) + (count as number));
     });
   }
   for (const [name, touch] of methods) patch(name, touch);
@@ -72,7 +77,7 @@ function touching(original: Method, touch: Touch, touches: Touches): Method {
 }
 
 function endOf(view: View, end: unknown): number {
-  return end === undefined ? viewLength(view) : Math.min(toInteger(end), viewLength(view));
+  return end === undefined ? viewLength(view) : Math.min(asInteger(end), viewLength(view));
 }
 
 const swap: Touch = (view, _, __, { readAll, writeAll }) => {
@@ -81,7 +86,7 @@ const swap: Touch = (view, _, __, { readAll, writeAll }) => {
 };
 
 const search: Touch = (view, args, result, { readBytes, readAll }) => {
-  const from = typeof args[1] === 'number' ? relative(toInteger(args[1]), viewLength(view)) : 0;
+  const from = typeof args[1] === 'number' ? relative(asInteger(args[1]), viewLength(view)) : 0;
   const found = typeof result === 'number' ? result : -1;
   const needle = args[0];
   const size = typeof needle === 'number' ? 1 : isView(needle) ? needle.byteLength : 1;
@@ -97,12 +102,12 @@ const methods: readonly (readonly [string, Touch])[] = [
   ['inspect', (view, _, __, { readBytes }) => readBytes(view, 0, 50)],
   [
     'toString',
-    (view, [, start, end], _, { readBytes }) => readBytes(view, Math.max(0, toInteger(start)), endOf(view, end)),
+    (view, [, start, end], _, { readBytes }) => readBytes(view, Math.max(0, asInteger(start)), endOf(view, end)),
   ],
   [
     'toLocaleString',
     (view, [, start, end], _, { readBytes }) => {
-      readBytes(view, Math.max(0, toInteger(start)), endOf(view, end));
+      readBytes(view, Math.max(0, asInteger(start)), endOf(view, end));
     },
   ],
   [
@@ -115,8 +120,8 @@ const methods: readonly (readonly [string, Touch])[] = [
   [
     'copy',
     (view, [target, targetStart, sourceStart], count, { readBytes, writeBytes }) => {
-      const from = toInteger(sourceStart);
-      const to = toInteger(targetStart);
+      const from = asInteger(sourceStart);
+      const to = asInteger(targetStart);
       readBytes(view, from, from + (count as number));
       writeBytes(target, to, to + (count as number));
     },
@@ -132,9 +137,9 @@ const methods: readonly (readonly [string, Touch])[] = [
   [
     'compare',
     (view, [target, targetStart, targetEnd, start, end], _, { readBytes }) => {
-      readBytes(view, toInteger(start), endOf(view, end));
+      readBytes(view, asInteger(start), endOf(view, end));
       const length = (target as View).byteLength;
-      readBytes(target, toInteger(targetStart), targetEnd === undefined ? length : toInteger(targetEnd));
+      readBytes(target, asInteger(targetStart), targetEnd === undefined ? length : asInteger(targetEnd));
     },
   ],
   ['indexOf', search],
@@ -152,8 +157,8 @@ function filling(original: Method, { readAll, writeBytes }: Touches): Method {
   const slow = function (this: View, value: unknown, offset: unknown, end: unknown, encoding: unknown): unknown {
     const result = apply(original, this, [value, offset, end, encoding]);
     readAll(value);
-    const start = typeof offset === 'number' ? toInteger(offset) : 0;
-    writeBytes(this, start, typeof end === 'number' ? toInteger(end) : viewLength(this));
+    const start = typeof offset === 'number' ? asInteger(offset) : 0;
+    writeBytes(this, start, typeof end === 'number' ? asInteger(end) : viewLength(this));
     return result;
   };
   return guarded(original, slow as Method, 'either', 4);

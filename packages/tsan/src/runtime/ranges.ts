@@ -51,7 +51,8 @@ export function createTouches(runtime: Runtime): Touches {
 
 /** ToIntegerOrInfinity. Asks an object, so: once, and the original gets the result. */
 export function toInteger(value: unknown): number {
-  const number = Math.trunc(Number(value));
+  // Not Number(), which would take a bigint.
+  const number = Math.trunc(value as number);
   return Number.isNaN(number) ? 0 : number;
 }
 

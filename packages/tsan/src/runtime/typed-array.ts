@@ -86,7 +86,7 @@ function parts({ read, write }: Touches): Record<string, Rule> {
     },
     fill: {
       before(shadow, view, args) {
-        if (args[0] !== null && /object|function/.test(typeof args[0])) args[0] = elementOf(shadow, args[0]);
+        args[0] = elementOf(shadow, args[0]);
         const [from, to] = between(view, args, 1);
         write(shadow, from, to);
       },
@@ -114,11 +114,12 @@ function parts({ read, write }: Touches): Record<string, Rule> {
 /** A value as the elements take it: a number, or a bigint where they are. */
 function elementOf(shadow: ViewShadow, value: unknown): unknown {
   if (shadow.shift === 3 && shadow.atomic) {
+    if (typeof value === 'bigint') return value;
     const one = new BigInt64Array(1);
     one[0] = value as bigint;
     return one[0];
   }
-  return Number(value);
+  return +(value as number);
 }
 
 /** They stop where they find something, so what they have read is known afterwards. */
