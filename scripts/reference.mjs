@@ -1,5 +1,5 @@
 // `npm run docs`: writes docs/reference/ from the code, so that it cannot say otherwise than the code does. RPC methods are asked of a running
-// target, the command line is its own help, limits and errors are their tables. scripts/reference.test.mjs fails when the files are out of date.
+// target, the command line is its own help, limits, errors and the sanitizer's options are their tables. scripts/reference.test.mjs fails when the files are out of date.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -21,6 +21,7 @@ export async function referencePages() {
     'errors.md': await errorsPage(),
     'limits.md': limitsPage(),
     'cli.md': cliPage(),
+    'tsan-options.md': await tsanOptionsPage(),
   };
   return new Map(Object.entries(pages).map(([name, text]) => [join(folder, name), text]));
 }
@@ -137,6 +138,27 @@ function cliPage() {
     body.push('', `## tspdk ${program}`, '', '```text', tspdk(program, '--help').trimEnd(), '```');
   }
   return page('Command line', 'What `tspdk --help` and the help of its programs say.', body);
+}
+
+async function tsanOptionsPage() {
+  const { optionRows } = await import(
+    pathToFileURL(join(root, 'packages', 'tsan', 'dist', 'report', 'options.js')).href
+  );
+  const rows = optionRows().map(({ name, preset, limit, about }) => [
+    `\`${name}\``,
+    preset === '' ? '' : `\`${preset}\``,
+    limit,
+    about,
+  ]);
+  const about =
+    'The options of the thread sanitizer, `@tspdk/tsan`, given in the environment: `JSTSAN_OPTIONS="name=value:name=value"`. Separators are colons, ' +
+    'commas, spaces and line ends; a value that has one stands in quotes. Names are ThreadSanitizer’s where it has the option. One that is not known, or ' +
+    'a value outside its limits, ends the process with 2 before the program starts.';
+  return page(
+    'Options of the thread sanitizer',
+    about,
+    tableOf(['Option', 'If not given', 'Value', 'What it does'], rows),
+  );
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

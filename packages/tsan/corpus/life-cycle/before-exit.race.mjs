@@ -1,0 +1,13 @@
+// What a worker leaves behind: the parent reads it while the worker runs.
+// expect: plain/plain
+
+import { isMainThread, Worker, workerData } from 'node:worker_threads';
+
+if (isMainThread) {
+  const result = new Int32Array(new SharedArrayBuffer(4));
+  const worker = new Worker(new URL(import.meta.url), { workerData: result });
+  if (result[0] > 1) throw new Error('impossible');
+  if (worker.threadId === 0) throw new Error('impossible');
+} else {
+  workerData[0] = 1;
+}

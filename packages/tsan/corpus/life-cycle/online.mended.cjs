@@ -1,0 +1,14 @@
+// The event that a worker is online: the parent waits for the end.
+// expect: none
+
+const { isMainThread, Worker, workerData } = require('node:worker_threads');
+
+if (isMainThread) {
+  const cells = new Int32Array(new SharedArrayBuffer(16));
+  const worker = new Worker(__filename, { workerData: [cells] });
+  worker.on('exit', () => {
+    if (cells.at(-1) > 11) throw new Error('impossible');
+  });
+} else {
+  workerData[0][3] = 11;
+}

@@ -1,0 +1,18 @@
+// A worker that is terminated: the parent reads on while it is being terminated.
+// expect: plain/plain
+
+import { once } from 'node:events';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+
+if (isMainThread) {
+  const counter = new Uint32Array(new SharedArrayBuffer(8));
+  const worker = new Worker(new URL(import.meta.url), { workerData: counter });
+  await once(worker, 'message');
+  const ending = worker.terminate();
+  if (counter[1] < 1) throw new Error('impossible');
+  await ending;
+} else {
+  workerData[1] = 1;
+  parentPort.postMessage('counting');
+  for (;;) workerData[1] = (workerData[1] % 1000) + 1;
+}

@@ -1,0 +1,15 @@
+// A buffer that workers find in the environment data: it is written before.
+// expect: none
+
+import { getEnvironmentData, isMainThread, setEnvironmentData, Worker } from 'node:worker_threads';
+
+if (isMainThread) {
+  const settings = new Int8Array(new SharedArrayBuffer(4));
+  setEnvironmentData('corpus settings', settings);
+  settings[1] = 1;
+  new Worker(new URL(import.meta.url));
+} else {
+  const settings = getEnvironmentData('corpus settings');
+  const [, second] = settings;
+  if (second > 1) throw new Error('impossible');
+}

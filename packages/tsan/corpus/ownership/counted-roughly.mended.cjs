@@ -1,0 +1,14 @@
+// A count that need not be exact: an annotation says so.
+// expect: none
+
+const { benign } = require('@tspdk/tsan');
+const { isMainThread, Worker, workerData } = require('node:worker_threads');
+
+if (isMainThread) {
+  const statistics = new Uint32Array(new SharedArrayBuffer(32));
+  benign(statistics, [8, 12], 'only printed');
+  new Worker(__filename, { workerData: statistics });
+  for (let round = 0; round < 10; round++) statistics[2]++;
+} else {
+  for (let round = 0; round < 10; round++) workerData[2]++;
+}

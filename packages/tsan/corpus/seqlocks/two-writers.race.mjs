@@ -1,0 +1,41 @@
+// A sequence lock with two writers: they do not exclude each other.
+// expect: plain/plain
+
+import { isMainThread, Worker, workerData } from 'node:worker_threads';
+
+function meet(counters, at, threads) {
+  Atomics.add(counters, at, 1);
+  while (Atomics.load(counters, at) < threads);
+}
+
+function one(shared) {
+  const sequence = new Int32Array(shared, 0, 1);
+  const met = new Int32Array(shared, 8, 1);
+  const data = new Int32Array(shared, 16, 2);
+  for (let round = 1; round <= 20; round++) {
+    meet(met, 0, round * 2);
+
+    data[0]++;
+    Atomics.add(sequence, 0, 2);
+  }
+}
+
+function two(shared) {
+  const sequence = new Int32Array(shared, 0, 1);
+  const met = new Int32Array(shared, 8, 1);
+  const data = new Int32Array(shared, 16, 2);
+  for (let round = 1; round <= 20; round++) {
+    meet(met, 0, round * 2);
+
+    data[0]--;
+    Atomics.add(sequence, 0, 2);
+  }
+}
+
+if (isMainThread) {
+  const shared = new SharedArrayBuffer(64);
+  for (const role of ['one', 'two']) new Worker(new URL(import.meta.url), { workerData: { shared, role } });
+} else {
+  const roles = { one, two };
+  roles[workerData.role](workerData.shared);
+}

@@ -1,0 +1,56 @@
+// Random programs do the same rewritten as they are: results, exceptions and their messages, the order of calls, properties, `this`.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'acorn';
+import fc from 'fast-check';
+import { registerUrl, runNode } from '../load/program.fixture.ts';
+import { programs } from './programs.fixture.ts';
+import { comparable, run } from './run-both.fixture.ts';
+
+const runs = Number(process.env.TSAN_PROPERTY_RUNS ?? 1500);
+const seed = Number(process.env.TSAN_PROPERTY_SEED ?? Date.now() % 2 ** 31);
+
+function isProgram(text: string): boolean {
+  try {
+    parse(`(function () { ${text} })`, { ecmaVersion: 'latest' });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+test(`random programs do the same (seed ${seed})`, () => {
+  let ran = 0;
+  fc.assert(
+    fc.property(programs, (program) => {
+      fc.pre(isProgram(program));
+      const plain = run(program, false);
+      const rewritten = run(program, true);
+      // The text of a function is not what it was; a program that looks at it may see that.
+      fc.pre(!JSON.stringify(rewritten.outcome).includes('__jstsan'));
+      assert.deepEqual(comparable(rewritten.outcome), comparable(plain.outcome));
+      ran++;
+    }),
+    { numRuns: runs, seed, maxSkipsPerRun: 200 },
+  );
+  assert(ran >= runs);
+});
+
+test(`and with the sanitizer itself (seed ${seed})`, () => {
+  const program = fileURLToPath(new URL('./real-runtime.fixture.js', import.meta.url));
+  const args = [program, String(seed), String(Math.ceil(runs / 4))];
+  const plain = runNode({}, args);
+  const checked = runNode({}, ['--import', registerUrl, ...args]);
+  assert.equal(plain.stderr, '');
+  assert.equal(checked.stderr, '');
+  const [expected, actual] = [plain, checked].map(({ stdout }) => stdout.split('\n'));
+  assert(expected.length > runs / 8);
+  for (const [index, line] of expected.entries()) {
+    // The text of a function is not what it was, nor are own iterators of views seen; a program may look at either.
+    if (!/__jstsan|native code|Symbol\(Symbol.iterator\):/.test(`${actual[index]}${line}`))
+      assert.equal(actual[index], line);
+  }
+  assert.equal(checked.code, 0);
+});

@@ -1,0 +1,234 @@
+// The data path: is this access to shared memory a race with one before it? By ECMA-262 §29: two accesses that overlap, of which one writes, that are not
+// ordered by happens-before, and that are not both sequentially consistent atomics of the same range.
+//
+// The last accesses to 8 bytes are kept in 4 cells (see Cell in clock.ts), with a word each that says where they were made. An access that stands
+// there already, of the same epoch, costs a few loads and compares. Cells are read and written without a lock, each in one piece: what can get lost that
+// way is an access, so a race can be missed, and never one be made up.
+
+import { type BufferShadow, type View, ViewShadow, viewLength } from './buffer-shadow.ts';
+import { Cell, type Clock } from './clock.ts';
+
+const flags = Cell.write | Cell.atomic | Cell.tear;
+const low = Cell.epoch;
+const slotMask = 0xff * Cell.slot;
+
+export interface Found {
+  readonly buffer: BufferShadow;
+  /** Offset of the group of 8 bytes. */
+  readonly offset: number;
+  readonly current: number;
+  readonly currentWord: number;
+  readonly previous: number;
+  readonly previousWord: number;
+}
+
+export interface CheckerHooks {
+  /** The word that tells a later report of an access where it was made. */
+  word(site: number): number;
+  found(race: Found): void;
+  /** Called for each new pair of an access and an epoch: whether it is ignored. */
+  ignoring(): boolean;
+  /** A view was seen to be longer than before. */
+  grown(buffer: BufferShadow): void;
+  /** The access touches a block of an annotated region: may this thread? `bits` as in a cell. */
+  touched(buffer: BufferShadow, block: number, offset: number, bits: number, site: number): void;
+}
+
+export interface Checker {
+  read(shadow: ViewShadow, view: View, index: number, site: number): void;
+  write(shadow: ViewShadow, view: View, index: number, site: number): void;
+  update(shadow: ViewShadow, view: View, index: number, site: number): void;
+  /** Forgets all accesses to a range, as if this thread had written it just now: it is new memory. */
+  renew(buffer: BufferShadow, offset: number, bytes: number, site: number): void;
+  /** `kind` of Cell.write, Cell.atomic and Cell.tear; any range. */
+  range(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number): void;
+}
+
+/** Parts of a cell. */
+export const maskOf = (cell: number): number => low8(cell);
+export const kindOf = (cell: number): number => lowBits(cell) & flags;
+export const slotOf = (cell: number): number => lowBits(cell) >> 11;
+export const epochOf = (cell: number): number => Math.floor(cell / Cell.epoch);
+
+/** Whether an access makes another of the same thread and epoch needless: it touches all its bytes, and races with all that it would race with. */
+function says(bits: number, other: number): boolean {
+  if ((other & 0xff & ~bits) !== 0) return false;
+  if ((other & ~bits & Cell.write) !== 0) return false;
+  return (bits & ~other & Cell.atomic) === 0;
+}
+
+function lowBits(cell: number): number {
+  return cell - Math.floor(cell / low) * low;
+}
+function low8(cell: number): number {
+  return lowBits(cell) & 0xff;
+}
+
+export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
+  const key = clock.key;
+  const rows = clock.control.clocks;
+  const row = clock.row;
+  const slotBits = clock.slot * Cell.slot;
+  let victim = 0;
+
+  function inBlock(buffer: BufferShadow, offset: number, bits: number, site: number): void {
+    const first = (bits & 0x0f) !== 0 ? 0 : 4;
+    const block = buffer.blocks[(offset + first) >>> 2]!;
+    if (block !== 0) hooks.touched(buffer, block, offset, bits, site);
+  }
+
+  /** Whether a cell is an access of this thread in this epoch. */
+  function isOwnNow(cell: number): boolean {
+    return cell >= key[0]! && (lowBits(cell) & slotMask) === slotBits;
+  }
+
+  /** An access that is not in the cells: against those which are, then in. `bits` without the slot. */
+  function enter(buffer: BufferShadow, at: number, bits: number, site: number): void {
+    if (hooks.ignoring()) return;
+    const cells = buffer.cells;
+    const { blocks } = buffer;
+    if (blocks[blocks.length - 1] !== 0) inBlock(buffer, at * 2, bits, site);
+    for (let cell = at; cell < at + 4; cell++) if (isOwnNow(cells[cell]!) && says(lowBits(cells[cell]!), bits)) return;
+    // May take long, for a stack: so it comes before the look at the cells. What another thread enters between look and entry is not seen.
+    const word = hooks.word(site);
+    const current = key[0]! + bits;
+    const mask = bits & 0xff;
+    let place = -1;
+    let ordered = -1;
+    let alike = -1;
+    for (let cell = at; cell < at + 4; cell++) {
+      const other = cells[cell]!;
+      if (other === 0) {
+        if (place < 0) place = cell;
+        continue;
+      }
+      const epoch = Math.floor(other / low);
+      const otherBits = other - epoch * low;
+      if (((otherBits ^ bits) & flags) === 0 && (bits & Cell.atomic) === 0 && isOwnNow(other)) alike = cell;
+      if (epoch <= rows[row + (otherBits >> 11)]!) {
+        // Over before this access. Where this one says as much, whatever races with that races with this too.
+        if (says(bits, otherBits)) place = cell;
+        else ordered = cell;
+        continue;
+      }
+      if ((otherBits & mask) === 0) continue;
+      if (((otherBits | bits) & Cell.write) === 0) continue;
+      if ((otherBits & bits & Cell.atomic) !== 0 && (otherBits & 0xff) === mask) continue;
+      const previousWord = buffer.words[cell]!;
+      hooks.found({ buffer, offset: at * 2, current, currentWord: site, previous: other, previousWord });
+      break;
+    }
+    if (place < 0 && alike >= 0) {
+      // More accesses than cells, as of the single bytes: two that differ by their bytes only share one, rather than that one is lost.
+      buffer.words[alike] = word;
+      cells[alike] = cells[alike]! + (mask & ~maskOf(cells[alike]!));
+      return;
+    }
+    if (place < 0) place = ordered;
+    if (place < 0) {
+      victim = (victim + 1) & 3;
+      place = at + victim;
+    }
+    buffer.words[place] = word;
+    cells[place] = current;
+  }
+
+  /** Not in the view as it was: is it not shared yet, has it grown, or is the index none? */
+  function outside(shadow: ViewShadow, view: View, index: unknown, kind: number, site: number): void {
+    if (!(shadow instanceof ViewShadow)) return;
+    const { buffer } = shadow;
+    if (buffer.memory === undefined) return;
+    if (typeof index === 'string') {
+      named(shadow, view, index, kind, site);
+      return;
+    }
+    const limit = viewLength(view);
+    if (limit === shadow.limit && shadow.cells === buffer.cells) return;
+    if (shadow.limit > 0 && limit > shadow.limit) hooks.grown(buffer);
+    shadow.limit = limit;
+    shadow.cells = buffer.cells;
+    if (typeof index !== 'number' || !(index >= 0 && index < limit) || index !== Math.floor(index)) return;
+    if (kind === 0) read(shadow, view, index, site);
+    else write(shadow, view, index, site);
+  }
+
+  /** A key of a for-in loop. */
+  function named(shadow: ViewShadow, view: View, name: string, kind: number, site: number): void {
+    const index = Number(name);
+    if (String(index) !== name) return;
+    if (kind === 0) read(shadow, view, index, site);
+    else write(shadow, view, index, site);
+  }
+
+  function read(shadow: ViewShadow, view: View, index: number, site: number): void {
+    if (!(index < shadow.limit) || index >>> 0 !== index) {
+      outside(shadow, view, index, 0, site);
+      return;
+    }
+    const offset = shadow.base + (index << shadow.shift);
+    const at = (offset >>> 3) * 4;
+    const bits = (shadow.mask << (offset & 7)) | shadow.kind;
+    const wanted = key[0]! + bits;
+    const written = wanted + Cell.write;
+    const cells = shadow.cells;
+    const first = cells[at]!;
+    if (first === wanted || first === written) return;
+    const second = cells[at + 1]!;
+    if (second === wanted || second === written) return;
+    const third = cells[at + 2]!;
+    if (third === wanted || third === written) return;
+    const fourth = cells[at + 3]!;
+    if (fourth === wanted || fourth === written) return;
+    enter(shadow.buffer, at, bits, site);
+  }
+
+  function write(shadow: ViewShadow, view: View, index: number, site: number): void {
+    if (!(index < shadow.limit) || index >>> 0 !== index) {
+      outside(shadow, view, index, Cell.write, site);
+      return;
+    }
+    const offset = shadow.base + (index << shadow.shift);
+    const at = (offset >>> 3) * 4;
+    const bits = (shadow.mask << (offset & 7)) | shadow.kind | Cell.write;
+    const wanted = key[0]! + bits;
+    const cells = shadow.cells;
+    if (cells[at] === wanted || cells[at + 1] === wanted || cells[at + 2] === wanted || cells[at + 3] === wanted) {
+      return;
+    }
+    enter(shadow.buffer, at, bits, site);
+  }
+
+  function group(buffer: BufferShadow, at: number, bits: number, site: number): void {
+    const cells = buffer.cells;
+    const wanted = key[0]! + bits;
+    if (cells[at] === wanted || cells[at + 1] === wanted || cells[at + 2] === wanted || cells[at + 3] === wanted) {
+      return;
+    }
+    enter(buffer, at, bits, site);
+  }
+
+  function range(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number): void {
+    if (buffer.memory === undefined || bytes <= 0) return;
+    const end = offset + bytes;
+    for (let start = offset; start < end; ) {
+      const first = start & 7;
+      const count = Math.min(8 - first, end - start);
+      const mask = ((1 << count) - 1) << first;
+      group(buffer, Math.floor(start / 8) * 4, mask | kind, site);
+      start += count;
+    }
+  }
+
+  function renew(buffer: BufferShadow, offset: number, bytes: number, site: number): void {
+    const word = hooks.word(site);
+    const end = Math.floor((offset + bytes) / 8) * 8;
+    for (let start = Math.ceil(offset / 8) * 8; start < end; start += 8) {
+      const at = start / 2;
+      buffer.cells.fill(0, at + 1, at + 4);
+      buffer.words[at] = word;
+      buffer.cells[at] = key[0]! + Cell.write + 0xff;
+    }
+  }
+
+  return { read, write, update: write, range, renew };
+}

@@ -1,0 +1,146 @@
+// Who the threads are and were. A thread is entered by the one that creates it, so that its columns and its name exist before it runs, and left by whoever
+// learns of its end. Slots (columns of the vector clocks) are used again, the longest free first, with epochs that go on; uids are not.
+
+import { Clock } from './clock.ts';
+import { type Control, Header, maxSlots, maxThreads, Slot, ThreadField, threadInts } from './control.ts';
+import { acquireLock, releaseLock } from './lock.ts';
+import { appendText, readText } from './text.ts';
+
+const { load, store } = Atomics;
+
+export interface ThreadRecord {
+  readonly uid: number;
+  readonly tid: number;
+  readonly parent: number;
+  readonly slot: number;
+  readonly word: number;
+  readonly name: string;
+  readonly running: boolean;
+}
+
+/** The main thread, once a process. */
+export function enterMain(control: Control): Clock {
+  return enter(control, -1, 0, 0, '');
+}
+
+/**
+ * A thread that is about to be created. It begins after all its creator has done.
+ * @throws {RangeError} 256 threads are alive
+ */
+export function enterThread(creator: Clock, word: number, name: string): Clock {
+  const clock = enter(creator.control, creator.uid, creator.holder, word, name);
+  const { control } = creator;
+  clock.join(control.clocks, creator.row, creator.columns());
+  clock.tick();
+  creator.tick();
+  noteStart(control, clock);
+  return clock;
+}
+
+function enter(control: Control, parent: number, holder: number, word: number, name: string): Clock {
+  const uid = control.take(Header.nextUid);
+  const slot = takeSlot(control, uid, holder === 0 ? 1 : holder);
+  // Of one that had the slot before, only the count of epochs stays.
+  const row = slot * maxSlots;
+  for (let column = 0; column < maxSlots; column++) if (column !== slot) control.clocks[row + column] = 0;
+  const clock = new Clock(control, slot, uid);
+  clock.tick();
+  const at = (uid % maxThreads) * threadInts;
+  const { threads } = control;
+  threads[at + ThreadField.uid] = uid;
+  threads[at + ThreadField.tid] = parent < 0 ? 0 : -1;
+  threads[at + ThreadField.parent] = parent;
+  threads[at + ThreadField.slot] = slot;
+  threads[at + ThreadField.stack] = word;
+  threads[at + ThreadField.name] = name === '' ? 0 : appendText(control, name);
+  noteStart(control, clock);
+  store(threads, at + ThreadField.running, 1);
+  Atomics.add(control.header, Header.alive, 1);
+  return clock;
+}
+
+function noteStart(control: Control, clock: Clock): void {
+  const at = (clock.uid % maxThreads) * threadInts;
+  control.threads[at + ThreadField.epochLow] = clock.epoch | 0;
+  control.threads[at + ThreadField.epochHigh] = Math.floor(clock.epoch / 2 ** 32);
+}
+
+function takeSlot(control: Control, uid: number, holder: number): number {
+  const { header, slots } = control;
+  acquireLock(control, header, Header.slotLock, holder);
+  try {
+    const high = load(header, Header.slotHigh);
+    const slot = high < maxSlots ? high : longestFree(control);
+    if (slot < 0) throw new RangeError(`more than ${maxSlots} threads at once`);
+    store(slots, slot * 4, uid);
+    store(slots, slot * 4 + 1, Slot.live);
+    if (slot === high) store(header, Header.slotHigh, high + 1);
+    return slot;
+  } finally {
+    releaseLock(header, Header.slotLock);
+  }
+}
+
+function longestFree(control: Control): number {
+  let found = -1;
+  let since = Number.POSITIVE_INFINITY;
+  for (let slot = 0; slot < maxSlots; slot++) {
+    if (load(control.slots, slot * 4 + 1) !== Slot.dead) continue;
+    const uid = load(control.slots, slot * 4);
+    if (uid < since) {
+      since = uid;
+      found = slot;
+    }
+  }
+  return found;
+}
+
+/** It was told to end, or its parent was: a lock that it holds may never be released. */
+export function noteEnding(control: Control, uid: number): void {
+  const { slot } = recordOf(control, uid)!;
+  Atomics.compareExchange(control.slots, slot * 4 + 1, Slot.live, Slot.ending);
+}
+
+/** It is over. What it did is before whatever the one who calls does next. */
+export function leave(clock: Clock, uid: number): void {
+  const { control } = clock;
+  const record = recordOf(control, uid);
+  if (record === undefined || control.threads[(uid % maxThreads) * threadInts + ThreadField.running] === 0) return;
+  clock.joinThread(record.slot);
+  control.threads[(uid % maxThreads) * threadInts + ThreadField.running] = 0;
+  Atomics.sub(control.header, Header.alive, 1);
+  store(control.slots, record.slot * 4 + 1, Slot.dead);
+}
+
+export function setTid(control: Control, uid: number, tid: number): void {
+  control.threads[(uid % maxThreads) * threadInts + ThreadField.tid] = tid;
+}
+
+/** Undefined for one so long ago that its record was used again. */
+export function recordOf(control: Control, uid: number): ThreadRecord | undefined {
+  const at = (uid % maxThreads) * threadInts;
+  const { threads } = control;
+  if (threads[at + ThreadField.uid] !== uid) return undefined;
+  return {
+    uid,
+    tid: threads[at + ThreadField.tid]!,
+    parent: threads[at + ThreadField.parent]!,
+    slot: threads[at + ThreadField.slot]!,
+    word: threads[at + ThreadField.stack]!,
+    name: readText(control, threads[at + ThreadField.name]!),
+    running: threads[at + ThreadField.running] === 1,
+  };
+}
+
+/** Who made an access of this epoch in this slot: of the threads that had the slot, the last that began before it. */
+export function uidAt(control: Control, slot: number, epoch: number): number {
+  const { threads } = control;
+  const last = load(control.header, Header.nextUid);
+  for (let uid = last - 1; uid >= 0 && uid > last - maxThreads; uid--) {
+    const at = (uid % maxThreads) * threadInts;
+    if (threads[at + ThreadField.slot] !== slot) continue;
+    const began = (threads[at + ThreadField.epochHigh]! >>> 0) * 2 ** 32 + (threads[at + ThreadField.epochLow]! >>> 0);
+    if (began <= epoch) return uid;
+  }
+  return load(control.slots, slot * 4);
+}
