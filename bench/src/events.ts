@@ -2,6 +2,7 @@
 
 import { countBounces, eventLoadUrl, startBounce, stopBounce } from './event-load.ts';
 import { alternate, type Benchmark, median, type Row, row } from './harness.ts';
+import { hopNs } from './hop.ts';
 import { PostMessagePeer } from './post-message.ts';
 import { cores, measureIn, pause } from './run-app.ts';
 
@@ -64,6 +65,13 @@ async function bouncing(inFlight: number): Promise<Row> {
   });
 }
 
+/** The floor under what goes between cores; no target. */
+async function hop(): Promise<Row> {
+  const ns: number[] = [];
+  for (let i = 0; i < runs; i++) ns.push(await hopNs(cores(2)));
+  return row({ name: '(a word from core to core, Atomics alone)', value: median(ns), unit: 'ns', better: 'lower' });
+}
+
 export const events: Benchmark = {
   name: 'events',
   about: 'events a second, to oneself and between two cores, beside postMessage',
@@ -72,6 +80,7 @@ export const events: Benchmark = {
       await compare('events to oneself, 512 in flight', 1, 512, 150),
       await compare('events between 2 cores, 8 in flight', 2, 4, 40),
       await compare('events between 2 cores, 512 in flight', 2, 256, 200),
+      await hop(),
       await bouncing(8),
       await bouncing(512),
     ];

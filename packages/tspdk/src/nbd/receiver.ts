@@ -21,6 +21,8 @@ import * as wire from './wire.ts';
 const CAUTIOUS_BYTES = 4096;
 /** Room below which a bank is left for the other one. */
 const ROOM_BYTES_MIN = 16 * 1024;
+/** More is not waited for: it takes memory in the kernel, and caches grow cold. */
+const GATHER_BYTES_MAX = 512 * 1024;
 /** So many times longer than expected may requests take that are waited for. */
 const LATE_FACTOR = 2;
 
@@ -132,7 +134,7 @@ export class Receiver {
     if (direct.active) {
       this.posted = true;
       const { segment, offset, bytes } = direct;
-      const least = bytes + (waits ? Math.floor((this.#want - 1) * this.#bytesEach) : 0);
+      const least = bytes + (waits ? Math.min(Math.floor((this.#want - 1) * this.#bytesEach), GATHER_BYTES_MAX) : 0);
       // With the end of a payload comes the next request's head, and so its payload has a receive of its own again.
       if (direct.isLast && this.#head === this.#tail && this.#makeRoom()) {
         conn.sock.recvTwo(segment!, offset, bytes, conn.lane.segment, this.#tail, wire.REQUEST_BYTES, least);
@@ -143,7 +145,8 @@ export class Receiver {
     this.posted = true;
     const room = this.#bankEnd() - this.#tail;
     // Half a request less: they are not all of one size.
-    const least = waits ? Math.floor((this.#want - 0.5) * this.#bytesEach) - (this.#tail - this.#head) : 1;
+    const wanted = Math.min(Math.floor((this.#want - 0.5) * this.#bytesEach), GATHER_BYTES_MAX);
+    const least = waits ? wanted - (this.#tail - this.#head) : 1;
     const bytes = this.#cautious ? Math.min(room, CAUTIOUS_BYTES) : room;
     conn.sock.recv(conn.lane.segment, this.#tail, bytes, Math.max(1, least));
   }
