@@ -141,6 +141,8 @@ export const limits = {
   nbd_piece_bytes: 128 * 1024,
   /** Pieces of one NBD READ in flight. */
   nbd_read_pieces: 4,
+  /** Log lines a second and reactor about connections that broke the protocol; the others are counted. */
+  nbd_broken_lines: 10,
   /** In what time requests that are waited for are expected, at least and at most, see nbd/pace.ts. */
   nbd_gather_us_min: 15,
   nbd_gather_us_max: 400,

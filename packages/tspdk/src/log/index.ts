@@ -1,6 +1,7 @@
 // The log, as every other folder may use it.
 
 export type { Deprecation, DeprecationOptions } from './deprecation.ts';
+export { LineLimit } from './line-limit.ts';
 export {
   LOG_LEVELS,
   Log,

@@ -12,7 +12,7 @@ import { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
 import { currentReactor, localKey, type Reactor } from '../event/index.ts';
-import { log } from '../log/index.ts';
+import { LineLimit, log } from '../log/index.ts';
 import { openSockGroup, type SockGroup } from '../sock/index.ts';
 import { type Poller, Thread } from '../thread/index.ts';
 import { DESCRIPTORS_MAX } from './block-status.ts';
@@ -67,6 +67,7 @@ export class PollGroup implements ConnectionHost {
   #dirtyCount = 0;
   #spare: Connection[] = [];
   readonly #deadlines = new Deadlines();
+  readonly #brokenLines = new LineLimit(limits.nbd_broken_lines);
   readonly #poller: Poller;
   #watch: NodeJS.Timeout | null = null;
   #whenEmpty: (() => void)[] = [];
@@ -127,7 +128,9 @@ export class PollGroup implements ConnectionHost {
     (connection.export as NbdExport).enter(connection);
   }
   broken(connection: Connection, reason: string): void {
-    nbdLog.warn(() => `connection ${connection.id} from ${connection.sock.peer} is closed: ${reason}`);
+    if (!this.#brokenLines.allows(this.reactor.clock.nowUs)) return;
+    const { note } = this.#brokenLines;
+    nbdLog.warn(() => `connection ${connection.id} from ${connection.sock.peer} is closed: ${reason}${note}`);
   }
   gone(connection: Connection): void {
     this.connections.delete(connection.id);
