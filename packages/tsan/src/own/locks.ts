@@ -11,9 +11,10 @@ import {
   acquire,
   findVariable,
   Key,
+  lockField,
   lockVariable,
   releaseMerging,
-  unlockVariable,
+  unlock,
   type Variable,
 } from '../runtime/sync.ts';
 import { appendText, readText } from '../runtime/text.ts';
@@ -80,7 +81,7 @@ export class Locks {
     try {
       acquire(clock, lock.variable);
     } finally {
-      unlockVariable(clock, lock.variable);
+      unlock(clock.control.syncInts, lock.variable + lockField, clock.holder, 0);
     }
   }
 
@@ -107,7 +108,7 @@ export class Locks {
     try {
       releaseMerging(clock, lock.variable);
     } finally {
-      unlockVariable(clock, lock.variable);
+      unlock(clock.control.syncInts, lock.variable + lockField, clock.holder, 0);
     }
     clock.tick();
   }
@@ -192,9 +193,9 @@ export class Locks {
   #order(held: number, taken: number, heldWord: number): void {
     const { control, clock } = this.#runtime;
     const { orders, header } = control;
-    acquireLock(control, header, Header.graphLock, clock.holder);
     let way: number[] | undefined;
     const takenWord = this.#word();
+    acquireLock(control, header, Header.graphLock, clock.holder);
     try {
       const count = header[Header.nextOrder]!;
       for (let edge = 1; edge < count; edge++) {
@@ -206,7 +207,7 @@ export class Locks {
         header[Header.nextOrder] = count + 1;
       }
     } finally {
-      releaseLock(header, Header.graphLock);
+      releaseLock(header, Header.graphLock, clock.holder, 0);
     }
     if (way !== undefined) this.#inversion(way, [held, taken], heldWord, takenWord);
   }

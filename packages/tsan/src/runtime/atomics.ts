@@ -8,7 +8,7 @@ import { maxNamed } from './control.ts';
 import { guarded } from './guarded.ts';
 import { disguise } from './patch.ts';
 import type { Runtime } from './runtime.ts';
-import { acquire, findVariable, Key, lockVariable, release, unlockVariable, type Variable } from './sync.ts';
+import { acquire, findVariable, Key, lockField, lockVariable, release, unlock, type Variable } from './sync.ts';
 import { Waits } from './waits.ts';
 
 type Operation = (view: View, index: number, ...values: unknown[]) => unknown;
@@ -115,7 +115,7 @@ export class AtomicsPatch {
           if (sameBits(view, result, first)) release(clock, variable);
         }
       } finally {
-        unlockVariable(clock, variable);
+        unlock(clock.control.syncInts, variable + lockField, clock.holder, 0);
       }
       check.range(shadow.buffer, offset, size, kind, site[0]!);
       if (edge !== 'load') clock.tick();
@@ -180,7 +180,7 @@ export class AtomicsPatch {
       acquire(clock, variable);
       release(clock, variable);
     } finally {
-      unlockVariable(clock, variable);
+      unlock(clock.control.syncInts, variable + lockField, clock.holder, 0);
     }
     clock.tick();
   }
@@ -194,7 +194,7 @@ export class AtomicsPatch {
       try {
         acquire(clock, variable);
       } finally {
-        unlockVariable(clock, variable);
+        unlock(clock.control.syncInts, variable + lockField, clock.holder, 0);
       }
     }
     const size = 1 << shadow.shift;
@@ -205,8 +205,9 @@ export class AtomicsPatch {
 
   #waitForever(shadow: ViewShadow, view: View, index: number, value: unknown): unknown {
     const offset = shadow.base + index * (1 << shadow.shift);
+    const isToWait = () => native.load!(view, index) === value;
     const wait = (limitMs: number) => native.wait!(view, index, value, limitMs) as string;
-    return this.waits.forever(shadow.buffer.id, offset, wait);
+    return this.waits.forever(shadow.buffer.id, offset, isToWait, wait);
   }
 
   #wait(original: Operation): Operation {
@@ -222,7 +223,7 @@ export class AtomicsPatch {
         const limit = timeout === undefined ? Number.POSITIVE_INFINITY : Number(timeout);
         const result =
           Number.isNaN(limit) || limit === Number.POSITIVE_INFINITY
-            ? self.#waitForever(shadow, view, at, value)
+            ? self.#waitForever(shadow, view, at, elementOf(view, value))
             : original(view, at, value, limit);
         self.#enterWaiters(shadow, at);
         // A wait that timed out has read the value before it slept.
@@ -273,6 +274,11 @@ export class AtomicsPatch {
       },
     }.notify as Operation;
   }
+}
+
+/** A value as the element of an Int32Array or BigInt64Array would have it. */
+function elementOf(view: View, value: unknown): number | bigint {
+  return typedName(view) === 'Int32Array' ? +(value as number) | 0 : BigInt.asIntN(64, toBigInt(value));
 }
 
 function isExact(shadow: ViewShadow, first: unknown, second: unknown, edge: Edge): boolean {

@@ -59,9 +59,10 @@ export function lockVariable(clock: Clock, variable: Variable): void {
   if (halfWritten) orderAll(clock, variable);
 }
 
-export function unlockVariable(clock: Clock, variable: Variable): void {
-  releaseLock(clock.control.syncInts, variable + Field.lock);
-}
+/** Of a variable, for `unlock`. */
+export const lockField = Field.lock;
+/** `unlock(control.syncInts, variable + lockField, clock.holder, 0)`, which needs no frame: see lock.ts. */
+export const unlock = releaseLock;
 
 /** This thread learns the variable's clock. Under its lock. */
 export function acquire(clock: Clock, variable: Variable): void {
