@@ -8,7 +8,17 @@ import { maxNamed } from './control.ts';
 import { guarded } from './guarded.ts';
 import { disguise } from './patch.ts';
 import type { Runtime } from './runtime.ts';
-import { acquire, findVariable, Key, lockField, lockVariable, release, unlock, type Variable } from './sync.ts';
+import {
+  acquire,
+  findVariable,
+  isLearnt,
+  Key,
+  lockField,
+  lockVariable,
+  release,
+  unlock,
+  type Variable,
+} from './sync.ts';
 import { Waits } from './waits.ts';
 
 type Operation = (view: View, index: number, ...values: unknown[]) => unknown;
@@ -96,13 +106,17 @@ export class AtomicsPatch {
       const offset = shadow.base + index * size;
       const variable = self.variable(shadow, index);
       if (variable === 0) return unordered(view, index, first, second);
-      lockVariable(clock, variable);
       let result: unknown;
+      if (edge === 'load') {
+        result = original(view, index);
+        if (!isLearnt(clock, variable)) result = loadLocked(view, index, variable);
+        check.whole(shadow.buffer, offset, size, kind, site[0]!);
+        if (perturb !== undefined) perturb(~site[0]!);
+        return result;
+      }
+      lockVariable(clock, variable);
       try {
-        if (edge === 'load') {
-          result = original(view, index);
-          acquire(clock, variable);
-        } else if (edge === 'store') {
+        if (edge === 'store') {
           release(clock, variable);
           result = original(view, index, first);
         } else if (edge === 'update') {
@@ -117,10 +131,20 @@ export class AtomicsPatch {
       } finally {
         unlock(clock.control.syncInts, variable + lockField, clock.holder, 0);
       }
-      check.range(shadow.buffer, offset, size, kind, site[0]!);
-      if (edge !== 'load') clock.tick();
+      check.whole(shadow.buffer, offset, size, kind, site[0]!);
+      clock.tick();
       if (perturb !== undefined) perturb(~site[0]!);
       return result;
+    }
+
+    function loadLocked(view: View, index: number, variable: Variable): unknown {
+      lockVariable(clock, variable);
+      try {
+        acquire(clock, variable);
+        return original(view, index);
+      } finally {
+        unlock(clock.control.syncInts, variable + lockField, clock.holder, 0);
+      }
     }
 
     /** No room for another clock: learn everything, so that nothing is reported that may be ordered. */

@@ -40,6 +40,8 @@ export interface Checker {
   update(shadow: ViewShadow, view: View, index: number, site: number): void;
   /** Forgets all accesses to a range, as if this thread had written it just now: it is new memory. */
   renew(buffer: BufferShadow, offset: number, bytes: number, site: number): void;
+  /** As range, within one group of 8 bytes of memory that is shadowed. */
+  whole(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number): void;
   /** `kind` of Cell.write, Cell.atomic and Cell.tear; any range. */
   range(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number): void;
 }
@@ -207,6 +209,12 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
     enter(buffer, at, bits, site);
   }
 
+  function whole(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number): void {
+    if (buffer.memory === undefined) return;
+    const mask = ((1 << bytes) - 1) << (offset & 7);
+    group(buffer, Math.floor(offset / 8) * 4, mask | kind, site);
+  }
+
   function range(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number): void {
     if (buffer.memory === undefined || bytes <= 0) return;
     const end = offset + bytes;
@@ -230,5 +238,5 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
     }
   }
 
-  return { read, write, update: write, range, renew };
+  return { read, write, update: write, whole, range, renew };
 }

@@ -2,17 +2,18 @@
 // through the third part of the buffer's shadow (an int for 4 bytes) and hang in a list, one for each range that atomics use there: by ECMA-262 only
 // atomics of equal ranges synchronise.
 //
-//   | next | key | lock | columns | clock at | - | - | - | 4 x double |     a variable and its first clock: a cache line of its own
+//   | next | key | lock | columns | clock at | id of an annotated lock | version | - | 4 x double |     a cache line
 //
-// The clock moves when there are more than 4 threads; its old place is left.
+// The clock moves when there are more than 4 threads; its old place is left. The version counts its changes, so that a thread that has learnt it once can see
+// without the lock that there is nothing new.
 
-import type { Clock } from './clock.ts';
+import { type Clock, learntInts } from './clock.ts';
 import { type Control, Header, maxSlots } from './control.ts';
 import { acquireLock, releaseLock } from './lock.ts';
 
 const { load, compareExchange } = Atomics;
 
-const Field = { next: 0, key: 1, lock: 2, columns: 3, clock: 4 } as const;
+export const Field = { next: 0, key: 1, lock: 2, columns: 3, clock: 4, annotated: 5, version: 6 } as const;
 const variableInts = 16;
 const lineDoubles = 8;
 const inlineColumns = 4;
@@ -68,6 +69,32 @@ export const unlock = releaseLock;
 export function acquire(clock: Clock, variable: Variable): void {
   const ints = clock.control.syncInts;
   clock.join(clock.control.sync, ints[variable + Field.clock]!, ints[variable + Field.columns]!);
+  remember(clock, variable);
+}
+
+/** What this thread knows of the variable is all that there is now. */
+function remember(clock: Clock, variable: Variable): void {
+  const at = placeOf(variable);
+  clock.learnt[at] = variable;
+  clock.learnt[at + 1] = clock.control.syncInts[variable + Field.version]!;
+}
+
+function placeOf(variable: Variable): number {
+  return (variable / (variableInts / 2)) & (learntInts - 2);
+}
+
+/**
+ * Whether this thread knows all of the variable's clock. Asked after a value was read, without the lock: a clock's version goes up before the
+ * value that goes with it is stored, so what was read then came with nothing new.
+ */
+export function isLearnt({ control, learnt }: Clock, variable: Variable): boolean {
+  const at = placeOf(variable);
+  return learnt[at] === variable && learnt[at + 1] === control.syncInts[variable + Field.version];
+}
+
+/** Under its lock, and before the value that goes with the new clock is stored. */
+function changed(clock: Clock, variable: Variable): void {
+  clock.control.syncInts[variable + Field.version]! += 1;
 }
 
 /** The variable's clock becomes this thread's; what it had before is forgotten. Under its lock; the caller ticks. */
@@ -76,6 +103,8 @@ export function release(clock: Clock, variable: Variable): void {
   const columns = clock.columns();
   const at = room(clock, variable, columns);
   for (let slot = 0; slot < columns; slot++) control.sync[at + slot] = control.clocks[row + slot]!;
+  changed(clock, variable);
+  remember(clock, variable);
 }
 
 /** As release, and what it had before stays. */
@@ -87,6 +116,7 @@ export function releaseMerging(clock: Clock, variable: Variable): void {
     const own = control.clocks[row + slot]!;
     if (own > control.sync[at + slot]!) control.sync[at + slot] = own;
   }
+  changed(clock, variable);
 }
 
 /** Room for so many columns, with what it held before. */
@@ -112,4 +142,5 @@ function orderAll(clock: Clock, variable: Variable): void {
   const columns = clock.columns();
   const at = room(clock, variable, columns);
   for (let slot = 0; slot < columns; slot++) control.sync[at + slot] = control.clocks[slot * maxSlots + slot]!;
+  changed(clock, variable);
 }
