@@ -9,7 +9,7 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { framesOf } from '../runtime/sites.ts';
 import {
   acquire,
-  Field as SyncField,
+  annotatedField,
   findVariable,
   Key,
   lockField,
@@ -158,12 +158,12 @@ export class Locks {
       Key.lock | ((place.offset & 3) << 8),
     );
     if (variable === 0) return undefined;
-    const known = Atomics.load(control.syncInts, variable + SyncField.annotated);
+    const known = Atomics.load(control.syncInts, variable + annotatedField);
     if (known !== 0) return { id: known, variable };
     if (!make) return undefined;
     const id = control.take(Header.nextLock);
     if (id >= maxLocks) return undefined;
-    const before = Atomics.compareExchange(control.syncInts, variable + SyncField.annotated, 0, id);
+    const before = Atomics.compareExchange(control.syncInts, variable + annotatedField, 0, id);
     return { id: before === 0 ? id : before, variable };
   }
 

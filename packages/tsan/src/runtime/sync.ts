@@ -13,7 +13,7 @@ import { acquireLock, releaseLock } from './lock.ts';
 
 const { load, compareExchange } = Atomics;
 
-export const Field = { next: 0, key: 1, lock: 2, columns: 3, clock: 4, annotated: 5, version: 6 } as const;
+const Field = { next: 0, key: 1, lock: 2, columns: 3, clock: 4, annotated: 5, version: 6 } as const;
 const variableInts = 16;
 const lineDoubles = 8;
 const inlineColumns = 4;
@@ -62,6 +62,8 @@ export function lockVariable(clock: Clock, variable: Variable): void {
 
 /** Of a variable, for `unlock`. */
 export const lockField = Field.lock;
+/** Where own/ keeps the id of the annotated lock that lies here. */
+export const annotatedField = Field.annotated;
 /** `unlock(control.syncInts, variable + lockField, clock.holder, 0)`, which needs no frame: see lock.ts. */
 export const unlock = releaseLock;
 
