@@ -42,6 +42,8 @@ export interface Checker {
   renew(buffer: BufferShadow, offset: number, bytes: number, site: number): void;
   /** As range, within one group of 8 bytes of memory that is shadowed. */
   whole(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number): void;
+  /** As range, for what began when this thread's clock was `since` (see Clock.copy) and ends now: what others did in between races with it. */
+  late(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number, since: readonly number[]): void;
   /** `kind` of Cell.write, Cell.atomic and Cell.tear; any range. */
   range(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number): void;
 }
@@ -227,6 +229,40 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
     }
   }
 
+  /** Against what another thread has done since, whatever this one has learnt of it meanwhile. */
+  function lateGroup(buffer: BufferShadow, at: number, bits: number, site: number, since: readonly number[]): void {
+    for (let cell = at; cell < at + 4; cell++) {
+      const other = buffer.cells[cell]!;
+      const otherBits = lowBits(other);
+      const slot = otherBits >> 11;
+      if ((otherBits & bits & 0xff) === 0 || ((otherBits | bits) & Cell.write) === 0) continue;
+      if (slot === clock.slot || epochOf(other) <= (since[slot] ?? 0)) continue;
+      const current = key[0]! + bits;
+      const previousWord = buffer.words[cell]!;
+      hooks.found({ buffer, offset: at * 2, current, currentWord: site, previous: other, previousWord });
+      return;
+    }
+  }
+
+  function late(
+    buffer: BufferShadow,
+    offset: number,
+    bytes: number,
+    kind: number,
+    site: number,
+    since: readonly number[],
+  ): void {
+    if (buffer.memory === undefined || hooks.ignoring()) return;
+    const end = offset + bytes;
+    for (let start = offset; start < end; ) {
+      const first = start & 7;
+      const count = Math.min(8 - first, end - start);
+      lateGroup(buffer, Math.floor(start / 8) * 4, (((1 << count) - 1) << first) | kind, site, since);
+      start += count;
+    }
+    range(buffer, offset, bytes, kind, site);
+  }
+
   function renew(buffer: BufferShadow, offset: number, bytes: number, site: number): void {
     const word = hooks.word(site);
     const end = Math.floor((offset + bytes) / 8) * 8;
@@ -238,5 +274,5 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
     }
   }
 
-  return { read, write, update: write, whole, range, renew };
+  return { read, write, update: write, whole, range, late, renew };
 }
