@@ -10,6 +10,7 @@
 import { type Clock, learntInts } from './clock.ts';
 import { type Control, Header, maxSlots } from './control.ts';
 import { acquireLock, releaseLock } from './lock.ts';
+import { stopProcess } from './stop.ts';
 
 const { load, compareExchange } = Atomics;
 
@@ -131,7 +132,7 @@ function room(clock: Clock, variable: Variable, columns: number): number {
   let more = had;
   while (more < columns) more *= 2;
   const at = takeDoubles(control, more);
-  if (at === 0) throw new RangeError('sync variables: no room in the control memory');
+  if (at === 0) stopProcess(`the ${control.sync.byteLength >> 20} MB for the clocks of atomics are used up`);
   control.sync.copyWithin(at, old, old + had);
   ints[variable + Field.clock] = at;
   ints[variable + Field.columns] = more;

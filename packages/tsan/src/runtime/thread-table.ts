@@ -71,7 +71,8 @@ function takeSlot(control: Control, uid: number, holder: number): number {
   try {
     const high = load(header, Header.slotHigh);
     const slot = high < maxSlots ? high : longestFree(control);
-    if (slot < 0) throw new RangeError(`more than ${maxSlots} threads at once`);
+    if (slot < 0)
+      throw new RangeError(`more than ${maxSlots} threads are alive at once, and it can tell no more apart`);
     store(slots, slot * 4, uid);
     store(slots, slot * 4 + 1, Slot.live);
     if (slot === high) store(header, Header.slotHigh, high + 1);
