@@ -63,9 +63,9 @@ export class AtomicsPatch {
 
   install(): void {
     for (const [name, edge] of Object.entries(edges)) this.#replace(name, this.operation(native[name]!, edge));
-    this.#replace('wait', this.#wait(native.wait!));
-    if (native.waitAsync !== undefined) this.#replace('waitAsync', this.#waitAsync(native.waitAsync));
-    this.#replace('notify', this.#notify(native.notify!));
+    this.#replace('wait', this.wait(native.wait!));
+    if (native.waitAsync !== undefined) this.#replace('waitAsync', this.waitAsync(native.waitAsync));
+    this.#replace('notify', this.notify(native.notify!));
   }
 
   #replace(name: string, own: Operation): void {
@@ -234,7 +234,7 @@ export class AtomicsPatch {
     return this.waits.forever(shadow.buffer.id, offset, isToWait, wait);
   }
 
-  #wait(original: Operation): Operation {
+  wait(original: Operation): Operation {
     const self = this;
     return {
       wait(view: View, index: unknown, value: unknown, timeout: unknown): unknown {
@@ -257,7 +257,7 @@ export class AtomicsPatch {
     }.wait as Operation;
   }
 
-  #waitAsync(original: Operation): Operation {
+  waitAsync(original: Operation): Operation {
     const self = this;
     return {
       waitAsync(view: View, index: unknown, value: unknown, timeout: unknown): unknown {
@@ -284,7 +284,7 @@ export class AtomicsPatch {
     }.waitAsync as Operation;
   }
 
-  #notify(original: Operation): Operation {
+  notify(original: Operation): Operation {
     const self = this;
     return {
       notify(view: View, index: unknown, count: unknown): unknown {
