@@ -6,5 +6,6 @@ import { nbd, nbdUnix } from './nbd.ts';
 import { pollers } from './pollers.ts';
 import { roundTrip } from './round-trip.ts';
 import { target } from './target.ts';
+import { tsan } from './tsan/tsan.ts';
 
-export const benchmarks: readonly Benchmark[] = [events, roundTrip, pollers, nbd, nbdUnix, target];
+export const benchmarks: readonly Benchmark[] = [events, roundTrip, pollers, nbd, nbdUnix, target, tsan];

@@ -26,6 +26,7 @@ export interface Run {
 
 const register = new URL('../register.js', import.meta.url).href;
 const raceExitCode = 66;
+const stepMs = 250;
 /** Of what a program says that should say nothing. */
 const shownLines = 8;
 
@@ -43,12 +44,16 @@ export async function run({ file, args = [], options, timeoutMs = 60_000 }: Run)
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
     errors += text;
   });
-  const timer = setTimeout(() => child.kill('SIGKILL'), timeoutMs);
+  // In steps, each of which takes a turn of this process: where all is stopped for a while (a measurement, a suspended machine), that is not the program's time.
+  let left = Math.ceil(timeoutMs / stepMs);
+  const timer = setInterval(() => {
+    if (--left <= 0) child.kill('SIGKILL');
+  }, stepMs);
   const end = await new Promise<string>((resolve) => {
     child.once('error', ({ message }) => resolve(message));
     child.once('close', (code, signal) => resolve(signal === null ? String(code) : `${signal} after ${timeoutMs} ms`));
   });
-  clearTimeout(timer);
+  clearInterval(timer);
   return judge(end, errors, output, (performance.now() - started) / 1000);
 }
 

@@ -9,7 +9,7 @@ import { registerUrl, runNode } from '../load/program.fixture.ts';
 import { programs } from './programs.fixture.ts';
 import { comparable, run } from './run-both.fixture.ts';
 
-const runs = Number(process.env.TSAN_PROPERTY_RUNS ?? 1500);
+const runs = Number(process.env.TSAN_PROPERTY_RUNS ?? 400);
 const seed = Number(process.env.TSAN_PROPERTY_SEED ?? Date.now() % 2 ** 31);
 
 function isProgram(text: string): boolean {

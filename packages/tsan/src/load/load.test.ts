@@ -77,6 +77,11 @@ test('a preload given with --require', () => {
   if (major >= 20) prints(runNode(files, ['--require', registerPath, 'main.mjs']), 'true 5');
 });
 
+test('a preload by its path, beside a flag that workers refuse in a list of their own', () => {
+  const files = { 'main.mjs': worker(workers.file[0]), ...workers.file[1] };
+  prints(runNode(files, ['--max-old-space-size=300', '--import', registerPath, 'main.mjs']), 'true 5');
+});
+
 test('a file that does not parse runs unchanged, and that is said once', () => {
   const files = {
     'main.cjs': `const Module = require('module'); for (const i of [1, 2]) { delete require.cache[require.resolve('./bad.cjs')]; try { require('./bad.cjs') } catch (e) { console.log(e.name) } }`,

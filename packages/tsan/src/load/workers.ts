@@ -2,7 +2,10 @@
 // inherited; a list of its own loses the preload, so it is put back; and Node runs no `--import` before `eval: true`, so the
 // text itself begins by requiring it.
 
-import { fileURLToPath } from 'node:url';
+import { realpathSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import type { WorkerOptions } from 'node:worker_threads';
 import type { Transformer } from './transformer.ts';
 
@@ -24,10 +27,30 @@ export function preloadIntoWorker(
     ];
   }
   if (options.eval === true) return [evalText(transformer, String(filename)), options];
-  const inherited = process.execArgv.includes(register.href) && !options.execArgv;
-  if (inherited) return [filename, options];
+  if (!options.execArgv && isInherited(env)) return [filename, options];
   const execArgv = [...(options.execArgv ?? process.execArgv), '--import', register.href];
   return [filename, { ...options, execArgv }];
+}
+
+/** A list that repeats what this thread was started with is refused where that has flags of V8, so what Node hands on by itself is left to it. */
+function isInherited(env: WorkerOptions['env']): boolean {
+  if (namesRegister(process.execArgv)) return true;
+  const sameEnvironment = env === undefined || typeof env === 'symbol';
+  return sameEnvironment && namesRegister((process.env.NODE_OPTIONS ?? '').split(/\s+/));
+}
+
+/** Whether a `--import` among these leads here: by its URL, its path, or the name of the package. */
+function namesRegister(args: readonly string[]): boolean {
+  const from = createRequire(join(process.cwd(), '-'));
+  return args.some((arg, at) => {
+    const name = arg.startsWith('--import=') ? arg.slice(9) : args[at - 1] === '--import' ? arg : undefined;
+    if (name === undefined || name === register.href) return name !== undefined;
+    try {
+      return pathToFileURL(realpathSync(from.resolve(name))).href === register.href;
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** Modules that an environment's NODE_OPTIONS require run before any `--import`, and may look at workerData: the sanitizer's stands before them. */

@@ -9,11 +9,13 @@ import type { Runtime } from '../runtime/runtime.ts';
 import { framesOf } from '../runtime/sites.ts';
 import {
   acquire,
+  annotatedField,
   findVariable,
   Key,
+  lockField,
   lockVariable,
   releaseMerging,
-  unlockVariable,
+  unlock,
   type Variable,
 } from '../runtime/sync.ts';
 import { appendText, readText } from '../runtime/text.ts';
@@ -80,7 +82,7 @@ export class Locks {
     try {
       acquire(clock, lock.variable);
     } finally {
-      unlockVariable(clock, lock.variable);
+      unlock(clock.control.syncInts, lock.variable + lockField, clock.holder, 0);
     }
   }
 
@@ -107,7 +109,7 @@ export class Locks {
     try {
       releaseMerging(clock, lock.variable);
     } finally {
-      unlockVariable(clock, lock.variable);
+      unlock(clock.control.syncInts, lock.variable + lockField, clock.holder, 0);
     }
     clock.tick();
   }
@@ -156,12 +158,12 @@ export class Locks {
       Key.lock | ((place.offset & 3) << 8),
     );
     if (variable === 0) return undefined;
-    const known = Atomics.load(control.syncInts, variable + 5);
+    const known = Atomics.load(control.syncInts, variable + annotatedField);
     if (known !== 0) return { id: known, variable };
     if (!make) return undefined;
     const id = control.take(Header.nextLock);
     if (id >= maxLocks) return undefined;
-    const before = Atomics.compareExchange(control.syncInts, variable + 5, 0, id);
+    const before = Atomics.compareExchange(control.syncInts, variable + annotatedField, 0, id);
     return { id: before === 0 ? id : before, variable };
   }
 
@@ -192,9 +194,9 @@ export class Locks {
   #order(held: number, taken: number, heldWord: number): void {
     const { control, clock } = this.#runtime;
     const { orders, header } = control;
-    acquireLock(control, header, Header.graphLock, clock.holder);
     let way: number[] | undefined;
     const takenWord = this.#word();
+    acquireLock(control, header, Header.graphLock, clock.holder);
     try {
       const count = header[Header.nextOrder]!;
       for (let edge = 1; edge < count; edge++) {
@@ -206,7 +208,7 @@ export class Locks {
         header[Header.nextOrder] = count + 1;
       }
     } finally {
-      releaseLock(header, Header.graphLock);
+      releaseLock(header, Header.graphLock, clock.holder, 0);
     }
     if (way !== undefined) this.#inversion(way, [held, taken], heldWord, takenWord);
   }

@@ -8,9 +8,10 @@ import {
   acquire,
   findVariable,
   Key,
+  lockField,
   lockVariable,
   releaseMerging,
-  unlockVariable,
+  unlock,
   type Variable,
 } from '../runtime/sync.ts';
 import { placeOf, sharedPlaceOf, type Target } from './record.ts';
@@ -42,7 +43,7 @@ export class Order {
     try {
       act(variable);
     } finally {
-      unlockVariable(clock, variable);
+      unlock(clock.control.syncInts, variable + lockField, clock.holder, 0);
     }
   }
 

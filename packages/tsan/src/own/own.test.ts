@@ -91,6 +91,18 @@ test('a transferable block goes to the next toucher by a handoff, and is no long
   assert.deepEqual(titles(), ['use after handoff', 'free by a thread that is not the owner']);
 });
 
+test('its giver does not get a block back by touching it before anybody else', () => {
+  const { mine, theirs, buffer, titles } = pair();
+  mine.port.alloc('transferable', '', buffer, 0, 16);
+  mine.port.handoff(buffer, 0);
+  mine.thread.write(mine.view, 0);
+  assert.deepEqual(titles(), ['use after handoff']);
+  order(mine.thread, theirs.thread);
+  theirs.thread.write(theirs.view, 0);
+  theirs.port.free(buffer, 0);
+  assert.deepEqual(titles(), []);
+});
+
 test('only the owner hands off, and nothing of an affine region or freed', () => {
   const { mine, theirs, buffer, titles } = pair();
   mine.port.alloc('affine', '', buffer, 0, 16);

@@ -8,7 +8,17 @@ import { maxNamed } from './control.ts';
 import { guarded } from './guarded.ts';
 import { disguise } from './patch.ts';
 import type { Runtime } from './runtime.ts';
-import { acquire, findVariable, Key, lockVariable, release, unlockVariable, type Variable } from './sync.ts';
+import {
+  acquire,
+  findVariable,
+  isLearnt,
+  Key,
+  lockField,
+  lockVariable,
+  release,
+  unlock,
+  type Variable,
+} from './sync.ts';
 import { Waits } from './waits.ts';
 
 type Operation = (view: View, index: number, ...values: unknown[]) => unknown;
@@ -53,9 +63,9 @@ export class AtomicsPatch {
 
   install(): void {
     for (const [name, edge] of Object.entries(edges)) this.#replace(name, this.operation(native[name]!, edge));
-    this.#replace('wait', this.#wait(native.wait!));
-    if (native.waitAsync !== undefined) this.#replace('waitAsync', this.#waitAsync(native.waitAsync));
-    this.#replace('notify', this.#notify(native.notify!));
+    this.#replace('wait', this.wait(native.wait!));
+    if (native.waitAsync !== undefined) this.#replace('waitAsync', this.waitAsync(native.waitAsync));
+    this.#replace('notify', this.notify(native.notify!));
   }
 
   #replace(name: string, own: Operation): void {
@@ -96,13 +106,17 @@ export class AtomicsPatch {
       const offset = shadow.base + index * size;
       const variable = self.variable(shadow, index);
       if (variable === 0) return unordered(view, index, first, second);
-      lockVariable(clock, variable);
       let result: unknown;
+      if (edge === 'load') {
+        result = original(view, index);
+        if (!isLearnt(clock, variable)) result = loadLocked(view, index, variable);
+        check.whole(shadow.buffer, offset, size, kind, site[0]!);
+        if (perturb !== undefined) perturb(~site[0]!);
+        return result;
+      }
+      lockVariable(clock, variable);
       try {
-        if (edge === 'load') {
-          result = original(view, index);
-          acquire(clock, variable);
-        } else if (edge === 'store') {
+        if (edge === 'store') {
           release(clock, variable);
           result = original(view, index, first);
         } else if (edge === 'update') {
@@ -115,12 +129,22 @@ export class AtomicsPatch {
           if (sameBits(view, result, first)) release(clock, variable);
         }
       } finally {
-        unlockVariable(clock, variable);
+        unlock(clock.control.syncInts, variable + lockField, clock.holder, 0);
       }
-      check.range(shadow.buffer, offset, size, kind, site[0]!);
-      if (edge !== 'load') clock.tick();
+      check.whole(shadow.buffer, offset, size, kind, site[0]!);
+      clock.tick();
       if (perturb !== undefined) perturb(~site[0]!);
       return result;
+    }
+
+    function loadLocked(view: View, index: number, variable: Variable): unknown {
+      lockVariable(clock, variable);
+      try {
+        acquire(clock, variable);
+        return original(view, index);
+      } finally {
+        unlock(clock.control.syncInts, variable + lockField, clock.holder, 0);
+      }
     }
 
     /** No room for another clock: learn everything, so that nothing is reported that may be ordered. */
@@ -180,7 +204,7 @@ export class AtomicsPatch {
       acquire(clock, variable);
       release(clock, variable);
     } finally {
-      unlockVariable(clock, variable);
+      unlock(clock.control.syncInts, variable + lockField, clock.holder, 0);
     }
     clock.tick();
   }
@@ -194,7 +218,7 @@ export class AtomicsPatch {
       try {
         acquire(clock, variable);
       } finally {
-        unlockVariable(clock, variable);
+        unlock(clock.control.syncInts, variable + lockField, clock.holder, 0);
       }
     }
     const size = 1 << shadow.shift;
@@ -205,11 +229,12 @@ export class AtomicsPatch {
 
   #waitForever(shadow: ViewShadow, view: View, index: number, value: unknown): unknown {
     const offset = shadow.base + index * (1 << shadow.shift);
+    const isToWait = () => native.load!(view, index) === value;
     const wait = (limitMs: number) => native.wait!(view, index, value, limitMs) as string;
-    return this.waits.forever(shadow.buffer.id, offset, wait);
+    return this.waits.forever(shadow.buffer.id, offset, isToWait, wait);
   }
 
-  #wait(original: Operation): Operation {
+  wait(original: Operation): Operation {
     const self = this;
     return {
       wait(view: View, index: unknown, value: unknown, timeout: unknown): unknown {
@@ -222,7 +247,7 @@ export class AtomicsPatch {
         const limit = timeout === undefined ? Number.POSITIVE_INFINITY : Number(timeout);
         const result =
           Number.isNaN(limit) || limit === Number.POSITIVE_INFINITY
-            ? self.#waitForever(shadow, view, at, value)
+            ? self.#waitForever(shadow, view, at, elementOf(view, value))
             : original(view, at, value, limit);
         self.#enterWaiters(shadow, at);
         // A wait that timed out has read the value before it slept.
@@ -232,7 +257,7 @@ export class AtomicsPatch {
     }.wait as Operation;
   }
 
-  #waitAsync(original: Operation): Operation {
+  waitAsync(original: Operation): Operation {
     const self = this;
     return {
       waitAsync(view: View, index: unknown, value: unknown, timeout: unknown): unknown {
@@ -259,7 +284,7 @@ export class AtomicsPatch {
     }.waitAsync as Operation;
   }
 
-  #notify(original: Operation): Operation {
+  notify(original: Operation): Operation {
     const self = this;
     return {
       notify(view: View, index: unknown, count: unknown): unknown {
@@ -273,6 +298,11 @@ export class AtomicsPatch {
       },
     }.notify as Operation;
   }
+}
+
+/** A value as the element of an Int32Array or BigInt64Array would have it. */
+function elementOf(view: View, value: unknown): number | bigint {
+  return typedName(view) === 'Int32Array' ? +(value as number) | 0 : BigInt.asIntN(64, toBigInt(value));
 }
 
 function isExact(shadow: ViewShadow, first: unknown, second: unknown, edge: Edge): boolean {

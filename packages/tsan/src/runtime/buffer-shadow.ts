@@ -7,6 +7,7 @@
 // Only pages that are used are paid for: six bytes for one where there are plain accesses, one more where there are atomics, one where there are blocks.
 
 import { allocateShared } from './control.ts';
+import { stopProcess } from './stop.ts';
 
 export const cellsPerGroup = 4;
 
@@ -52,17 +53,27 @@ export class BufferShadow {
     return this.memory !== undefined || this.unchecked;
   }
 
-  /** @throws {RangeError} there is not so much memory */
+  /** Ends the process where there is no memory for the shadow. */
   share(memory?: SharedArrayBuffer): SharedArrayBuffer | undefined {
     if (this.memory !== undefined || this.unchecked) return this.memory;
     const groups = Math.ceil(this.bytesMax / 8);
     // One group more: the lists of the buffer's own (its length).
-    this.memory = memory ?? allocateShared((groups + 1) * 64);
+    this.memory = memory ?? this.#allocate((groups + 1) * 64);
     this.cells = new Float64Array(this.memory, 0, groups * cellsPerGroup);
     this.words = new Int32Array(this.memory, groups * 32, groups * cellsPerGroup);
     this.heads = new Int32Array(this.memory, groups * 48, groups * 2 + 2);
     this.blocks = new Int32Array(this.memory, groups * 56 + 8, groups * 2 + 2);
     return this.memory;
+  }
+
+  #allocate(bytes: number): SharedArrayBuffer {
+    try {
+      return allocateShared(bytes);
+    } catch (error) {
+      stopProcess(
+        `a SharedArrayBuffer of ${this.bytesMax} bytes is given to another thread: ${(error as Error).message}`,
+      );
+    }
   }
 }
 

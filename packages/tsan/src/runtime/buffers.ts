@@ -123,7 +123,7 @@ export class Buffers {
     return shadow;
   }
 
-  /** What a receiver must know of a buffer that is about to be sent. @throws {RangeError} no memory for its shadow */
+  /** What a receiver must know of a buffer that is about to be sent. */
   parcel(buffer: SharedArrayBuffer): BufferParcel | undefined {
     const shadow = this.of(buffer);
     if (shadow === undefined) return undefined;

@@ -40,6 +40,10 @@ export interface Checker {
   update(shadow: ViewShadow, view: View, index: number, site: number): void;
   /** Forgets all accesses to a range, as if this thread had written it just now: it is new memory. */
   renew(buffer: BufferShadow, offset: number, bytes: number, site: number): void;
+  /** As range, within one group of 8 bytes of memory that is shadowed. */
+  whole(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number): void;
+  /** As range, for what began when this thread's clock was `since` (see Clock.copy) and ends now: what others did in between races with it. */
+  late(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number, since: readonly number[]): void;
   /** `kind` of Cell.write, Cell.atomic and Cell.tear; any range. */
   range(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number): void;
 }
@@ -207,6 +211,12 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
     enter(buffer, at, bits, site);
   }
 
+  function whole(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number): void {
+    if (buffer.memory === undefined) return;
+    const mask = ((1 << bytes) - 1) << (offset & 7);
+    group(buffer, Math.floor(offset / 8) * 4, mask | kind, site);
+  }
+
   function range(buffer: BufferShadow, offset: number, bytes: number, kind: number, site: number): void {
     if (buffer.memory === undefined || bytes <= 0) return;
     const end = offset + bytes;
@@ -217,6 +227,40 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
       group(buffer, Math.floor(start / 8) * 4, mask | kind, site);
       start += count;
     }
+  }
+
+  /** Against what another thread has done since, whatever this one has learnt of it meanwhile. */
+  function lateGroup(buffer: BufferShadow, at: number, bits: number, site: number, since: readonly number[]): void {
+    for (let cell = at; cell < at + 4; cell++) {
+      const other = buffer.cells[cell]!;
+      const otherBits = lowBits(other);
+      const slot = otherBits >> 11;
+      if ((otherBits & bits & 0xff) === 0 || ((otherBits | bits) & Cell.write) === 0) continue;
+      if (slot === clock.slot || epochOf(other) <= (since[slot] ?? 0)) continue;
+      const current = key[0]! + bits;
+      const previousWord = buffer.words[cell]!;
+      hooks.found({ buffer, offset: at * 2, current, currentWord: site, previous: other, previousWord });
+      return;
+    }
+  }
+
+  function late(
+    buffer: BufferShadow,
+    offset: number,
+    bytes: number,
+    kind: number,
+    site: number,
+    since: readonly number[],
+  ): void {
+    if (buffer.memory === undefined || hooks.ignoring()) return;
+    const end = offset + bytes;
+    for (let start = offset; start < end; ) {
+      const first = start & 7;
+      const count = Math.min(8 - first, end - start);
+      lateGroup(buffer, Math.floor(start / 8) * 4, (((1 << count) - 1) << first) | kind, site, since);
+      start += count;
+    }
+    range(buffer, offset, bytes, kind, site);
   }
 
   function renew(buffer: BufferShadow, offset: number, bytes: number, site: number): void {
@@ -230,5 +274,5 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
     }
   }
 
-  return { read, write, update: write, range, renew };
+  return { read, write, update: write, whole, range, late, renew };
 }

@@ -19,6 +19,8 @@ export const Cell = {
   epoch: 2 ** 19,
 } as const;
 
+export const learntInts = 1024;
+
 export class Clock {
   readonly control: Control;
   readonly slot: number;
@@ -29,6 +31,8 @@ export class Clock {
   readonly row: number;
   /** [0]: epoch and slot as a cell has them. Every check reads it, so it is not in shared memory. */
   readonly key = new Float64Array(1);
+  /** Pairs of a sync variable and the version of it that this thread knows; those that fall together push one another out. */
+  readonly learnt = new Int32Array(learntInts);
   readonly #rows: Float64Array;
   readonly #header: Int32Array;
 

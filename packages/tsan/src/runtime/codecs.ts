@@ -3,12 +3,14 @@
 import { createRequire } from 'node:module';
 import type { View } from './buffer-shadow.ts';
 import { shadowOf } from './buffers.ts';
+import { guarded } from './guarded.ts';
 import { patchMethod } from './patch.ts';
 import type { Touches } from './ranges.ts';
 import type { Runtime } from './runtime.ts';
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
 const { apply } = Reflect;
+const { isView } = ArrayBuffer;
 const require = createRequire(import.meta.url);
 
 export function patchCodecs(runtime: Runtime, touches: Touches): void {
@@ -52,6 +54,23 @@ export function patchCodecs(runtime: Runtime, touches: Touches): void {
     readAll(b);
   });
   patchReflect(runtime);
+  patchObject(touches);
+}
+
+/** Functions that take all elements of what they are given. */
+function patchObject({ readAll }: Touches): void {
+  const reading = (holder: object, name: string, from: number) =>
+    patchMethod(holder, name, (original: Method) => {
+      const slow = function (this: unknown, ...args: unknown[]): unknown {
+        for (let at = from; at < args.length; at++) if (isView(args[at])) readAll(args[at]);
+        return apply(original, this, args);
+      };
+      return from === 0 ? guarded(original, slow as Method, 'first') : slow;
+    });
+  reading(Object, 'values', 0);
+  reading(Object, 'entries', 0);
+  reading(Object, 'assign', 1);
+  reading(JSON, 'stringify', 0);
 }
 
 /** randomFill counts in elements. */

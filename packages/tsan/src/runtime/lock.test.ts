@@ -6,7 +6,7 @@ import { Header, Slot } from './control.ts';
 import { acquireLock, releaseLock } from './lock.ts';
 import { shareBuffer, simulateProcess } from './simulated.fixture.ts';
 import { findVariable, lockVariable } from './sync.ts';
-import { leave, noteEnding } from './thread-table.ts';
+import { leave, noteEnding, recordOf } from './thread-table.ts';
 
 test('a lock of a thread that has ended is taken over, and said to be', () => {
   const main = simulateProcess();
@@ -16,7 +16,7 @@ test('a lock of a thread that has ended is taken over, and said to be', () => {
   assert.equal(acquireLock(control, words, 0, other.runtime.clock.holder), false);
   leave(clock, other.runtime.clock.uid);
   assert.equal(acquireLock(control, words, 0, clock.holder), true);
-  releaseLock(words, 0);
+  releaseLock(words, 0, clock.holder, 0);
   assert.equal(acquireLock(control, words, 0, clock.holder), false);
 });
 
@@ -59,4 +59,50 @@ test('a sync variable that a dead thread was writing orders all that was done so
   reader.read(mine, 4);
   assert.equal(main.reports.length, 0);
   assert.equal(control.header[Header.alive], 2);
+});
+
+test('a lock of a worker whose creator has ended is taken over: nobody else would be told of its end', () => {
+  const main = simulateProcess();
+  const parent = main.create();
+  const child = parent.create();
+  const { control, clock } = main.runtime;
+  const words = new Int32Array(new SharedArrayBuffer(8));
+  acquireLock(control, words, 0, child.runtime.clock.holder);
+  noteEnding(control, parent.runtime.clock.uid);
+  assert.equal(acquireLock(control, words, 0, clock.holder), true);
+  acquireLock(control, words, 1, child.runtime.clock.holder);
+  leave(clock, parent.runtime.clock.uid);
+  assert.equal(recordOf(control, child.runtime.clock.uid)!.running, false);
+  assert.equal(control.header[Header.alive], 1);
+  assert.equal(acquireLock(control, words, 1, clock.holder), true);
+});
+
+test('a lock that its holder was torn away from is had again, by itself at once and by others in time', () => {
+  const main = simulateProcess();
+  const other = main.create();
+  const { control, clock } = main.runtime;
+  const words = new Int32Array(new SharedArrayBuffer(8));
+  acquireLock(control, words, 0, clock.holder);
+  assert.equal(acquireLock(control, words, 0, clock.holder), true);
+  assert.equal(acquireLock(control, words, 0, other.runtime.clock.holder), true);
+  // It was only slow: it gives back no lock but its own.
+  releaseLock(words, 0, clock.holder, 0);
+  assert.equal(words[0], other.runtime.clock.holder);
+});
+
+test('no stack overflow keeps a lock', () => {
+  const main = simulateProcess();
+  const buffer = shareBuffer(main, [main], 64);
+  const view = main.view(Int32Array, buffer);
+  const lock = findVariable(main.runtime.control, main.runtime.buffers.known(buffer)!.heads, 0, 4) + 2;
+  // From each depth near the end of the stack another call is the one too many.
+  for (let pad = 0; pad < 400; pad++) {
+    const descend = (depth: number): number => {
+      main.add(view, 0, 1);
+      return descend(depth + 1) + depth;
+    };
+    const padded = (left: number): number => (left > 0 ? padded(left - 1) + 1 : descend(0));
+    assert.throws(() => padded(pad), RangeError);
+    assert.equal(main.runtime.control.syncInts[lock], 0, `after ${pad}`);
+  }
 });

@@ -4,7 +4,7 @@
 import { Buffer } from 'node:buffer';
 import { type View, viewLength } from './buffer-shadow.ts';
 import { shadowOf } from './buffers.ts';
-import { guarded } from './guarded.ts';
+import { guarded, type Subject } from './guarded.ts';
 import { patchMethod } from './patch.ts';
 import { relative, type Touches } from './ranges.ts';
 import type { Runtime } from './runtime.ts';
@@ -38,18 +38,20 @@ function both(name: string, size: number): (readonly [string, number])[] {
 
 export function patchBuffers(runtime: Runtime, touches: Touches): void {
   const prototype = Buffer.prototype;
-  const patch = (name: string, touch: Touch) => {
-    patchMethod(prototype, name, (original: Method) => touching(original, touch, touches));
+  const patch = (name: string, touch: Touch, subject: Subject = 'this', parameters?: number) => {
+    patchMethod(prototype, name, (original: Method) => touching(original, touch, touches, subject, parameters));
   };
   for (const [name, size] of [...numbers, ...variable]) {
-    patch(`read${name}`, (view, [offset, bytes], _, { readBytes }) => {
+    const read: Touch = (view, [offset, bytes], _, { readBytes }) => {
       const at = asInteger(offset);
       readBytes(view, at, at + (size || asInteger(bytes)));
-    });
-    patch(`write${name}`, (view, [, offset, bytes], _, { writeBytes }) => {
+    };
+    const write: Touch = (view, [, offset, bytes], _, { writeBytes }) => {
       const at = asInteger(offset);
       writeBytes(view, at, at + (size || asInteger(bytes)));
-    });
+    };
+    patch(`read${name}`, read, 'this', size === 0 ? 2 : 1);
+    patch(`write${name}`, write, 'this', size === 0 ? 3 : 2);
   }
   for (const name of encodings) {
     patch(`${name}Slice`, (view, [start, end], _, { readBytes }) =>
@@ -59,7 +61,7 @@ export function patchBuffers(runtime: Runtime, touches: Touches): void {
       writeBytes(view, asInteger(offset), asInteger(offset) + (count as number));
     });
   }
-  for (const [name, touch] of methods) patch(name, touch);
+  for (const [name, touch] of methods) patch(name, touch, takesView.has(name) ? 'either' : 'this');
   patchMethod(prototype, 'fill', (original: Method) => filling(original, touches));
   for (const name of ['slice', 'subarray']) {
     patchMethod(prototype, name, (original: Method) => viewing(original, runtime));
@@ -67,13 +69,19 @@ export function patchBuffers(runtime: Runtime, touches: Touches): void {
   patchStatics(runtime, touches);
 }
 
-function touching(original: Method, touch: Touch, touches: Touches): Method {
+function touching(
+  original: Method,
+  touch: Touch,
+  touches: Touches,
+  subject: Subject,
+  parameters: number | undefined,
+): Method {
   const slow = function (this: View, ...args: unknown[]): unknown {
     const result = apply(original, this, args);
     touch(this, args, result, touches);
     return result;
   };
-  return guarded(original, slow, 'either');
+  return guarded(original, slow, subject, parameters);
 }
 
 function endOf(view: View, end: unknown): number {
@@ -94,6 +102,8 @@ const search: Touch = (view, args, result, { readBytes, readAll }) => {
   if (isView(needle)) readAll(needle);
 };
 
+/** Their first argument may be a view, too. */
+const takesView = new Set(['copy', 'equals', 'compare', 'indexOf', 'includes', 'lastIndexOf']);
 const methods: readonly (readonly [string, Touch])[] = [
   ['swap16', swap],
   ['swap32', swap],

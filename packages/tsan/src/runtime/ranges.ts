@@ -1,6 +1,6 @@
 // What built-ins touch of a view, in the words of ECMA-262: relative indices, clamped ranges. Shared by all patched methods.
 
-import type { View, ViewShadow } from './buffer-shadow.ts';
+import type { BufferShadow, View, ViewShadow } from './buffer-shadow.ts';
 import { shadowOf } from './buffers.ts';
 import { Cell } from './clock.ts';
 import type { Runtime } from './runtime.ts';
@@ -17,10 +17,25 @@ export interface Touches {
   /** Bytes [from, to) of something that may be a view on shared memory, or such memory itself. */
   readonly readBytes: (source: unknown, from: number, to: number) => void;
   readonly writeBytes: (target: unknown, from: number, to: number) => void;
+  /** From the call until `end`, somebody else reads these bytes in this thread's name. */
+  readonly beginRead: (source: unknown, from: number, to: number) => Ongoing;
+  /** The same for bytes that are written; how many is known at the end. */
+  readonly beginWrite: (target: unknown, from: number) => Ongoing;
 }
 
+/** Ends what was begun: at which byte, if it was not said before. */
+export type Ongoing = (to?: number) => void;
+
+interface Place {
+  readonly buffer: BufferShadow;
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+const nothing: Ongoing = () => {};
+
 export function createTouches(runtime: Runtime): Touches {
-  const { check, site, buffers } = runtime;
+  const { check, site, buffers, clock } = runtime;
   const bulk = Cell.tear;
 
   function touch(shadow: ViewShadow, from: number, to: number, kind: number): void {
@@ -29,15 +44,28 @@ export function createTouches(runtime: Runtime): Touches {
     check.range(shadow.buffer, shadow.base + from * size, (to - from) * size, kind | shadow.kind, site[0]!);
   }
   function bytes(target: unknown, from: number, to: number, kind: number): void {
+    const place = placeOf(target, from, to);
+    if (place !== undefined) check.range(place.buffer, place.offset, place.bytes, kind | bulk, site[0]!);
+  }
+  /** Bytes of a view on shared memory, or of such memory itself. */
+  function placeOf(target: unknown, from: number, to: number): Place | undefined {
     const shadow = shadowOf(target);
     if (shadow !== undefined) {
-      const end = Math.min(to, (target as View).byteLength);
-      check.range(shadow.buffer, shadow.base + from, end - from, kind | bulk, site[0]!);
-      return;
+      const { buffer, base } = shadow;
+      return { buffer, offset: base + from, bytes: Math.min(to, (target as View).byteLength) - from };
     }
-    if (typeof target !== 'object' || target === null || ArrayBuffer.isView(target)) return;
+    if (typeof target !== 'object' || target === null || ArrayBuffer.isView(target)) return undefined;
     const buffer = buffers.known(target);
-    if (buffer !== undefined) check.range(buffer, from, Math.min(to, buffer.bytesMax) - from, kind | bulk, site[0]!);
+    return buffer && { buffer, offset: from, bytes: Math.min(to, buffer.bytesMax) - from };
+  }
+  function begin(target: unknown, from: number, to: number, kind: number): Ongoing {
+    if (placeOf(target, from, to) === undefined) return nothing;
+    const since = clock.copy();
+    const at = site[0]!;
+    return (end = to) => {
+      const place = placeOf(target, from, end)!;
+      check.late(place.buffer, place.offset, place.bytes, kind | bulk, at, since);
+    };
   }
   return {
     read: (shadow, from, to) => touch(shadow, from, to, 0),
@@ -46,6 +74,11 @@ export function createTouches(runtime: Runtime): Touches {
     writeAll: (target) => bytes(target, 0, Number.POSITIVE_INFINITY, Cell.write),
     readBytes: (source, from, to) => bytes(source, from, to, 0),
     writeBytes: (target, from, to) => bytes(target, from, to, Cell.write),
+    beginRead(source, from, to) {
+      bytes(source, from, to, 0);
+      return begin(source, from, to, 0);
+    },
+    beginWrite: (target, from) => begin(target, from, from, Cell.write),
   };
 }
 

@@ -11,7 +11,7 @@ import { open, seal } from './envelope.ts';
 import { Runtime } from './runtime.ts';
 import { enterMain, enterThread, leave } from './thread-table.ts';
 
-type Atomic = (view: View, index: number, ...values: unknown[]) => unknown;
+export type Atomic = (view: View, index: number, ...values: unknown[]) => unknown;
 export type ViewOf<T> = new (buffer: SharedArrayBuffer, offset?: number, length?: number) => T;
 
 export class SimulatedThread {
@@ -21,6 +21,8 @@ export class SimulatedThread {
   readonly store: Atomic;
   readonly add: Atomic;
   readonly compareExchange: Atomic;
+  readonly notify: Atomic;
+  readonly atomics: AtomicsPatch;
 
   constructor(clock: Clock, reports: Report[]) {
     this.reports = reports;
@@ -30,13 +32,14 @@ export class SimulatedThread {
       options: parseOptions(''),
       emit: (report) => reports.push(report),
     });
-    const atomics = new AtomicsPatch(this.runtime, () => {
+    this.atomics = new AtomicsPatch(this.runtime, () => {
       throw new Error('all threads wait');
     });
-    this.load = atomics.operation(Atomics.load as Atomic, 'load');
-    this.store = atomics.operation(Atomics.store as Atomic, 'store');
-    this.add = atomics.operation(Atomics.add as Atomic, 'update');
-    this.compareExchange = atomics.operation(Atomics.compareExchange as Atomic, 'exchange-if');
+    this.load = this.atomics.operation(Atomics.load as Atomic, 'load');
+    this.store = this.atomics.operation(Atomics.store as Atomic, 'store');
+    this.add = this.atomics.operation(Atomics.add as Atomic, 'update');
+    this.compareExchange = this.atomics.operation(Atomics.compareExchange as Atomic, 'exchange-if');
+    this.notify = this.atomics.notify(Atomics.notify as Atomic);
   }
 
   /** A view of this thread's own on memory that all share. */

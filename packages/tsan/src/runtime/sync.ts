@@ -2,17 +2,19 @@
 // through the third part of the buffer's shadow (an int for 4 bytes) and hang in a list, one for each range that atomics use there: by ECMA-262 only
 // atomics of equal ranges synchronise.
 //
-//   | next | key | lock | columns | clock at | - | - | - | 4 x double |     a variable and its first clock: a cache line of its own
+//   | next | key | lock | columns | clock at | id of an annotated lock | version | - | 4 x double |     a cache line
 //
-// The clock moves when there are more than 4 threads; its old place is left.
+// The clock moves when there are more than 4 threads; its old place is left. The version counts its changes, so that a thread that has learnt it once can see
+// without the lock that there is nothing new.
 
-import type { Clock } from './clock.ts';
+import { type Clock, learntInts } from './clock.ts';
 import { type Control, Header, maxSlots } from './control.ts';
 import { acquireLock, releaseLock } from './lock.ts';
+import { stopProcess } from './stop.ts';
 
 const { load, compareExchange } = Atomics;
 
-const Field = { next: 0, key: 1, lock: 2, columns: 3, clock: 4 } as const;
+const Field = { next: 0, key: 1, lock: 2, columns: 3, clock: 4, annotated: 5, version: 6 } as const;
 const variableInts = 16;
 const lineDoubles = 8;
 const inlineColumns = 4;
@@ -59,14 +61,43 @@ export function lockVariable(clock: Clock, variable: Variable): void {
   if (halfWritten) orderAll(clock, variable);
 }
 
-export function unlockVariable(clock: Clock, variable: Variable): void {
-  releaseLock(clock.control.syncInts, variable + Field.lock);
-}
+/** Of a variable, for `unlock`. */
+export const lockField = Field.lock;
+/** Where own/ keeps the id of the annotated lock that lies here. */
+export const annotatedField = Field.annotated;
+/** `unlock(control.syncInts, variable + lockField, clock.holder, 0)`, which needs no frame: see lock.ts. */
+export const unlock = releaseLock;
 
 /** This thread learns the variable's clock. Under its lock. */
 export function acquire(clock: Clock, variable: Variable): void {
   const ints = clock.control.syncInts;
   clock.join(clock.control.sync, ints[variable + Field.clock]!, ints[variable + Field.columns]!);
+  remember(clock, variable);
+}
+
+/** What this thread knows of the variable is all that there is now. */
+function remember(clock: Clock, variable: Variable): void {
+  const at = placeOf(variable);
+  clock.learnt[at] = variable;
+  clock.learnt[at + 1] = clock.control.syncInts[variable + Field.version]!;
+}
+
+function placeOf(variable: Variable): number {
+  return (variable / (variableInts / 2)) & (learntInts - 2);
+}
+
+/**
+ * Whether this thread knows all of the variable's clock. Asked after a value was read, without the lock: a clock's version goes up before the
+ * value that goes with it is stored, so what was read then came with nothing new.
+ */
+export function isLearnt({ control, learnt }: Clock, variable: Variable): boolean {
+  const at = placeOf(variable);
+  return learnt[at] === variable && learnt[at + 1] === control.syncInts[variable + Field.version];
+}
+
+/** Under its lock, and before the value that goes with the new clock is stored. */
+function changed(clock: Clock, variable: Variable): void {
+  clock.control.syncInts[variable + Field.version]! += 1;
 }
 
 /** The variable's clock becomes this thread's; what it had before is forgotten. Under its lock; the caller ticks. */
@@ -75,6 +106,8 @@ export function release(clock: Clock, variable: Variable): void {
   const columns = clock.columns();
   const at = room(clock, variable, columns);
   for (let slot = 0; slot < columns; slot++) control.sync[at + slot] = control.clocks[row + slot]!;
+  changed(clock, variable);
+  remember(clock, variable);
 }
 
 /** As release, and what it had before stays. */
@@ -86,6 +119,7 @@ export function releaseMerging(clock: Clock, variable: Variable): void {
     const own = control.clocks[row + slot]!;
     if (own > control.sync[at + slot]!) control.sync[at + slot] = own;
   }
+  changed(clock, variable);
 }
 
 /** Room for so many columns, with what it held before. */
@@ -98,7 +132,7 @@ function room(clock: Clock, variable: Variable, columns: number): number {
   let more = had;
   while (more < columns) more *= 2;
   const at = takeDoubles(control, more);
-  if (at === 0) throw new RangeError('sync variables: no room in the control memory');
+  if (at === 0) stopProcess(`the ${control.sync.byteLength >> 20} MB for the clocks of atomics are used up`);
   control.sync.copyWithin(at, old, old + had);
   ints[variable + Field.clock] = at;
   ints[variable + Field.columns] = more;
@@ -111,4 +145,5 @@ function orderAll(clock: Clock, variable: Variable): void {
   const columns = clock.columns();
   const at = room(clock, variable, columns);
   for (let slot = 0; slot < columns; slot++) control.sync[at + slot] = control.clocks[slot * maxSlots + slot]!;
+  changed(clock, variable);
 }

@@ -71,13 +71,14 @@ function takeSlot(control: Control, uid: number, holder: number): number {
   try {
     const high = load(header, Header.slotHigh);
     const slot = high < maxSlots ? high : longestFree(control);
-    if (slot < 0) throw new RangeError(`more than ${maxSlots} threads at once`);
+    if (slot < 0)
+      throw new RangeError(`more than ${maxSlots} threads are alive at once, and it can tell no more apart`);
     store(slots, slot * 4, uid);
     store(slots, slot * 4 + 1, Slot.live);
     if (slot === high) store(header, Header.slotHigh, high + 1);
     return slot;
   } finally {
-    releaseLock(header, Header.slotLock);
+    releaseLock(header, Header.slotLock, holder, 0);
   }
 }
 
@@ -95,7 +96,7 @@ function longestFree(control: Control): number {
   return found;
 }
 
-/** It was told to end, or its parent was: a lock that it holds may never be released. */
+/** It was told to end: a lock that it, or a worker that it has created, holds may never be released. */
 export function noteEnding(control: Control, uid: number): void {
   const { slot } = recordOf(control, uid)!;
   Atomics.compareExchange(control.slots, slot * 4 + 1, Slot.live, Slot.ending);
@@ -110,6 +111,16 @@ export function leave(clock: Clock, uid: number): void {
   control.threads[(uid % maxThreads) * threadInts + ThreadField.running] = 0;
   Atomics.sub(control.header, Header.alive, 1);
   store(control.slots, record.slot * 4 + 1, Slot.dead);
+  leaveCreatedBy(clock, uid);
+}
+
+/** Node ends a worker's workers before it, and nobody is left to be told of it. */
+function leaveCreatedBy(clock: Clock, parent: number): void {
+  const { threads, header } = clock.control;
+  const ints = Math.min(load(header, Header.nextUid), maxThreads) * threadInts;
+  for (let at = 0; at < ints; at += threadInts) {
+    if (threads[at + ThreadField.parent] === parent) leave(clock, threads[at + ThreadField.uid]!);
+  }
 }
 
 export function setTid(control: Control, uid: number, tid: number): void {

@@ -6,7 +6,7 @@ import { shadowOf, tag } from './buffers.ts';
 import { replaceGlobal } from './messages.ts';
 import { patchClass, patchGetter, patchMethod } from './patch.ts';
 import type { Runtime } from './runtime.ts';
-import { acquire, findVariable, Key, lockVariable, releaseMerging, unlockVariable } from './sync.ts';
+import { acquire, findVariable, Key, lockField, lockVariable, releaseMerging, unlock } from './sync.ts';
 
 type ViewConstructor = new (...args: unknown[]) => View;
 const { construct, apply } = Reflect;
@@ -82,7 +82,7 @@ function patchGrow(runtime: Runtime): void {
     try {
       edge(clock, variable);
     } finally {
-      unlockVariable(clock, variable);
+      unlock(clock.control.syncInts, variable + lockField, clock.holder, 0);
     }
   };
   const prototype = SharedArrayBuffer.prototype as { grow?: (this: object, size: unknown) => unknown };

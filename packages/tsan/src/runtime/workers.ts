@@ -10,6 +10,7 @@ import { isEnvelope } from './envelope.ts';
 import { hidden, type Messages } from './messages.ts';
 import { patchClass, patchMethod } from './patch.ts';
 import type { Runtime } from './runtime.ts';
+import { stopProcess } from './stop.ts';
 import { enterThread, leave, noteEnding, setTid } from './thread-table.ts';
 
 type Threads = typeof import('node:worker_threads');
@@ -77,7 +78,7 @@ export class Workers {
     const options = (typeof given === 'object' && given !== null ? given : {}) as WorkerOptions;
     const name = typeof options.name === 'string' ? options.name : '';
     const { clock } = this.#runtime;
-    const child = enterThread(clock, this.#runtime.captureWord(), name);
+    const child = this.#enter(name);
     try {
       // Getters of the program's options are asked once, here.
       const withBirth = { ...options, workerData: this.#birth(child, options.workerData) };
@@ -91,6 +92,15 @@ export class Workers {
     } catch (error) {
       leave(clock, child.uid);
       throw error;
+    }
+  }
+
+  #enter(name: string): Clock {
+    const { clock } = this.#runtime;
+    try {
+      return enterThread(clock, this.#runtime.captureWord(), name);
+    } catch (error) {
+      stopProcess((error as Error).message);
     }
   }
 

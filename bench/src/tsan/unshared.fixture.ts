@@ -229,6 +229,38 @@ function jsonParser(): Workload {
   };
 }
 
+/** Records in a DataView: a header and fields in both byte orders. */
+function dataViews(): Workload {
+  const view = new DataView(new ArrayBuffer(32 * 2000));
+  return () => {
+    let sum = 0;
+    for (let at = 0; at < view.byteLength; at += 32) {
+      view.setUint32(at, at, true);
+      view.setInt16(at + 4, 7);
+      view.setFloat64(at + 8, at / 3, true);
+      sum += view.getUint32(at, true) + view.getInt16(at + 4) + view.getFloat64(at + 8, true) + view.getUint8(at + 5);
+    }
+    return sum;
+  };
+}
+
+/** Frames of a protocol, written into Buffers and parsed again. */
+function buffers(): Workload {
+  const bytes = Buffer.alloc(64 * 1000);
+  return () => {
+    let sum = 0;
+    for (let at = 0; at < bytes.length; at += 64) {
+      bytes.writeUInt32BE(at, at);
+      bytes.writeInt16BE(at & 0x7fff, at + 4);
+      bytes.writeUInt8(at & 0xff, at + 6);
+      bytes.write('frame', at + 8, 'latin1');
+      const frame = bytes.subarray(at, at + 64);
+      sum += frame.readUInt32BE(0) + frame.readInt16BE(4) + frame.readUInt8(6) + frame.indexOf(0x65);
+    }
+    return sum;
+  };
+}
+
 /** A module of a package, but not the instance that the sanitizer itself has loaded. */
 function another(name: string): Promise<Record<string, (...args: unknown[]) => unknown>> {
   const path = createRequire(import.meta.url)
@@ -273,6 +305,8 @@ export const workloads: Record<string, () => Workload | Promise<Workload>> = {
   jsonParser,
   acornParse,
   propertyTests,
+  dataViews,
+  buffers,
 };
 
 async function measure(name: string): Promise<number> {

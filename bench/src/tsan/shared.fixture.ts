@@ -1,11 +1,11 @@
-// What `shared.ts` measures, run under the sanitizer: the first argument names the figure, what is printed is a number.
+// What checking costs where memory is shared. The first argument names the figure; what is printed is a number.
 
 import { once } from 'node:events';
 import { isMainThread, Worker, workerData } from 'node:worker_threads';
 
 const elements = 4096;
 
-/** The loop of shared.c: one write and one read a turn. */
+/** The loop of gcc.ts: one write and one read a turn. */
 function accesses(view: Int32Array): number {
   let sum = 0;
   for (let at = 0; at < elements; at++) {
@@ -46,6 +46,13 @@ const figures: Record<string, () => Promise<number>> = {
       for (let turn = 0; turn < 200; turn++) accesses(view);
     });
   },
+  /** Two threads that share one word, with two operations a turn: most of it is waiting for the other's cache line. */
+  async contended() {
+    const view = new Int32Array(new SharedArrayBuffer(1024));
+    await start(view, 'contended');
+    atomics(view, 0, 100_000);
+    return best(400_000, () => atomics(view, 0, 200_000));
+  },
   /** Two threads, each on a word of its own; two operations a turn. */
   async atomics() {
     const view = new Int32Array(new SharedArrayBuffer(1024));
@@ -66,6 +73,16 @@ const figures: Record<string, () => Promise<number>> = {
     await ended;
     return (process.memoryUsage.rss() - before) / bytes;
   },
+  /** MB of memory for a thread that does nothing. */
+  async threads() {
+    const view = new Int32Array(new SharedArrayBuffer(64));
+    // The first one pays for what all of them use.
+    await start(view, 'idle');
+    const before = process.memoryUsage.rss();
+    const count = 12;
+    for (let at = 0; at < count; at++) await start(view, 'idle');
+    return (process.memoryUsage.rss() - before) / count / 2 ** 20;
+  },
 };
 
 if (isMainThread) {
@@ -75,6 +92,7 @@ if (isMainThread) {
   const { parentPort } = await import('node:worker_threads');
   const view = workerData as Int32Array;
   parentPort!.postMessage('ready');
+  if (kind === 'contended') for (;;) atomics(view, 0, 1000);
   if (kind === 'atomics') for (;;) atomics(view, 128, 1000);
   parentPort!.on('message', () => {});
 }
