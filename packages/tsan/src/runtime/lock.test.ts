@@ -42,6 +42,9 @@ test('a lock of a thread whose slot another one has now is not the other one’s
   leave(clock, threads[0]!.runtime.clock.uid);
   const heir = main.create();
   assert.equal(heir.runtime.clock.slot, threads[0]!.runtime.clock.slot);
+  // terminate() of a worker that is long gone is not about the heir.
+  noteEnding(control, threads[0]!.runtime.clock.uid);
+  assert.equal(control.slots[heir.runtime.clock.slot * 4 + 1], Slot.live);
   assert.equal(acquireLock(control, words, 0, clock.holder), true);
 });
 
