@@ -146,15 +146,20 @@ export const tsan: Benchmark = {
   about: 'the thread sanitizer: accesses, Atomics, memory, code without shared memory, whole programs',
   async run(say) {
     const rows: Row[] = [];
-    say('accesses to shared memory');
-    rows.push(...(await accesses(say)));
-    say('Atomics');
-    rows.push(...(await atomics()));
-    say('memory');
-    rows.push(...(await memory()));
-    rows.push(...(await wholePrograms(say)));
-    say('code without shared memory');
-    rows.push(...(await unshared(say)));
+    const parts = {
+      'accesses to shared memory': accesses,
+      Atomics: atomics,
+      memory,
+      programs: wholePrograms,
+      unshared,
+    };
+    for (const [name, measure] of Object.entries(parts)) {
+      say(name);
+      for (const each of await measure(say)) {
+        rows.push(each);
+        say(`  ${each.name}: ${each.value.toPrecision(3)} ${each.unit}, ratio ${each.ratio?.toPrecision(3) ?? 'none'}`);
+      }
+    }
     return rows;
   },
 };

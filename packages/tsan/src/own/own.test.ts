@@ -77,6 +77,18 @@ test('double free and use after free are found, also by the one who freed, and n
   assert.deepEqual(titles(), []);
 });
 
+test('an allocated block is new memory: what was done to the freed one is no race with it', () => {
+  const { mine, theirs, buffer, titles } = pair();
+  mine.port.alloc('pool', '', buffer, 0, 16);
+  mine.thread.write(mine.view, 0);
+  mine.port.free(buffer, 0);
+  // By an order of the allocator's that is not seen.
+  theirs.port.alloc('pool', '', buffer, 0, 16);
+  theirs.thread.write(theirs.view, 0);
+  theirs.port.free(buffer, 0);
+  assert.deepEqual(titles(), []);
+});
+
 test('a transferable block goes to the next toucher by a handoff, and is no longer its giver’s', () => {
   const { mine, theirs, buffer, titles } = pair();
   mine.port.alloc('transferable', '', buffer, 0, 16);

@@ -1,7 +1,9 @@
 // Locks whose holder is gone are taken over, and what they protect then orders everything: an edge too many, never one too few.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { Header, Slot } from './control.ts';
 import { acquireLock, releaseLock } from './lock.ts';
 import { shareBuffer, simulateProcess } from './simulated.fixture.ts';
@@ -40,6 +42,9 @@ test('a lock of a thread whose slot another one has now is not the other one’s
   leave(clock, threads[0]!.runtime.clock.uid);
   const heir = main.create();
   assert.equal(heir.runtime.clock.slot, threads[0]!.runtime.clock.slot);
+  // terminate() of a worker that is long gone is not about the heir.
+  noteEnding(control, threads[0]!.runtime.clock.uid);
+  assert.equal(control.slots[heir.runtime.clock.slot * 4 + 1], Slot.live);
   assert.equal(acquireLock(control, words, 0, clock.holder), true);
 });
 
@@ -51,8 +56,8 @@ test('a sync variable that a dead thread was writing orders all that was done so
   const { heads } = main.runtime.buffers.known(buffer)!;
   const theirs = writer.view(Int32Array, buffer);
   const mine = reader.view(Int32Array, buffer);
-  writer.write(theirs, 4);
   writer.store(theirs, 0, 1);
+  writer.write(theirs, 4);
   lockVariable(writer.runtime.clock, findVariable(control, heads, 0, 4));
   leave(clock, writer.runtime.clock.uid);
   reader.load(mine, 0);
@@ -106,3 +111,13 @@ test('no stack overflow keeps a lock', () => {
     assert.equal(main.runtime.control.syncInts[lock], 0, `after ${pad}`);
   }
 });
+
+for (const way of ['terminated', 'exit']) {
+  test(`a worker is known to end before its creator is told of it: ${way}`, () => {
+    const file = `./endings.fixture.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`;
+    const fixture = fileURLToPath(new URL(file, import.meta.url));
+    const env = { ...process.env, JSTSAN_OPTIONS: '' };
+    const { stdout, stderr } = spawnSync(process.execPath, [fixture, way], { encoding: 'utf8', env, timeout: 60_000 });
+    assert.deepEqual({ stdout, stderr }, { stdout: 'ending\n', stderr: '' });
+  });
+}

@@ -98,8 +98,10 @@ function longestFree(control: Control): number {
 
 /** It was told to end: a lock that it, or a worker that it has created, holds may never be released. */
 export function noteEnding(control: Control, uid: number): void {
-  const { slot } = recordOf(control, uid)!;
-  Atomics.compareExchange(control.slots, slot * 4 + 1, Slot.live, Slot.ending);
+  const record = recordOf(control, uid);
+  // One that has long ended can be told so again; its slot may be another thread's by now.
+  if (record === undefined || load(control.slots, record.slot * 4) !== uid) return;
+  Atomics.compareExchange(control.slots, record.slot * 4 + 1, Slot.live, Slot.ending);
 }
 
 /** It is over. What it did is before whatever the one who calls does next. */

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Header } from './control.ts';
-import { simulateProcess } from './simulated.fixture.ts';
+import { shareBuffer, simulateProcess } from './simulated.fixture.ts';
 import { Waits } from './waits.ts';
 
 const fixture = fileURLToPath(
@@ -61,12 +61,14 @@ test('a thread that is on its way to a wait that is over by then does not count 
 test('who is notified between its look and its sleep does not count as waiting', () => {
   const main = simulateProcess();
   const other = main.create();
+  const buffer = shareBuffer(main, [main, other], 16);
+  const view = main.view(Int32Array, buffer);
   let limit = 0;
   const result = waitsOf(other).forever(
-    1,
+    main.runtime.buffers.known(buffer)!.id,
     0,
     () => {
-      waitsOf(main).notified(1, 0);
+      main.notify(view, 0, 1);
       return true;
     },
     () =>
