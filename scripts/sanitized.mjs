@@ -21,7 +21,10 @@ function modes() {
   return ['', `perturb=1:seed=${seed}`].map((chosen) => {
     const JSTSAN_OPTIONS = [chosen, `strip_path_prefix=${root}/`].filter((each) => each !== '').join(':');
     const nodeArgs = ['--import', pathToFileURL(join(root, 'packages', 'tsan', 'dist', 'register.js')).href];
-    return { mode: `tsan${chosen === '' ? '' : ` ${chosen}`}`, options: { nodeArgs, env: { JSTSAN_OPTIONS, TSPDK_CYCLES: '2' } } };
+    return {
+      mode: `tsan${chosen === '' ? '' : ` ${chosen}`}`,
+      options: { nodeArgs, env: { JSTSAN_OPTIONS, TSPDK_CYCLES: '2' } },
+    };
   });
 }
 
