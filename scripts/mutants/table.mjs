@@ -1,6 +1,6 @@
 // Driver: two cores make and end threads in a table of few places, and look at each other's all the time.
 import assert from 'node:assert/strict';
-import { kitOf } from './two.mjs';
+import { kitOf, until } from './two.mjs';
 
 const kit = kitOf(import.meta.url);
 const { SharedThreadTable, SLOT_EXITING, SLOT_RUNNING } = await kit('thread/shared-thread-table.js');
@@ -11,7 +11,7 @@ export const make = () => new SharedThreadTable(undefined, 4).buffer;
 export const run = (core, buffer) => {
   const table = new SharedThreadTable(buffer);
   for (let n = 0; n < 40; n++) {
-    const id = table.allocate(`core_${core}`, core, new Cpuset([core, core + 2]));
+    const id = place(table, core);
     table.setState(id, SLOT_RUNNING);
     table.setBound(id, n % 2 === 0);
     table.setCpumask(id, new Cpuset([core]));
@@ -43,3 +43,17 @@ export const run = (core, buffer) => {
     for (const id of ids) table.free(id);
   }
 };
+
+/** The other core may have taken all places for a moment. */
+function place(table, core) {
+  let id = 0;
+  until(() => {
+    try {
+      id = table.allocate(`core_${core}`, core, new Cpuset([core, core + 2]));
+    } catch (error) {
+      assert.equal(error.code, 'ENOSPC');
+    }
+    return id !== 0;
+  });
+  return id;
+}
