@@ -1,7 +1,9 @@
-// `npm run example -- NAME [ARGS]`: builds what is needed and runs examples/NAME.ts (compiled, so that Node 20 can run it too). NAME is the path below
-// examples/, with or without `.ts`. The exit code is the example's.
+// `npm run example -- NAME [ARGS] [--tsan]`: builds what is needed and runs examples/NAME.ts (compiled, so that Node 20 can run it too). NAME is the path below
+// examples/, with or without `.ts`. The exit code is the example's. With `--tsan` it runs under the thread sanitizer (packages/tsan), which ends
+// it with 66 when it has reported anything; JSTSAN_OPTIONS are its options.
 
-import { join, relative } from 'node:path';
+import { join, relative, sep } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { bootstrap, command, filesUnder, root } from './bootstrap.mjs';
 import { runNode } from './child.mjs';
 
@@ -16,17 +18,22 @@ function listExamples() {
 }
 
 await command((args) => {
-  const [given, ...rest] = args;
+  const tsan = args.includes('--tsan');
+  const [given, ...rest] = args.filter((argument) => argument !== '--tsan');
   const names = listExamples();
   const name = given?.replace(/^(\.\/)?examples\//, '').replace(/\.[tj]s$/, '');
   if (name === undefined || !names.includes(name)) {
     console.error(
-      name === undefined ? 'Which example? npm run example -- NAME [ARGS]' : `There is no example '${given}'.`,
+      name === undefined ? 'Which example? npm run example -- NAME [ARGS] [--tsan]' : `There is no example '${given}'.`,
     );
     console.error(`Examples:\n${names.map((each) => `  ${each}`).join('\n')}`);
     return 2;
   }
   bootstrap();
   // Source maps: what an example says about a place names the line its reader has before him.
-  return runNode(join(examples, 'dist', `${name}.js`), rest, { nodeArgs: ['--enable-source-maps'] });
+  const nodeArgs = ['--enable-source-maps'];
+  if (tsan) nodeArgs.push('--import', pathToFileURL(join(root, 'packages', 'tsan', 'dist', 'register.js')).href);
+  const options = [`strip_path_prefix=${root}${sep}`, process.env.JSTSAN_OPTIONS ?? ''].join(':');
+  const env = tsan ? { ...process.env, JSTSAN_OPTIONS: options } : process.env;
+  return runNode(join(examples, 'dist', `${name}.js`), rest, { nodeArgs, env });
 });

@@ -21,15 +21,15 @@ export function killAll() {
 }
 
 /**
- * Runs `file`. Resolves to `{ passed, failures: [{ name, text }], skips: [{ name, reason }], output, seconds }`; never rejects because of what the
+ * Runs `file`, with `nodeArgs` before it. Resolves to `{ passed, failures: [{ name, text }], skips: [{ name, reason }], output, seconds }`; never rejects because of what the
  * file does.
  */
-export async function runFile(file, { timeoutMs, env = {} }) {
+export async function runFile(file, { timeoutMs, env = {}, nodeArgs = [] }) {
   const dir = mkdtempSync(join(tmpdir(), 'tspdk-test-'));
   const results = join(dir, 'results');
   const started = performance.now();
   try {
-    const ended = await runProcess(file, results, timeoutMs, env);
+    const ended = await runProcess(file, results, timeoutMs, env, nodeArgs);
     const outcome = judge(readResults(results), ended, timeoutMs);
     const left = ended.timedOut ? [] : await endLeftovers(ended.pid);
     if (left.length > 0) outcome.failures.push({ name: '(file)', text: `left processes behind:\n${left.join('\n')}` });
@@ -39,9 +39,9 @@ export async function runFile(file, { timeoutMs, env = {} }) {
   }
 }
 
-function runProcess(file, results, timeoutMs, env) {
+function runProcess(file, results, timeoutMs, env, nodeArgs) {
   return new Promise((resolve) => {
-    const args = [`--test-reporter=${reporter}`, `--test-reporter-destination=${results}`, file];
+    const args = [...nodeArgs, `--test-reporter=${reporter}`, `--test-reporter-destination=${results}`, file];
     const inherited = { ...process.env, NO_COLOR: '1', ...env };
     // Set when this runs inside a node:test file itself; the reporter would not be used.
     delete inherited.NODE_TEST_CONTEXT;

@@ -14,6 +14,7 @@ import { join, relative } from 'node:path';
 import { bootstrap, command, filesUnder, root } from './bootstrap.mjs';
 import { cannotInstall, installPackages, missingPackages } from './debian.mjs';
 import { killAll, runFile } from './run-file.mjs';
+import { sanitized } from './sanitized.mjs';
 
 const fuzzSeconds = Number(process.env.TSPDK_FUZZ_SECONDS ?? 30);
 const unitTimeoutMs = 300_000;
@@ -144,6 +145,10 @@ await command(async (args) => {
   for (const name of again.variables) {
     const files = units.filter((file) => again.path.test(shown(file)));
     await runAll(files, 2, { timeoutMs: unitTimeoutMs, env: { [name]: '1' } }, ` (${name}=1)`);
+  }
+  for (const { mode, options } of sanitized.modes()) {
+    const files = units.filter((file) => sanitized.isRun(shown(file)));
+    await runAll(files, 2, { timeoutMs: unitTimeoutMs, ...options }, ` (${mode})`);
   }
   await runAll(fuzzers, 2, {
     timeoutMs: unitTimeoutMs + fuzzSeconds * 1000,

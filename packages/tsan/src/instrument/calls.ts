@@ -8,7 +8,6 @@ import type {
   MemberExpression,
   NewExpression,
   Node,
-  SpreadElement,
   Super,
   TaggedTemplateExpression,
   UnaryExpression,
@@ -38,8 +37,18 @@ function callExpression(rewriter: Rewriter, node: CallExpression): void {
   }
   const isChained = isBehindOptional(node);
   if (!isChained) checkFirst(rewriter, node);
+  const isMarked = !isChained && isMarkedAround(node);
+  // Said before what the callee has to say at the same place, so that it stands around all of it.
+  if (isMarked) rewriter.edits.right(node.start, `(${mark(rewriter, node)},`);
   visitCallee(rewriter, node.callee);
-  visitArguments(rewriter, node, !isChained);
+  visitArguments(rewriter, node);
+  if (isMarked) rewriter.edits.left(node.end, ')');
+}
+
+/** There is no last argument that could tell the site. */
+function isMarkedAround(node: Call): boolean {
+  const last = node.arguments.at(-1);
+  return isBuiltInName(calleeName(node.callee)) && (last === undefined || last.type === 'SpreadElement');
 }
 
 function newExpression(rewriter: Rewriter, node: NewExpression): void {
@@ -66,23 +75,12 @@ function checkFirst(rewriter: Rewriter, node: CallExpression): void {
 type Call = CallExpression | NewExpression;
 
 /** Visits the arguments; the last thing before the call, where it can be, is to tell its site. */
-function visitArguments(rewriter: Rewriter, node: Call, mayWrap = false): void {
+function visitArguments(rewriter: Rewriter, node: Call): void {
   const last = node.arguments.at(-1);
   rewriter.visitAll(node.arguments.slice(0, -1));
-  if (!isBuiltInName(calleeName(node.callee))) {
-    rewriter.visit(last);
-  } else if (last && last.type !== 'SpreadElement') markInArgument(rewriter, node, last);
-  else {
-    if (mayWrap) {
-      rewriter.edits.right(node.start, `(${mark(rewriter, node)},`);
-      closeLater(rewriter, node, last);
-    } else rewriter.visit(last);
-  }
-}
-
-function closeLater(rewriter: Rewriter, node: Call, last: SpreadElement | undefined): void {
-  rewriter.visit(last);
-  rewriter.edits.left(node.end, ')');
+  if (last && last.type !== 'SpreadElement' && isBuiltInName(calleeName(node.callee))) {
+    markInArgument(rewriter, node, last);
+  } else rewriter.visit(last);
 }
 
 function markInArgument(rewriter: Rewriter, node: Call, last: Expression): void {

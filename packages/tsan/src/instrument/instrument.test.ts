@@ -15,6 +15,8 @@ const forms: Record<string, [program: string, accesses: string][]> = {
     ['return (t)[(0, 1)]', 'r1'],
     ['return [...[t[0]], `${t[1]}`, -t[2], typeof t[3]]', 'r0 r1 r2 r3'],
     ['return t["1"]', 'r1'],
+    ['return o.p[i].toString()', 'r1'],
+    ['return f(t)[f(0)].toString(...[10]).at()', 'r0'],
     ['return t[-1]', 'r-1'],
     ['return t.length + a[0] + u[1] + s[1] + o["q"][0]', ''],
     ['return t /* c */ [ // d\n 1 /* e */ ]', 'r1'],

@@ -35,6 +35,11 @@ const Field = {
   name: 10,
   handed: 11,
 } as const;
+/**
+ * How much of a block its beginning and end look at, as TSan's MemoryRangeFreed: whoever still uses a large block is seldom away from its first bytes, and
+ * to go through all of it costs more than what is done with it.
+ */
+const sweptBytes = 1024;
 /** Owned by whoever touches it next. */
 const anyone = -1;
 const { compareExchange } = Atomics;
@@ -71,7 +76,7 @@ export class Blocks {
     blocks[at + Field.name] = name === '' ? 0 : appendText(control, name);
     buffer.blocks.fill(block, start >>> 2, Math.ceil((start + size) / 4));
     buffer.blocks[buffer.blocks.length - 1] = 1;
-    check.renew(buffer, start, size, site[0]!);
+    check.renew(buffer, start, Math.min(size, sweptBytes), site[0]!);
   }
 
   /** The record of the block that lay here before, or a new one; 0 where there is no room. */
@@ -100,9 +105,9 @@ export class Blocks {
       const rule = `a block of this ${kind} region is freed by its owner, ${nameOf(owner)}`;
       this.#report(buffer, block, op, 'free by a thread that is not the owner', rule, this.#lastOr(at));
     }
-    // The freeing is an access to the whole block, while it is still there.
+    // The freeing is an access to the block, while it is still there.
     blocks[at + Field.owner] = clock.uid;
-    check.range(buffer, start, size, Cell.write, site[0]!);
+    check.range(buffer, start, Math.min(size, sweptBytes), Cell.write, site[0]!);
     blocks[at + Field.freed] = 1;
     this.#note(at);
     // What this thread does after it is another epoch, so that it is looked at again.

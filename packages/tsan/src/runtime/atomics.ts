@@ -95,7 +95,6 @@ export class AtomicsPatch {
 
   operation(original: Operation, edge: Edge): Operation {
     const { clock, check, site } = this.#runtime;
-    const kind = Cell.atomic | (edge === 'load' ? 0 : Cell.write);
     const self = this;
 
     const perturb = this.#runtime.perturb;
@@ -110,11 +109,12 @@ export class AtomicsPatch {
       if (edge === 'load') {
         result = original(view, index);
         if (!isLearnt(clock, variable)) result = loadLocked(view, index, variable);
-        check.whole(shadow.buffer, offset, size, kind, site[0]!);
+        check.whole(shadow.buffer, offset, size, Cell.atomic, site[0]!);
         if (perturb !== undefined) perturb(~site[0]!);
         return result;
       }
       lockVariable(clock, variable);
+      let stores = true;
       try {
         if (edge === 'store') {
           release(clock, variable);
@@ -125,14 +125,18 @@ export class AtomicsPatch {
           result = original(view, index, first);
         } else {
           acquire(clock, variable);
+          // Looked at first, as a clock has to change before the value that goes with it; under the lock nobody else changes it in good order.
+          stores = sameBits(view, native.load!(view, index), first);
+          if (stores) release(clock, variable);
           result = original(view, index, first, second);
-          if (sameBits(view, result, first)) release(clock, variable);
         }
+        // A store is noted before another thread can learn of it: what that one does next would look like something that came before.
+        if (stores) check.whole(shadow.buffer, offset, size, Cell.atomic | Cell.write, site[0]!);
       } finally {
         unlock(clock.control.syncInts, variable + lockField, clock.holder, 0);
       }
-      check.whole(shadow.buffer, offset, size, kind, site[0]!);
-      clock.tick();
+      if (stores) clock.tick();
+      else check.whole(shadow.buffer, offset, size, Cell.atomic, site[0]!);
       if (perturb !== undefined) perturb(~site[0]!);
       return result;
     }

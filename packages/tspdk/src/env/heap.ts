@@ -17,6 +17,7 @@
 import { type AllocSite, allocSiteName, callerOf } from './alloc-site.ts';
 import { assert, SpdkError } from './errors.ts';
 import { limits } from './limits.ts';
+import { sanitizer } from './sanitizer.ts';
 
 declare const ptrBrand: unique symbol;
 /** Byte offset of a block's payload in the shared heap; 0 is null. Always a multiple of 16. */
@@ -111,6 +112,7 @@ export class Heap {
     i32[w + 1] = this.core;
     i32[w + 2] = site.id;
     i32[w + 3] = bytes;
+    if (sanitizer !== null) sanitizer.alloc('shared', site.name, this.u8, block + HEADER, bytes);
     const first = w + 4;
     i32.fill(0, first, first + ((bytes + 3) >> 2));
     this.blocks++;
@@ -124,8 +126,7 @@ export class Heap {
   free(ptr: Ptr): void {
     const w = this.#headerOf(ptr, 'free');
     const owner = this.i32[w + 1] as number;
-    if (owner !== this.core) throw this.#wrongOwner(ptr, w, owner);
-    if (this.i32[w] !== STATE_ALLOCATED) throw this.#notAllocated(ptr, w, 'free');
+    if (owner !== this.core || this.i32[w] !== STATE_ALLOCATED) throw this.#refused(ptr, w, owner);
     this.#put(w);
   }
 
@@ -175,6 +176,7 @@ export class Heap {
   }
 
   #put(w: number): void {
+    if (sanitizer !== null) sanitizer.free(this.u8, (w << 2) + HEADER);
     const cls = this.i32[this.#classes + Math.floor((w * 4 - this.#base) / SLAB)] as number;
     this.i32[w] = STATE_FREE;
     this.i32[w + 3] = this.#freeHead[cls] as number;
@@ -223,6 +225,12 @@ export class Heap {
       throw new SpdkError('EBADPTR', `${verb}(${ptr}) on core ${this.core}: points inside a block of ${size} bytes`);
     }
     return block >> 2;
+  }
+
+  #refused(ptr: Ptr, w: number, owner: number): SpdkError {
+    // Refused or not, it is what the program did.
+    if (sanitizer !== null) sanitizer.free(this.u8, ptr);
+    return owner === this.core ? this.#notAllocated(ptr, w, 'free') : this.#wrongOwner(ptr, w, owner);
   }
 
   #wrongOwner(ptr: Ptr, w: number, owner: number): SpdkError {

@@ -16,6 +16,7 @@
  */
 import { SpdkError } from './errors.ts';
 import { limits } from './limits.ts';
+import { sanitizer } from './sanitizer.ts';
 import { alignedOffset, type Segment } from './segment.ts';
 import { SharedRing, sharedRingBytes } from './shared-ring.ts';
 
@@ -213,6 +214,7 @@ class CoreKind {
         `${kind} I/O buffer ${buf.index} put on core ${this.#core}: it is already in the pool`,
       );
     }
+    if (sanitizer !== null) sanitizer.free(this.#segment.u8, buf.offset);
     const waiter = this.#first;
     if (waiter !== null) {
       this.#shift();
@@ -264,7 +266,9 @@ class CoreKind {
 
   #hand(index: number): IoBuf {
     Atomics.store(this.#states, index, this.#core + 1);
-    return this.#bufs[index] ?? this.#make(index);
+    const buf = this.#bufs[index] ?? this.#make(index);
+    if (sanitizer !== null) sanitizer.alloc('pool', 'iobuf', this.#segment.u8, buf.offset, buf.sizeBytes);
+    return buf;
   }
 
   #make(index: number): IoBuf {

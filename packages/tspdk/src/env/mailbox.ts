@@ -13,7 +13,8 @@
  * costs more than it spares.
  *
  * Correctness. Indices only grow (mod 2^32); the capacity is a power of two. (1) The producer writes slots with plain stores, then stores the header
- * atomically: whoever loads the header sees the slots (the store releases, the load acquires). (2) A slot whose batch is not published never
+ * atomically: whoever loads the header sees the slots (the store releases, the load acquires). The header's word is the only one that the consumer looks
+ * at early, so it is stored atomically or not at all: until the batch is published the producer keeps what belongs there to itself. (2) A slot whose batch is not published never
  * looks like a header of this lap: in every lap each slot's first word is written, with this lap's number if it is a header, else with
  * none, so what the consumer finds there before is of the lap before, or 0. (512 laps have different numbers, and the number of laps in 2^32 is a
  * multiple of it.) (3) The consumer reads slots, then stores the new head atomically; the producer reuses a slot only after it has
@@ -96,6 +97,8 @@ export class Outbox {
   /** Index of the first event that is not announced, and how many there are from it on. */
   #tail: number;
   #count = 0;
+  /** First word of the first of them. */
+  #first = 0;
   /** The most that `count` may become without looking at the consumer's head again; 0 while events overflow. */
   #room = 0;
 
@@ -129,7 +132,8 @@ export class Outbox {
     const n = this.#count;
     const i32 = this.#i32;
     const at = SLOTS + (((this.#tail + n) & this.#mask) << 2);
-    i32[at] = w0;
+    if (n === 0) this.#first = w0;
+    else i32[at] = w0;
     i32[at + 1] = w1;
     i32[at + 2] = w2;
     i32[at + 3] = w3;
@@ -177,7 +181,7 @@ export class Outbox {
     this.#tail = (first + n) | 0;
     this.#count = 0;
     this.#room -= n;
-    Atomics.store(this.#i32, at, this.#i32[at] | (n << COUNT_SHIFT) | (lap << LAP_SHIFT));
+    Atomics.store(this.#i32, at, this.#first | (n << COUNT_SHIFT) | (lap << LAP_SHIFT));
   }
 
   #keep(w0: number, w1: number, w2: number, w3: number): void {

@@ -8,6 +8,7 @@
  */
 import { SpdkError } from './errors.ts';
 import { ffi } from './ffi.ts';
+import { sanitizer, tellMapped } from './sanitizer.ts';
 
 /** One shared buffer as one reactor sees it. */
 export interface Segment {
@@ -23,7 +24,9 @@ export interface Segment {
 /** A Segment over `sab` that belongs to no table: for tests, and for memory that stays on one reactor. */
 export function makeSegment(id: number, sab: SharedArrayBuffer): Segment {
   const u8 = new Uint8Array(sab);
-  return { id, sab, u8, address: ffi === null ? 0 : ffi.addressOf(u8), sizeBytes: sab.byteLength };
+  const address = ffi === null ? 0 : ffi.addressOf(u8);
+  if (sanitizer !== null) tellMapped(address, u8);
+  return { id, sab, u8, address, sizeBytes: sab.byteLength };
 }
 
 /** First offset in `segment`, from `from` on, whose address is a multiple of `alignBytes` (O_DIRECT). */
@@ -81,6 +84,10 @@ export function copyBytes(dst: Segment, dstOffset: number, src: Segment, srcOffs
   if (!(dstOffset >= 0 && bytes >= 0 && dstOffset + bytes <= dst.sizeBytes)) throw outside(dst, dstOffset, bytes);
   if (!(srcOffset >= 0 && srcOffset + bytes <= src.sizeBytes)) throw outside(src, srcOffset, bytes);
   if (ffi !== null && bytes >= LOOP_BYTES_MAX) {
+    if (sanitizer !== null) {
+      sanitizer.foreignRead(src.u8, srcOffset, srcOffset + bytes);
+      sanitizer.foreignWrite(dst.u8, dstOffset, dstOffset + bytes);
+    }
     if (bytes <= NATIVE_BYTES_MAX) ffi.memmove(dst.address + dstOffset, src.address + srcOffset, bytes);
     else copyLarge(dst, dstOffset, src, srcOffset, bytes);
   } else if (bytes >= LOOP_BYTES_MAX) {
@@ -114,6 +121,7 @@ export function fillBytes(dst: Segment, offset: number, bytes: number, value: nu
     dst.u8.fill(value, offset, offset + bytes);
     return;
   }
+  if (sanitizer !== null) sanitizer.foreignWrite(dst.u8, offset, offset + bytes);
   for (let done = 0; done < bytes; done += NATIVE_BYTES_MAX) {
     ffi.memset(dst.address + offset + done, value, Math.min(NATIVE_BYTES_MAX, bytes - done));
   }

@@ -17,6 +17,7 @@ import { assert, SpdkError } from '../env/errors.ts';
 import { type Ffi, ffi } from '../env/ffi.ts';
 import type { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
+import { sanitizer, tellForeign } from '../env/sanitizer.ts';
 import type { Segment } from '../env/segment.ts';
 import { MSG_NOSIGNAL, MSG_WAITALL } from '../env/uring/layout.ts';
 import { IORING_CQE_F_SOCK_NONEMPTY, type Ring, type RingOp } from '../env/uring.ts';
@@ -146,6 +147,7 @@ class UringSock implements Sock {
     // What is there is taken without a look at the mark.
     if (!this.gathers) flags = least >= bytes ? MSG_WAITALL : 0;
     else if (this.drained) this.#setLeast(least);
+    if (sanitizer !== null) tellForeign(segment.address + offset, this.#bytes, true);
     this.#ring.recv(this.fd, segment.address + offset, this.#bytes, flags, this.#recvOp, this.drained);
   }
 
@@ -170,6 +172,10 @@ class UringSock implements Sock {
     this.#segment = segment;
     this.#next = next;
     if (this.drained) this.#setLeast(least);
+    if (sanitizer !== null) {
+      tellForeign(segment.address + offset, bytes, true);
+      tellForeign(next.address + nextOffset, nextBytes, true);
+    }
     const { words, address } = this.block;
     setIovec(words, RECV_IOVECS_AT >> 2, segment.address + offset, bytes);
     setIovec(words, (RECV_IOVECS_AT + 16) >> 2, next.address + nextOffset, nextBytes);
@@ -224,6 +230,7 @@ class UringSock implements Sock {
       let bytes = iovs.bytes[i] - done;
       if (bytes > room) bytes = room;
       const from = (iovs.segment[i] as Segment).address + iovs.offset[i] + done;
+      if (sanitizer !== null) tellForeign(from, bytes, false);
       setIovec(words, at, from, bytes);
       at += 4;
       room -= bytes;

@@ -12,8 +12,8 @@
  * - *One owner a slot.* A slot goes FREE -> CREATING by compare-and-exchange, so one creator gets it. It alone writes the fields,
  *   and publishes by storing the id last. Afterwards the thread's own core alone writes, until it stores id 0, then state FREE.
  * - *A stale id is seen.* Ids never recur, so when a reader finds its id in the slot both before and after it read a field, the
- *   slot was that thread's all along and the field is the thread's. Otherwise the thread is gone. All accesses to id and
- *   state are Atomics, which are sequentially consistent; name and mask are read between two looks at the id.
+ *   slot was that thread's all along and the field is the thread's. Otherwise the thread is gone. All accesses are Atomics, which
+ *   are sequentially consistent, those to name and mask too (word by word): plain ones could be moved past the look that guards them.
  * - *Nothing blocks.* No reader waits for a writer; a creator that dies between CREATING and its id loses one slot.
  */
 import { Cpuset } from '../env/cpuset.ts';
@@ -44,6 +44,7 @@ const CRITICAL = 4;
 const NAME_BYTES = 5;
 const NAME = 6;
 const MASK = NAME + limits.name_bytes / 4;
+const MASK_WORDS = limits.cores_max / 32;
 const SLOT_WORDS = 104;
 const ID_MAX = 0x7fff_fffe;
 
@@ -63,14 +64,12 @@ export class SharedThreadTable {
   readonly slots: number;
   /** The table's words: `Thread` reads its critical message here. */
   readonly words: Int32Array;
-  readonly #bytes: Uint8Array;
 
   /** @param buffer another core's table, to share. */
   constructor(buffer?: SharedArrayBuffer, slots: number = limits.threads_max) {
     assert(slots > 0 && (slots & (slots - 1)) === 0, `threads_max ${slots} is a power of two`);
     this.buffer = buffer ?? new SharedArrayBuffer((HEAD_WORDS + slots * SLOT_WORDS) * 4);
     this.words = new Int32Array(this.buffer);
-    this.#bytes = new Uint8Array(this.buffer);
     this.slots = Math.floor((this.words.length - HEAD_WORDS) / SLOT_WORDS);
   }
 
@@ -97,11 +96,11 @@ export class SharedThreadTable {
       const id = Atomics.add(this.words, TICKETS, 1) + 1;
       const at = this.#at(id);
       if (Atomics.compareExchange(this.words, at + STATE, SLOT_FREE, SLOT_CREATING) !== SLOT_FREE) continue;
-      this.words[at + CORE] = core;
-      this.words[at + BOUND] = 0;
-      this.words[at + CRITICAL] = 0;
-      this.#writeName(at, name === '' ? `thread_${id}` : name);
-      cpumask.writeWords(this.words, at + MASK);
+      Atomics.store(this.words, at + CORE, core);
+      Atomics.store(this.words, at + BOUND, 0);
+      Atomics.store(this.words, at + CRITICAL, 0);
+      this.#storeName(at, name === '' ? `thread_${id}` : name);
+      this.#storeMask(at, cpumask);
       Atomics.compareExchange(this.words, APP_THREAD, 0, id);
       Atomics.store(this.words, at + ID, id);
       return id;
@@ -135,7 +134,7 @@ export class SharedThreadTable {
     if (!(id > 0)) return -1;
     const at = this.#at(id);
     if (Atomics.load(this.words, at + ID) !== id) return -1;
-    const core = this.words[at + CORE] as number;
+    const core = Atomics.load(this.words, at + CORE);
     return Atomics.load(this.words, at + ID) === id ? core : -1;
   }
 
@@ -149,11 +148,12 @@ export class SharedThreadTable {
     if (!(id > 0)) return null;
     const at = this.#at(id);
     if (Atomics.load(this.words, at + ID) !== id) return null;
-    const core = this.words[at + CORE] as number;
+    const core = Atomics.load(this.words, at + CORE);
     const bound = Atomics.load(this.words, at + BOUND) === 1;
-    const bytes = Math.min(this.words[at + NAME_BYTES] as number, limits.name_bytes);
-    const name = new TextDecoder().decode(this.#bytes.slice((at + NAME) * 4, (at + NAME) * 4 + bytes));
-    const cpumask = Cpuset.fromWords(this.words.slice(at + MASK, at + MASK + limits.cores_max / 32));
+    const bytes = Math.min(Atomics.load(this.words, at + NAME_BYTES), limits.name_bytes);
+    const encoded = this.#loadWords(at + NAME, limits.name_bytes / 4);
+    const name = new TextDecoder().decode(new Uint8Array(encoded.buffer, 0, bytes));
+    const cpumask = Cpuset.fromWords(this.#loadWords(at + MASK, MASK_WORDS));
     return Atomics.load(this.words, at + ID) === id ? { id, name, core, cpumask, bound } : null;
   }
 
@@ -196,7 +196,7 @@ export class SharedThreadTable {
 
   /** The thread's own core only. A reader on another core may see a mask that is half the old one: masks are advice. */
   setCpumask(id: number, cpumask: Cpuset): void {
-    cpumask.writeWords(this.words, this.#own(id) + MASK);
+    this.#storeMask(this.#own(id), cpumask);
   }
 
   /** Index of the word of the thread's critical message: 0, or the function's id + 1. */
@@ -219,10 +219,27 @@ export class SharedThreadTable {
     return at;
   }
 
-  #writeName(at: number, name: string): void {
-    const encoded = new TextEncoder().encode(name);
-    this.words[at + NAME_BYTES] = encoded.length;
-    this.#bytes.set(encoded, (at + NAME) * 4);
+  #storeName(at: number, name: string): void {
+    const words = new Int32Array(limits.name_bytes / 4);
+    const { written } = new TextEncoder().encodeInto(name, new Uint8Array(words.buffer));
+    Atomics.store(this.words, at + NAME_BYTES, written);
+    this.#storeWords(at + NAME, words);
+  }
+
+  #storeMask(at: number, cpumask: Cpuset): void {
+    const words = new Int32Array(MASK_WORDS);
+    cpumask.writeWords(words, 0);
+    this.#storeWords(at + MASK, words);
+  }
+
+  #storeWords(at: number, words: Int32Array): void {
+    for (let i = 0; i < words.length; i++) Atomics.store(this.words, at + i, words[i] as number);
+  }
+
+  #loadWords(at: number, count: number): Int32Array<ArrayBuffer> {
+    const words = new Int32Array(count);
+    for (let i = 0; i < count; i++) words[i] = Atomics.load(this.words, at + i);
+    return words;
   }
 }
 

@@ -19,6 +19,7 @@
 import { SpdkError } from '../env/errors.ts';
 import type { Ptr } from '../env/heap.ts';
 import { limits } from '../env/limits.ts';
+import { sanitizer } from '../env/sanitizer.ts';
 import { currentThread, type Thread } from './thread.ts';
 
 const INITIALISED = 0x5350494e;
@@ -52,6 +53,7 @@ export class SpinLock {
     if (this.#i32[this.#word] === INITIALISED) throw this.#misuse('it is already initialised');
     this.#i32.fill(0, this.#word, this.#word + 4);
     Atomics.store(this.#i32, this.#word, INITIALISED);
+    if (sanitizer !== null) sanitizer.lockCreated(this.#i32, this.#word, `spin lock ${this.ptr}`);
   }
 
   /** Ends it (spdk_spin_destroy). @throws {SpdkError} ESPIN when it is held, destroyed already, or never was one. */
@@ -59,6 +61,7 @@ export class SpinLock {
     this.#check();
     const holder = Atomics.load(this.#i32, this.#word + 1);
     if (holder !== 0) throw this.#misuse(`it is destroyed while thread ${holder} holds it`);
+    if (sanitizer !== null) sanitizer.lockDestroyed(this.#i32, this.#word);
     Atomics.store(this.#i32, this.#word, DESTROYED);
   }
 
@@ -67,6 +70,10 @@ export class SpinLock {
     this.#check();
     const thread = this.#thread();
     if (Atomics.compareExchange(this.#i32, this.#word + 1, 0, thread.id) !== 0) this.#wait(thread);
+    if (sanitizer !== null) {
+      sanitizer.lockAcquiring(this.#i32, this.#word);
+      sanitizer.lockAcquired(this.#i32, this.#word);
+    }
     thread.lockCount++;
   }
 
@@ -77,8 +84,10 @@ export class SpinLock {
     const holder = Atomics.compareExchange(this.#i32, this.#word + 1, 0, thread.id);
     if (holder === thread.id)
       throw this.#misuse(`thread ${thread.name}:${thread.id} locks it again: that would deadlock`);
-    if (holder === 0) thread.lockCount++;
-    return holder === 0;
+    if (holder !== 0) return false;
+    if (sanitizer !== null) sanitizer.lockAcquired(this.#i32, this.#word);
+    thread.lockCount++;
+    return true;
   }
 
   /** Gives the lock back (spdk_spin_unlock). @throws {SpdkError} ESPIN when another thread holds it, or nobody. */
@@ -93,6 +102,7 @@ export class SpinLock {
     if (thread.lockCount <= 0)
       throw this.#misuse(`thread ${thread.name} holds it with a lock count of ${thread.lockCount}`);
     thread.lockCount--;
+    if (sanitizer !== null) sanitizer.lockReleasing(this.#i32, this.#word);
     Atomics.store(this.#i32, this.#word + 1, 0);
     if (Atomics.load(this.#i32, this.#word + 2) !== 0) Atomics.notify(this.#i32, this.#word + 1, 1);
   }
@@ -103,7 +113,7 @@ export class SpinLock {
   }
 
   #check(): void {
-    const state = this.#i32[this.#word];
+    const state = Atomics.load(this.#i32, this.#word);
     if (state === INITIALISED) return;
     throw this.#misuse(state === DESTROYED ? 'it has been destroyed' : 'it has not been initialised');
   }

@@ -23,6 +23,7 @@ import {
 import { bdevManager } from '../../../bdev/manager.ts';
 import { ECANCELED, EIO, ENOTSUP } from '../../../bdev/status.ts';
 import type { IoBuf, IoBufChannel, IoBufWaiter } from '../../../env/iobuf.ts';
+import { sanitizer, tellForeign } from '../../../env/sanitizer.ts';
 import { alignedOffset, makeSegment, type Segment } from '../../../env/segment.ts';
 import type { Ring, RingOp } from '../../../env/uring.ts';
 import type { Reactor } from '../../../event/reactor.ts';
@@ -174,12 +175,14 @@ class FileOp implements RingOp, IoBufWaiter {
     const flags = this.#dsync ? RWF_DSYNC : 0;
     if (cursor.pieces === 1) {
       const address = cursor.segment.address + cursor.offset;
+      if (sanitizer !== null) tellForeign(address, cursor.bytes, io.type === IO_READ);
       if (io.type === IO_READ) ring.read(data.fd, address, cursor.bytes, at, this);
       else ring.write(data.fd, address, cursor.bytes, at, this, flags);
       return;
     }
     const iovecs = this.#iovecs ?? this.#makeIovecs();
     const count = cursor.fill(this.#iovecWords, IOVECS);
+    if (sanitizer !== null) tellIovecs(this.#iovecWords, count, io.type === IO_READ);
     if (io.type === IO_READ) ring.readv(data.fd, iovecs.address, count, at, this);
     else ring.writev(data.fd, iovecs.address, count, at, this, flags);
   }
@@ -223,6 +226,7 @@ class FileOp implements RingOp, IoBufWaiter {
     this.#bounced = Math.min(usable, io.bytes - this.#done);
     const at = io.byteOffset + this.#done;
     const address = buf.segment.address + buf.offset;
+    if (sanitizer !== null) tellForeign(address, this.#bounced, io.type === IO_READ);
     if (io.type === IO_READ) {
       ring.read(data.fd, address, this.#bounced, at, this);
     } else {
@@ -319,5 +323,12 @@ class FileOp implements RingOp, IoBufWaiter {
     this.#free.push(this);
     if (buf !== null) this.#backend.iobuf.put(buf);
     io.complete(status);
+  }
+}
+
+/** Tells of `count` struct iovec. */
+function tellIovecs(words: Int32Array, count: number, writes: boolean): void {
+  for (let at = 0; at < count * 4; at += 4) {
+    tellForeign((words[at] >>> 0) + (words[at + 1] >>> 0) * 2 ** 32, words[at + 2], writes);
   }
 }
