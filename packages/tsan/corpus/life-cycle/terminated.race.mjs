@@ -2,12 +2,15 @@
 // expect: plain/plain
 
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 
 if (isMainThread) {
   const counter = new Uint32Array(new SharedArrayBuffer(8));
   const worker = new Worker(new URL(import.meta.url), { workerData: counter });
   await once(worker, 'message');
+  // It counts on meanwhile.
+  await sleep(100);
   const ending = worker.terminate();
   if (counter[1] < 1) throw new Error('impossible');
   await ending;
