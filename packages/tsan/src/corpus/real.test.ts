@@ -13,6 +13,7 @@ import { packagePath, run } from './run.ts';
 
 /** Runs of each package; the goal is 20, which `TSPDK_REAL_RUNS=20` checks. */
 const runs = Number(process.env.TSPDK_REAL_RUNS ?? 1);
+const racyRuns = 10;
 const names = ['ringbuf', 'piscina', 'tinypool', 'synckit', 'thread-stream', 'objectbuffer'];
 
 for (const name of names) {
@@ -43,19 +44,20 @@ test('ringbuf.js with one publish made plain is reported, whichever it is', asyn
     const file = join(folder, `${number}.mjs`);
     writeFileSync(file, text);
     const args = [pathToFileURL(file).href];
-    const { reports, trouble } = await run({
-      file: packagePath('real/ringbuf.mjs'),
-      args,
-      options: 'perturb=1:seed=1',
-    });
-    assert.equal(trouble, undefined, `mutant ${number}`);
-    assert(
-      reports.some(({ kind }) => kind === 'plain/atomic'),
-      `mutant ${number}`,
-    );
-    assert(
-      reports.some(({ summary }) => summary.includes(`${number}.mjs`)),
-      `mutant ${number}`,
-    );
+    // One of ten schedules must show it, as of every race here.
+    let found = false;
+    for (let seed = 1; seed <= racyRuns && !found; seed++) {
+      const options = `perturb=1:seed=${seed}`;
+      const { reports, trouble } = await run({ file: packagePath('real/ringbuf.mjs'), args, options });
+      assert.equal(trouble, undefined, `mutant ${number}, seed ${seed}`);
+      // A report names the program's place, not that of the sanitizer's stand-in for a built-in function.
+      assert.deepEqual(
+        reports.filter(({ summary }) => summary.includes('eval at')),
+        [],
+        `mutant ${number}, seed ${seed}`,
+      );
+      found = reports.some(({ kind, summary }) => kind === 'plain/atomic' && summary.includes(`${number}.mjs`));
+    }
+    assert(found, `mutant ${number} in ${racyRuns} runs`);
   }
 });

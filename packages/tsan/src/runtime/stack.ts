@@ -22,8 +22,12 @@ const ownTests = /\.(test|fuzz|fixture)\.[jt]s$/;
 const framesMax = 32;
 const { captureStackTrace } = Error;
 
+/** Where text that was evaluated was evaluated, in what V8 calls its eval origin: guarded.ts makes functions so. */
+const evaluatedIn = /^eval at .*?\((file:[^)]*):\d+:\d+\)$/;
+
 function isOwn(file: string): boolean {
-  return own.some((folder) => file.startsWith(folder)) && !ownTests.test(file);
+  const maker = evaluatedIn.exec(file)?.[1] ?? file;
+  return own.some((folder) => maker.startsWith(folder)) && !ownTests.test(maker);
 }
 
 /** Innermost frame first. */
