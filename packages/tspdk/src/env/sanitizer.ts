@@ -19,6 +19,8 @@ export interface Sanitizer {
   free(memory: Shared, offset: number): void;
   foreignRead(memory: Shared, from: number, to: number): void;
   foreignWrite(memory: Shared, from: number, to: number): void;
+  /** Races on these bytes are meant, and why. */
+  benign(memory: Shared, from: number, to: number, why: string): void;
   lockCreated(words: Int32Array, index: number, name: string): void;
   /** Which locks are taken while others are held; not whether this thread waits. */
   lockAcquiring(words: Int32Array, index: number): void;

@@ -30,6 +30,7 @@ import { ENOTSUP } from '../../../bdev/status.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import type { IoVecs } from '../../../env/iovecs.ts';
 import { limits } from '../../../env/limits.ts';
+import { sanitizer } from '../../../env/sanitizer.ts';
 import { copyBytes, fillBytes, type Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { AllocationMap, allocationMapBytes } from './allocation-map.ts';
@@ -222,7 +223,15 @@ export const mallocModule: BdevModule<MallocBdevParams> = registerBdevModule<Mal
     const segments: number[] = [];
     try {
       for (let left = sizeBytes; left > 0; left -= SEGMENT_BYTES) {
-        segments.push(await shareSegment(reactor, Math.min(left, SEGMENT_BYTES)));
+        const id = await shareSegment(reactor, Math.min(left, SEGMENT_BYTES));
+        segments.push(id);
+        const { sab } = reactor.segments.get(id);
+        sanitizer?.benign(
+          sab,
+          0,
+          sab.byteLength,
+          'what is under way to one block at once, and in which order, is up to initiators',
+        );
       }
     } catch (error) {
       for (const id of segments) await dropSegment(reactor, id);
