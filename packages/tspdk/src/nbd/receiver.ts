@@ -134,7 +134,8 @@ export class Receiver {
     if (direct.active) {
       this.posted = true;
       const { segment, offset, bytes } = direct;
-      const least = bytes + (waits ? Math.min(Math.floor((this.#want - 1) * this.#bytesEach), GATHER_BYTES_MAX) : 0);
+      const more = waits ? Math.floor((this.#want - 1) * this.#bytesEach) : 0;
+      const least = conn.sock.gathers ? Math.min(bytes + more, GATHER_BYTES_MAX) : bytes;
       // With the end of a payload comes the next request's head, and so its payload has a receive of its own again.
       if (direct.isLast && this.#head === this.#tail && this.#makeRoom()) {
         conn.sock.recvTwo(segment!, offset, bytes, conn.lane.segment, this.#tail, wire.REQUEST_BYTES, least);
