@@ -3,11 +3,16 @@
  * `tspdk`: one command with a few programs. Each program is a file of this folder and is loaded only when it is asked for.
  */
 import { explain } from '../env/errors.ts';
+import type { FlagSpec } from '../event/app-args.ts';
+import { exampleCores, startEarly } from './early.ts';
+import { SERVE_FLAGS } from './serve-flags.ts';
 import { VERSION } from './version.ts';
 
 /** A program of the command. */
 interface Program {
   readonly summary: string;
+  /** An application with reactors: its flags beyond those of every application, and the cores it runs on when none are named. */
+  readonly reactors?: { readonly flags: readonly FlagSpec[]; readonly cores: () => number[] };
   /** Resolves with the exit code. */
   readonly load: () => Promise<(argv: readonly string[]) => Promise<number>>;
 }
@@ -16,14 +21,17 @@ interface Program {
 export const PROGRAMS: Readonly<Record<string, Program>> = {
   tgt: {
     summary: 'storage target, configured by JSON file and RPC (as spdk_tgt)',
+    reactors: { flags: [], cores: () => [] },
     load: async () => (await import('./tgt.ts')).tgt,
   },
   serve: {
     summary: 'one disk over NBD, in one line',
+    reactors: { flags: SERVE_FLAGS, cores: () => [] },
     load: async () => (await import('./serve.ts')).serve,
   },
   start: {
     summary: 'example target: a malloc disk and a file disk over NBD',
+    reactors: { flags: [], cores: exampleCores },
     load: async () => (await import('./start.ts')).start,
   },
   rpc: {
@@ -52,6 +60,7 @@ async function main(argv: readonly string[]): Promise<number> {
     console.error(`tspdk: there is no program "${name}"\n\n${usage()}`);
     return 2;
   }
+  if (program.reactors !== undefined) startEarly(rest, program.reactors.flags, program.reactors.cores);
   const run = await program.load();
   return run(rest);
 }

@@ -5,26 +5,13 @@ import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { bdevRegistry } from '../bdev/index.ts';
 import { SpdkError } from '../env/errors.ts';
-import { APP_FLAGS, type AppArgs, type FlagSpec, flagHelp, parseAppArgs } from '../event/app-args.ts';
+import { APP_FLAGS, type AppArgs, flagHelp, parseAppArgs } from '../event/app-args.ts';
 import { App } from '../event/index.ts';
 import { formatNbdUri, type NbdAddress, nbdTarget, parseNbdAddress } from '../nbd/index.ts';
 import type { SockAddress } from '../sock/index.ts';
 import { type DiskArgument, parseDiskArgument } from './disk-argument.ts';
+import { SERVE_FLAGS } from './serve-flags.ts';
 import { targetOptions } from './target.ts';
-
-const SERVE_FLAGS: readonly FlagSpec[] = [
-  {
-    name: 'nbd',
-    value: 'ADDR',
-    summary:
-      'where to listen: HOST:PORT, :PORT, unix:PATH or an NBD URI; default 127.0.0.1:10809; port 0 is any free one',
-    repeat: true,
-  },
-  { name: 'name', value: 'NAME', summary: 'name of the export; default "disk", or the one in the URI' },
-  { name: 'read-only', summary: 'refuse what writes' },
-  { name: 'block-size', value: 'BYTES', summary: 'block size of the disk; default 512, or the device’s' },
-  { name: 'direct', summary: 'bypass the page cache of a file, where possible' },
-];
 
 const USAGE = `usage: tspdk serve DISK [--nbd ADDR]... [flags]
 

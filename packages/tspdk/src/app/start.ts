@@ -9,10 +9,10 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { allowedCores } from '../env/affinity.ts';
 import { APP_FLAGS, type AppArgs, flagHelp, parseAppArgs } from '../event/app-args.ts';
 import { App } from '../event/index.ts';
 import { type JsonConfig, RPC_DEFAULT_PATH } from '../rpc/index.ts';
+import { exampleCores } from './early.ts';
 import { targetOptions } from './target.ts';
 
 const NBD_PORT = 10809;
@@ -33,7 +33,7 @@ export async function start(argv: readonly string[]): Promise<number> {
     const file = join(dir, 'file0.img');
     writeFileSync(file, '');
     truncateSync(file, DISK_MIB * 1024 * 1024);
-    const cores = args.cores ?? allowedCores().slice(0, 2);
+    const cores = args.cores ?? exampleCores();
     const socket = join(dir, 'nbd.sock');
     return await App.start({ ...targetOptions(args, exampleConfig(file, port, socket)), cores }, (app) =>
       print(app, args, socket),

@@ -23,3 +23,8 @@ export const leakHere = defineEvent('test.app.leak', () => {
   currentReactor().heap.alloc(64, leakSite);
 });
 export const visitsOf = defineControl('test.app.visits', (_: null, reactor) => reactor.local(visits).count);
+/** What a module that the thread loaded before it had a reactor has left there. */
+export const earlyMark = defineControl(
+  'test.app.early',
+  () => (globalThis as { earlyMark?: string }).earlyMark ?? 'none',
+);

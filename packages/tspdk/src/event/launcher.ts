@@ -1,12 +1,12 @@
 /**
  * Brings up the reactors of the other cores: real worker threads here; the simulator has a launcher of its own behind the same port.
  */
-import { Worker } from 'node:worker_threads';
 import { allocSiteTable } from '../env/alloc-site.ts';
 import type { DoorbellTarget } from '../env/doorbell.ts';
 import { SpdkError } from '../env/errors.ts';
 import { functionTable } from '../env/event-fn.ts';
 import { ControlLink, type ControlMessage } from './control.ts';
+import { takeWorker } from './early-workers.ts';
 import type { Fabric } from './fabric.ts';
 import type { Reactor } from './reactor.ts';
 import type { LoopOptions } from './reactor-loop.ts';
@@ -52,10 +52,8 @@ export function launchWorker(options: LaunchOptions): Promise<RemoteReactor> {
     loop: options.loop,
     pin: options.pin,
   };
-  const worker = new Worker(new URL('./worker.js', import.meta.url), {
-    workerData: boot,
-    name: `reactor_${options.core}`,
-  });
+  const worker = takeWorker(options.core);
+  worker.postMessage(boot);
   const link = new ControlLink(options.local, { postMessage: (message) => worker.postMessage(message) });
   let ending = false;
   let cause: unknown = null;

@@ -1,8 +1,10 @@
 /**
  * Entry of a worker thread: one reactor. Loads the modules the application names, joins the fabric, and answers the app core.
  *
- * The order matters: tables first (so that numbers agree), then modules (so that functions exist), then the reactor.
+ * The order matters: tables first (so that numbers agree), then modules (so that functions exist), then the reactor. A thread that was begun
+ * early (early-workers.ts) has loaded modules before: adopting the tables numbers their functions anew.
  */
+import { once } from 'node:events';
 import { type MessagePort, parentPort, workerData } from 'node:worker_threads';
 import { pinThread } from '../env/affinity.ts';
 import { current } from '../env/current.ts';
@@ -14,7 +16,7 @@ import { adoptTables, type ProcessTables } from './reactor-host.ts';
 import type { LoopOptions } from './reactor-loop.ts';
 import { makeWorkerReactor } from './worker-reactor.ts';
 
-/** What the app core gives a worker. */
+/** What the app core gives a worker, as its first message. */
 export interface WorkerBoot {
   readonly fabric: Fabric;
   readonly core: number;
@@ -25,10 +27,15 @@ export interface WorkerBoot {
   readonly pin: boolean;
 }
 
-async function main(boot: WorkerBoot, port: MessagePort): Promise<void> {
+async function main(early: readonly string[], port: MessagePort): Promise<void> {
+  const loading = Promise.all(early.map((url) => import(url)));
+  // What fails is told when somebody listens: below.
+  loading.catch(() => {});
+  const [boot] = (await once(port, 'message')) as [WorkerBoot];
   const { fabric, core } = boot;
   adoptTables(boot.tables);
   if (boot.pin) pinThread([core]);
+  await loading;
   for (const url of boot.modules) await import(url);
   const { host, link } = makeWorkerReactor({
     fabric,
@@ -45,7 +52,7 @@ async function main(boot: WorkerBoot, port: MessagePort): Promise<void> {
   port.postMessage({ kind: 'ready', doorbell: host.loop.target });
 }
 
-main(workerData as WorkerBoot, parentPort as MessagePort).catch((thrown) => {
-  const error = toSpdkError(thrown, `reactor ${(workerData as WorkerBoot).core}`);
+main(workerData as readonly string[], parentPort as MessagePort).catch((thrown) => {
+  const error = toSpdkError(thrown, 'the thread of a reactor');
   (parentPort as MessagePort).postMessage({ kind: 'failed', message: error.message, stack: (thrown as Error)?.stack });
 });
