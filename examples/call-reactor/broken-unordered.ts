@@ -22,7 +22,7 @@ const listen = defineEvent('example.listen', (word, call) => {
   const reactor = currentReactor();
   const pollable = {
     name: 'plain_ring',
-    nextPollUs: (nowUs: number) => nowUs,
+    nextPollUs: () => 0,
     poll: () => {
       if (Ring.full.get(reactor.heap, ring) === 0) return 0;
       reactor.removePollable(pollable);

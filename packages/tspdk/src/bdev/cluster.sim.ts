@@ -20,6 +20,7 @@ import { type BdevRegistry, bdevRegistry } from './registry.ts';
 /** Time that passes when the test says so. */
 export class TestClock implements Clock {
   nowUs = 1;
+  tick(): void {}
   read(): number {
     return this.nowUs;
   }

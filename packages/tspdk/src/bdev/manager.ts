@@ -78,7 +78,7 @@ export class BdevManager implements Pollable {
     this.reactor.kick();
   }
 
-  poll(_maxMsgs: number, nowUs: number): number {
+  poll(): number {
     let done = 0;
     const n = this.#deferredCount;
     if (n > 0) {
@@ -92,13 +92,13 @@ export class BdevManager implements Pollable {
       }
       done = n;
     }
-    if (this.#retries.length > 0) done += this.#runRetries(nowUs);
+    if (this.#retries.length > 0) done += this.#runRetries(this.reactor.clock.nowUs);
     if (this.#errors.length > 0) throw this.#errors.shift();
     return done;
   }
 
-  nextPollUs(nowUs: number): number {
-    if (this.#deferredCount > 0 || this.#errors.length > 0) return nowUs;
+  nextPollUs(): number {
+    if (this.#deferredCount > 0 || this.#errors.length > 0) return 0;
     let next = Number.POSITIVE_INFINITY;
     for (const retry of this.#retries) next = Math.min(next, retry.at);
     return next;

@@ -8,8 +8,10 @@ import { readFileSync } from 'node:fs';
 import * as perfHooks from 'node:perf_hooks';
 
 export interface Clock {
-  /** Microseconds since an arbitrary start; the value of the last `read`. */
+  /** Microseconds since an arbitrary start; the value of the last `tick`. */
   nowUs: number;
+  /** Refreshes `nowUs`. For the data path: a time that is returned or passed is a number on the JS heap each time, one in a field is not. */
+  tick(): void;
   /** Refreshes and returns `nowUs`. */
   read(): number;
   /** CPU time that the calling thread has used, µs; null where it cannot be told. Costs a system call or three. */
@@ -28,8 +30,11 @@ export class RealClock implements Clock {
     this.nowUs = 0;
     this.read();
   }
-  read(): number {
+  tick(): void {
     this.nowUs = performance.now() * 1000 + this.#originUs;
+  }
+  read(): number {
+    this.tick();
     return this.nowUs;
   }
   cpuUs(): number | null {

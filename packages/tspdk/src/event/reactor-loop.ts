@@ -44,10 +44,12 @@ export class ReactorLoop {
   #timerAtUs = Number.POSITIVE_INFINITY;
   #lastWorkUs = 0;
   #sleeping = false;
-  /** When the last slice ended. */
-  #leftUs = Number.POSITIVE_INFINITY;
+  /** When the turns were last looked at, and so, between slices, when the last one ended. */
+  #lookedUs = Number.POSITIVE_INFINITY;
   /** When the core went to sleep; 0 when it did not since the last slice. */
   #sleptFromUs = 0;
+  /** When the last nap began. */
+  #napFromUs = 0;
   #stopped = false;
   /** How often the core went to sleep. */
   sleeps = 0;
@@ -96,13 +98,14 @@ export class ReactorLoop {
     }
     this.#immediate = null;
     const clock = reactor.clock;
-    const start = clock.read();
+    clock.tick();
+    const start = clock.nowUs;
     if (this.#sleptFromUs > 0) {
       reactor.stalls.slept(start - this.#sleptFromUs);
       this.#sleptFromUs = 0;
-    } else if (start - this.#leftUs > STALL_US) reactor.stalls.outsideTook((start - this.#leftUs) / 1000);
+    } else if (start - this.#lookedUs > STALL_US) reactor.stalls.outsideTook((start - this.#lookedUs) / 1000);
+    this.#lookedUs = start;
     let end = start + limits.slice_us;
-    let now = start;
     let idle = false;
     do {
       const done = reactor.turn();
@@ -110,13 +113,15 @@ export class ReactorLoop {
       else if (!this.#poll && clock.nowUs - this.#lastWorkUs >= this.#patienceUs())
         idle = reactor.napUntilUs === 0 && !this.#expectsAnswer();
       if (this.#stopped) return;
-      if (reactor.gatherers > 0 && !idle) end = Math.min(end + this.#nap(done === 0), start + limits.napping_slice_us);
-      if (clock.nowUs !== now) now = this.#look(now);
-    } while (now < end && !idle);
-    clock.read();
-    this.#leftUs = this.#look(now);
+      if (reactor.gatherers > 0 && !idle && this.#nap(done === 0)) {
+        end = Math.min(end + clock.nowUs - this.#napFromUs, start + limits.napping_slice_us);
+      }
+      if (clock.nowUs !== this.#lookedUs) this.#look();
+    } while (clock.nowUs < end && !idle);
+    clock.tick();
+    this.#look();
     reactor.stalls.sample();
-    if (idle) this.#sleep(now);
+    if (idle) this.#sleep(clock.nowUs);
     else this.#immediate = this.#events.setImmediate(this.#slice);
   };
 
@@ -132,32 +137,36 @@ export class ReactorLoop {
 
   /**
    * Sleeps in the ring, not in libuv: until the time that work was put off to, or, in an idle moment and where there is something to submit, until
-   * something completes. Never past the time at which the core would sleep for real. Other cores' events wait as long. Returns the µs slept: they are not counted as the slice's, up to a bound.
+   * something completes. Never past the time at which the core would sleep for real. Other cores' events wait as long. True when it slept, since #napFromUs: that time is not counted as the slice's, up to a bound.
    */
-  #nap(idle: boolean): number {
+  #nap(idle: boolean): boolean {
     const reactor = this.reactor;
-    if (reactor.ring === null) return 0;
+    const { clock } = reactor;
+    if (reactor.ring === null) return false;
     const waits = idle || reactor.ring.queued > 0;
     const until = reactor.napUntilUs > 0 ? reactor.napUntilUs : waits ? this.#lastWorkUs + this.#patienceUs() : 0;
-    if (until === 0 || reactor.hasWork()) return 0;
-    const now = reactor.clock.read();
-    const us = Math.min(until, reactor.nextPollUs(now)) - now;
-    if (us < NAP_US_MIN || !reactor.ring.nap(us)) return 0;
-    return reactor.napped(now);
+    if (until === 0 || reactor.hasWork()) return false;
+    clock.tick();
+    const us = (Math.min(until, reactor.nextPollUs()) - clock.nowUs) | 0;
+    if (us < NAP_US_MIN || !reactor.ring.nap(us)) return false;
+    this.#napFromUs = clock.nowUs;
+    reactor.napped();
+    return true;
   }
 
-  /** Time has passed since `beforeUs`: did the turns stall? Returns the time now. */
-  #look(beforeUs: number): number {
+  /** Time has passed: did the turns since the last look stall? */
+  #look(): void {
     const { clock, stalls } = this.reactor;
+    const before = this.#lookedUs;
     const now = clock.nowUs;
-    if (now - beforeUs > STALL_US) stalls.turnsTook((now - beforeUs) / 1000, beforeUs);
+    this.#lookedUs = now;
+    if (now - before > STALL_US) stalls.turnsTook((now - before) / 1000, before);
     else stalls.turnsWereShort();
-    return now;
   }
 
   #sleep(nowUs: number): void {
     const reactor = this.reactor;
-    const nextUs = reactor.nextPollUs(nowUs);
+    const nextUs = reactor.nextPollUs();
     this.#immediate = this.#events.setImmediate(this.#slice);
     // Something wants a turn before libuv's timers could give one: keep turning, libuv gets its share each slice.
     if (nextUs - nowUs < 1000) return;

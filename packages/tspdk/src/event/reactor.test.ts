@@ -31,8 +31,11 @@ class Bench {
     const time = this.clock;
     const clock = (): Clock => ({
       nowUs: time.nowUs,
-      read() {
+      tick() {
         this.nowUs = time.nowUs;
+      },
+      read() {
+        this.tick();
         return this.nowUs;
       },
     });
@@ -78,12 +81,12 @@ const fail = defineEvent('test.reactor.fail', (arg1) => {
 test('[test_create_reactor] a reactor begins initialized, empty, with state of its own; states only move forward', () => {
   const fabric = createFabric({ cores: [3, 5], mainCore: 3 });
   const app: AppHandle = { mainCore: 3, stop: () => {}, call: () => Promise.reject(new Error('no')) };
-  const clock: Clock = { nowUs: 7, read: () => 7 };
+  const clock: Clock = { nowUs: 7, tick: () => {}, read: () => 7 };
   const reactor = new Reactor({ fabric, core: 5, clock, app, onFault: () => {} });
   assert.equal(reactor.state, reactorState.initialized);
   assert.equal(reactor.index, 1);
   assert.equal(reactor.hasWork(), false);
-  assert.equal(reactor.nextPollUs(7), Number.POSITIVE_INFINITY);
+  assert.equal(reactor.nextPollUs(), Number.POSITIVE_INFINITY);
   assert.deepEqual(reactor.stats, { busyUs: 0, idleUs: 0, turns: 0, events: 0 });
   assert.throws(() => reactor.setState(reactorState.initialized), /state 1 cannot become 1/);
   assert.throws(() => new Reactor({ fabric, core: 4, clock, app, onFault: () => {} }), {

@@ -261,7 +261,7 @@ export class Reactor implements ThreadHost {
   /** One turn. Returns how much was done; 0 is an idle turn. */
   turn(): number {
     this.#turnsSinceRead++;
-    const now = --this.#turnsToShare >= 0 ? this.clock.nowUs : this.#readClock();
+    if (--this.#turnsToShare < 0) this.#readClock();
     this.inTurn = true;
     if (current.reactor !== this) current.reactor = this;
     const { watch } = this.stalls;
@@ -279,7 +279,7 @@ export class Reactor implements ThreadHost {
     if (this.#dirty.length > 0) this.#publish();
     const pollables = this.#pollables;
     for (let i = 0; i < pollables.length; i++) {
-      done += watch === null ? this.#poll(pollables[i], now) : this.#pollWatched(pollables[i], now, watch);
+      done += watch === null ? this.#poll(pollables[i]) : this.#pollWatched(pollables[i], watch);
     }
     if (this.#dirty.length > 0) this.#publish();
     this.inTurn = false;
@@ -291,20 +291,20 @@ export class Reactor implements ThreadHost {
    * Reads the clock and books the time since the last reading.
    * A reading costs as much as an idle turn. So while turns are short, several share one: `now` is late by microseconds at most.
    */
-  #readClock(): number {
+  #readClock(): void {
     const turns = this.#turnsSinceRead;
-    const elapsed = this.settle();
-    this.#turnsToShare = elapsed < turns * limits.short_turn_us ? limits.clock_share_turns - 1 : 0;
-    return this.clock.nowUs;
+    const before = this.#readUs;
+    this.settle();
+    if (this.#readUs - before < turns * limits.short_turn_us) this.#turnsToShare = limits.clock_share_turns - 1;
   }
 
   /**
    * Books the time up to now as busy or idle, so that `stats` are of this moment. Time without a turn, sleep above all, is idle. Where turns
    * that share a reading did something, what idle turns usually take is idle, the rest is busy.
-   * @returns µs since the last booking.
    */
-  settle(): number {
-    const now = this.clock.read();
+  settle(): void {
+    this.clock.tick();
+    const now = this.clock.nowUs;
     const elapsed = now - this.#readUs;
     const turns = this.#turnsSinceRead;
     const busyTurns = this.#busySinceRead;
@@ -318,7 +318,6 @@ export class Reactor implements ThreadHost {
     this.#turnsSinceRead = 0;
     this.#busySinceRead = 0;
     this.#turnsToShare = 0;
-    return elapsed;
   }
 
   /** What times single things while a stall is looked for; null at other times. */
@@ -326,13 +325,15 @@ export class Reactor implements ThreadHost {
     return this.stalls.watch;
   }
 
-  /** The core has slept since `fromUs`, between two turns: that time is idle, whatever the turns around it were. Returns how long, µs. */
-  napped(fromUs: number): number {
-    const us = this.clock.read() - fromUs;
+  /** The core has slept since the clock's last reading, between two turns: that time is idle, whatever the turns around it were. */
+  napped(): void {
+    const { clock } = this;
+    const fromUs = clock.nowUs;
+    clock.tick();
+    const us = clock.nowUs - fromUs;
     this.stats.idleUs += us;
     this.#readUs += us;
     this.stalls.slept(us);
-    return us;
   }
 
   /** True when a turn would find something to do right now: events of any core, or overflow to pass on. */
@@ -342,10 +343,14 @@ export class Reactor implements ThreadHost {
     return false;
   }
 
-  /** The earliest time at which some pollable wants a turn. */
-  nextPollUs(nowUs: number): number {
+  /** The earliest time at which some pollable wants a turn; one that has passed means now, Infinity never. */
+  nextPollUs(): number {
+    const pollables = this.#pollables;
     let next = Number.POSITIVE_INFINITY;
-    for (const pollable of this.#pollables) next = Math.min(next, pollable.nextPollUs(nowUs));
+    for (let i = 0; i < pollables.length; i++) {
+      const at = pollables[i].nextPollUs();
+      if (at < next) next = at;
+    }
     return next;
   }
 
@@ -449,9 +454,9 @@ export class Reactor implements ThreadHost {
     this.#onFault(error, what);
   }
 
-  #poll(pollable: Pollable, now: number): number {
+  #poll(pollable: Pollable): number {
     try {
-      const rc = pollable.poll(limits.msg_batch, now);
+      const rc = pollable.poll(limits.msg_batch);
       return rc > 0 ? rc : 0;
     } catch (error) {
       this.#onFault(error, `${pollable.name} on core ${this.core}`);
@@ -459,8 +464,8 @@ export class Reactor implements ThreadHost {
     }
   }
 
-  #pollWatched(pollable: Pollable, now: number, watch: StallWatch): number {
-    const rc = this.#poll(pollable, now);
+  #pollWatched(pollable: Pollable, watch: StallWatch): number {
+    const rc = this.#poll(pollable);
     const ms = watch.lap();
     if (ms > 0) watch.report(pollable.name, ms);
     return rc;

@@ -40,9 +40,13 @@ export class VirtualClock implements Clock {
     this.nowUs = time.nowUs;
   }
 
-  read(): number {
+  tick(): void {
     if (this.#readUs > 0) this.#time.advance(this.#random.int(this.#readUs + 1));
     this.nowUs = this.#time.nowUs;
+  }
+
+  read(): number {
+    this.tick();
     return this.nowUs;
   }
 

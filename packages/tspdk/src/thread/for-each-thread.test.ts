@@ -31,13 +31,13 @@ test('[thread_for_each] every thread in order of creation, then the callback on 
   );
   assert.deepEqual(seen, [], 'nothing runs before a thread is polled');
   threads.forEach((thread, i) => {
-    host.turn(() => thread.poll(0, 0));
+    host.turn(() => thread.poll(0));
     assert.deepEqual(seen.at(-1), [thread.name, -7]);
     assert.equal(seen.length, i + 1);
   });
   assert.equal(host.heap.blocks, 0, 'the block is freed on its way home');
   assert.equal(done, null);
-  host.turn(() => t0.poll(0, 0));
+  host.turn(() => t0.poll(0));
   assert.deepEqual(done, [-7, 't0']);
   taken();
   cluster.close();

@@ -16,10 +16,10 @@ import type { SharedThreadTable } from './shared-thread-table.ts';
 /** What a host polls each turn. Thread is one. */
 export interface Pollable {
   readonly name: string;
-  /** Returns > 0 when it did something. */
-  poll(maxMsgs: number, nowUs: number): number;
-  /** When it must be polled next even if no event comes: µs on the clock, 0 for every turn, Infinity when events alone wake it. */
-  nextPollUs(nowUs: number): number;
+  /** Returns > 0 when it did something. The time is the host clock's: an argument would be a number on the heap for each call. */
+  poll(maxMsgs: number): number;
+  /** When it must be polled next even if no event comes: µs on the clock, one that has passed (as 0) for every turn, Infinity when events alone wake it. */
+  nextPollUs(): number;
 }
 
 /** One core's carrier of threads. */

@@ -242,10 +242,10 @@ test('unregister takes the device out at once; its callback runs on the thread t
   cluster.settle();
   assert.equal(at, -1);
   user.run(() => putIoChannel(channel));
-  host.turn(() => user.poll(0, 0));
+  host.turn(() => user.poll(0));
   assert.equal(destroyed(), 1);
   assert.equal(at, -1, 'the callback is a message to the thread that asked');
-  host.turn(() => asker.poll(0, 0));
+  host.turn(() => asker.poll(0));
   assert.equal(at, 1);
   user.run(() => putIoChannel(second));
   reborn.device.unregister();
@@ -271,7 +271,7 @@ test('[device_unregister_and_thread_exit_race] the thread that unregisters stays
   const { device } = counting(host);
   const ch1 = t1.run(() => getIoChannel(device));
   const ch2 = t2.run(() => getIoChannel(device));
-  const one = (thread: Thread) => host.turn(() => thread.poll(0, 0));
+  const one = (thread: Thread) => host.turn(() => thread.poll(0));
   t1.run(() => t1.exit());
   one(t1);
   let done = false;

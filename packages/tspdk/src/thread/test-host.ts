@@ -21,6 +21,7 @@ import { threadsOf } from './threads.ts';
 /** Stands still until a test moves it. One for all cores. */
 export class ManualClock implements Clock {
   nowUs = 0;
+  tick(): void {}
   read(): number {
     return this.nowUs;
   }
@@ -94,7 +95,7 @@ export class TestHost implements ThreadHost {
   poll(maxMsgs: number = limits.msg_batch): number {
     let busy = 0;
     for (const pollable of [...this.pollables]) {
-      if (this.turn(() => pollable.poll(maxMsgs, this.clock.nowUs)) > 0) busy++;
+      if (this.turn(() => pollable.poll(maxMsgs)) > 0) busy++;
     }
     return busy;
   }
@@ -190,7 +191,7 @@ export class TestCluster {
     if (this.random.chance(0.2)) this.clock.nowUs += this.random.int(50);
     if (host.pollables.length === 0) return;
     const pollable = this.random.pick(host.pollables);
-    host.turn(() => pollable.poll(1 + this.random.int(8), this.clock.nowUs));
+    host.turn(() => pollable.poll(1 + this.random.int(8)));
   }
 
   /** Lets every thread exit and checks that nothing is left: no thread, event or block of shared memory. */

@@ -108,7 +108,7 @@ test('[thread_exit_test] after the timeout a thread is exited by force, and the 
   const poller = thread.run(() => thread.registerPoller({ name: 'sticky', fn: () => 0 }));
   cluster.clock.nowUs = 10;
   thread.run(() => thread.exit());
-  assert.equal(thread.nextPollUs(10), 0);
+  assert.equal(thread.nextPollUs(), 0);
   cluster.clock.nowUs = 10 + limits.thread_exit_timeout_ms * 1000 - 1;
   assert.deepEqual(
     logged(() => host.poll()),

@@ -98,15 +98,15 @@ test('[thread_send_msg] a message runs when its thread is polled, not before, an
   t1.run(() => t0.sendMsg(note, 1, -2));
   t1.run(() => sendMsg(t0.id, note, 3, 4));
   assert.deepEqual(taken(), []);
-  host.turn(() => t1.poll(0, 0));
+  host.turn(() => t1.poll(0));
   assert.deepEqual(taken(), []);
-  assert.ok(host.turn(() => t0.poll(0, 0)) > 0);
+  assert.ok(host.turn(() => t0.poll(0)) > 0);
   assert.deepEqual(taken(), [
     ['t0', 1, -2],
     ['t0', 3, 4],
   ]);
   assert.equal(
-    host.turn(() => t0.poll(0, 0)),
+    host.turn(() => t0.poll(0)),
     0,
   );
   cluster.close();
@@ -237,7 +237,7 @@ test('a critical message runs before all others, once; its place is free again w
     assert.equal(sendCriticalMsg(thread.id, critical), 0);
     assert.equal(sendCriticalMsg(thread.id, note), -5);
   });
-  assert.equal(thread.nextPollUs(0), 0);
+  assert.equal(thread.nextPollUs(), 0);
   assert.equal(cluster.underWay, 1, 'the core is woken');
   cluster.host(0).poll();
   assert.deepEqual(
@@ -336,7 +336,7 @@ test('a thread with nothing to do lets its reactor sleep; each kind of work keep
   const cluster = new TestCluster(1);
   const host = cluster.host(0);
   const thread = host.create('t');
-  const next = () => thread.nextPollUs(cluster.clock.nowUs);
+  const next = () => thread.nextPollUs();
   assert.equal(next(), Number.POSITIVE_INFINITY);
   assert.equal(thread.isIdle, true);
   thread.sendMsg(note, 1, 0);

@@ -101,26 +101,25 @@ export class Thread implements ThreadRef, Pollable {
   /**
    * One turn (spdk_thread_poll). The host calls it; not from inside itself.
    * @param maxMsgs messages at most; 0 means limits.msg_batch, which is also the most.
-   * @param nowUs the host clock's time.
    * @returns > 0 when it did something.
    */
-  poll(maxMsgs: number, nowUs: number): number {
+  poll(maxMsgs: number): number {
     const before = current.thread;
     current.thread = this;
     let clean = false;
     try {
-      const rc = this.#turn(maxMsgs, nowUs);
+      const rc = this.#turn(maxMsgs);
       clean = true;
       return rc;
     } finally {
-      if (!clean) this.pollers.recover(nowUs);
+      if (!clean) this.pollers.recover(this.host.clock.nowUs);
       current.thread = before;
     }
   }
 
-  #turn(maxMsgs: number, nowUs: number): number {
+  #turn(maxMsgs: number): number {
     const clock = this.host.clock;
-    const startUs = clock.nowUs;
+    const { nowUs } = clock;
     const watch = this.host.stallWatch ?? null;
     let rc = 0;
     if (Atomics.load(this.#words, this.#criticalWord) !== 0) rc = this.#runCritical();
@@ -140,18 +139,19 @@ export class Thread implements ThreadRef, Pollable {
     }
     if (this.state === THREAD_EXITING) exitStep(this, nowUs);
     if (rc > 0) {
-      this.lastUs = clock.read();
-      this.busyUs += this.lastUs - startUs;
+      clock.tick();
+      this.lastUs = clock.nowUs;
+      this.busyUs += clock.nowUs - nowUs;
     } else this.lastUs = nowUs;
     return rc;
   }
 
   /** When this thread needs its next turn; see Pollable. */
-  nextPollUs(nowUs: number): number {
+  nextPollUs(): number {
     if (this.messages.size > 0 || this.pollers.restless > 0 || this.pollers.untidy) return 0;
     if (Atomics.load(this.#words, this.#criticalWord) !== 0) return 0;
     if (this.state === THREAD_EXITING && wantsTurn(this)) return 0;
-    return Math.max(nowUs, Math.min(this.pollers.timed.nextUs, this.exitDeadlineUs));
+    return Math.min(this.pollers.timed.nextUs, this.exitDeadlineUs);
   }
 
   /**
