@@ -1,6 +1,8 @@
 // Events a second: to oneself, and between two cores in the pattern of SPDK's event_perf (each event is sent on to the next core).
 
+import { spawnSync } from 'node:child_process';
 import { countBounces, eventLoadUrl, startBounce, stopBounce } from './event-load.ts';
+import { withFloor } from './floor.ts';
 import { alternate, type Benchmark, median, type Row, row } from './harness.ts';
 import { hopNs } from './hop.ts';
 import { PostMessagePeer } from './post-message.ts';
@@ -65,6 +67,23 @@ async function bouncing(inFlight: number): Promise<Row> {
   });
 }
 
+/** What the same ring reaches in C; no target. */
+function floorOf(inFlight: number): Promise<Row[]> {
+  return withFloor('events', async (program) => {
+    if (program === undefined) return [];
+    const args = [...cores(2), inFlight].map(String);
+    const rates = Array.from({ length: runs }, () => Number(spawnSync(program, args, { encoding: 'utf8' }).stdout));
+    return [
+      row({
+        name: `(the same ring in C, ${inFlight} in flight)`,
+        value: median(rates),
+        unit: 'events/s',
+        better: 'higher',
+      }),
+    ];
+  });
+}
+
 /** The floor under what goes between cores; no target. */
 async function hop(): Promise<Row> {
   const ns: number[] = [];
@@ -79,7 +98,9 @@ export const events: Benchmark = {
     return [
       await compare('events to oneself, 512 in flight', 1, 512, 150),
       await compare('events between 2 cores, 8 in flight', 2, 4, 40),
+      ...(await floorOf(8)),
       await compare('events between 2 cores, 512 in flight', 2, 256, 200),
+      ...(await floorOf(512)),
       await hop(),
       await bouncing(8),
       await bouncing(512),

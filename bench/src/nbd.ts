@@ -5,6 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type FioJob, fio } from './fio.ts';
+import { withFloor } from './floor.ts';
 import { alternate, type Benchmark, type Row, row } from './harness.ts';
 import { cli, freePort, runClient, Server } from './processes.ts';
 import { cores } from './run-app.ts';
@@ -35,6 +36,15 @@ const startNbdkit: Start = async (transport, dir, core, client) => {
   const where = 'path' in address ? ['-U', address.path] : ['-i', '127.0.0.1', '-p', String(address.port)];
   return ready(new Server(['nbdkit', '-f', ...where, 'memory', size], { core }), address, uri, client);
 };
+
+/** bench/floor/nbd.c, on TCP only. */
+const startFloor =
+  (program: string): Start =>
+  async (_, dir, core, client) => {
+    const [, address, uri] = await place('tcp', dir);
+    const port = (address as { port: number }).port;
+    return ready(new Server([program, String(port), '256'], { core }), address, uri, client);
+  };
 
 async function place(
   transport: Transport,
@@ -167,11 +177,37 @@ async function overTransport(transport: Transport, say: (line: string) => void):
       () => sample(peer, job, client),
     );
     rows.push(figure(`${name}, polling: IOPS`, polled, 'iops', 'I/O/s', 2), ...latencies(`${name}, polling`, polled));
+    if (transport === 'tcp') rows.push(...(await floorOf(name, job, start, client, peer)));
     return rows;
   } finally {
     for (const server of running) await server.stop();
     rmSync(dir, { recursive: true, force: true });
   }
+}
+
+/** What a server in C that only polls reaches at depth 1, beside the same peer; no target. */
+function floorOf(
+  name: string,
+  job: FioJob,
+  start: (how: Start) => Promise<Target>,
+  client: number,
+  peer: Target,
+): Promise<Row[]> {
+  return withFloor('nbd', async (program) => {
+    if (program === undefined) return [];
+    const compared = await alternate(
+      async () => {
+        const target = await start(startFloor(program));
+        try {
+          return await sample(target, job, client);
+        } finally {
+          await target.server.stop();
+        }
+      },
+      () => sample(peer, job, client),
+    );
+    return [figure(`(${name}, a polling server in C with nothing around it: IOPS)`, compared, 'iops', 'I/O/s')];
+  });
 }
 
 export const nbd: Benchmark = {

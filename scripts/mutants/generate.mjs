@@ -86,7 +86,7 @@ const steps = [
     'env/mailbox.js',
     'a batch is announced before its last event is written',
     'this.#count = n + 1;',
-    'this.#count = n + 1;\n        if (n === 2) this.#announce();',
+    'this.#count = n + 1;\n        if (n === 5) this.#announce();',
   ],
   [
     'env/mailbox.js',
@@ -97,8 +97,8 @@ const steps = [
   [
     'env/mailbox.js',
     'the header is written before it is announced',
-    'if (n === 0)\n            this.#first = w0;\n        else\n            i32[at] = w0;',
-    'if (n === 0)\n            this.#first = w0;\n        i32[at] = w0;',
+    'if (at > 0)\n                i32[to] = first[at];',
+    'i32[to] = first[at];',
   ],
   [
     'env/shared-ring.js',

@@ -9,12 +9,13 @@
  *
  * What a hop between cores costs is cache lines that travel, about 100 ns each. So there is no shared tail: `publish` makes the first slot of a batch
  * its *header*: how many events start here, and in which lap round the ring. The consumer polls the one slot that comes next. A batch of four
- * thus crosses as one line, with its announcement in it. Both ends work in the ring itself: copying a batch first, on either side, was measured and
- * costs more than it spares.
+ * thus crosses as one line, with its announcement in it. So that it crosses once: the consumer looks at that line all the time, and would take it away between
+ * two writes of a producer that takes its time, so the first four events of a batch are written only when it is announced. The others both ends read
+ * and write in the ring itself: copying whole batches first, on either side, was measured and costs more than it spares.
  *
  * Correctness. Indices only grow (mod 2^32); the capacity is a power of two. (1) The producer writes slots with plain stores, then stores the header
  * atomically: whoever loads the header sees the slots (the store releases, the load acquires). The header's word is the only one that the consumer looks
- * at early, so it is stored atomically or not at all: until the batch is published the producer keeps what belongs there to itself. (2) A slot whose batch is not published never
+ * at early, so it is stored atomically or not at all. (2) A slot whose batch is not published never
  * looks like a header of this lap: in every lap each slot's first word is written, with this lap's number if it is a header, else with
  * none, so what the consumer finds there before is of the lap before, or 0. (512 laps have different numbers, and the number of laps in 2^32 is a
  * multiple of it.) (3) The consumer reads slots, then stores the new head atomically; the producer reuses a slot only after it has
@@ -29,6 +30,9 @@ import { limits } from './limits.ts';
 
 const HEAD = 0;
 const SLOTS = 16;
+
+/** Events that fit a cache line: as many of a batch are kept back until it is announced. */
+const FIRST = 4;
 
 const ID_MASK = 0xfff;
 const COUNT_SHIFT = 12;
@@ -97,8 +101,8 @@ export class Outbox {
   /** Index of the first event that is not announced, and how many there are from it on. */
   #tail: number;
   #count = 0;
-  /** First word of the first of them. */
-  #first = 0;
+  /** The first of them, until they are announced. */
+  readonly #first = new Int32Array(FIRST * 4);
   /** The most that `count` may become without looking at the consumer's head again; 0 while events overflow. */
   #room = 0;
 
@@ -130,14 +134,22 @@ export class Outbox {
   /** @internal Adds an event to the batch; there is room. */
   put(w0: number, w1: number, w2: number, w3: number): void {
     const n = this.#count;
+    this.#count = n + 1;
+    if (n < FIRST) {
+      const first = this.#first;
+      const at = n << 2;
+      first[at] = w0;
+      first[at + 1] = w1;
+      first[at + 2] = w2;
+      first[at + 3] = w3;
+      return;
+    }
     const i32 = this.#i32;
     const at = SLOTS + (((this.#tail + n) & this.#mask) << 2);
-    if (n === 0) this.#first = w0;
-    else i32[at] = w0;
+    i32[at] = w0;
     i32[at + 1] = w1;
     i32[at + 2] = w2;
     i32[at + 3] = w3;
-    this.#count = n + 1;
   }
 
   /** Makes what was pushed visible, as far as the ring has room; `waiting` says what is left. True when there was something new. */
@@ -172,16 +184,26 @@ export class Outbox {
     return this.#count < this.#room;
   }
 
-  /** Makes the first slot of the batch its header, and begins the next. */
+  /** Writes the first events of the batch, makes the first slot its header, and begins the next batch. */
   #announce(): void {
     const n = this.#count;
-    const first = this.#tail;
-    const at = SLOTS + ((first & this.#mask) << 2);
-    const lap = ((first >>> this.#lapShift) & LAP_MASK) + 1;
-    this.#tail = (first + n) | 0;
+    const tail = this.#tail;
+    const i32 = this.#i32;
+    const first = this.#first;
+    const lap = ((tail >>> this.#lapShift) & LAP_MASK) + 1;
+    const header = first[0] | (n << COUNT_SHIFT) | (lap << LAP_SHIFT);
+    const words = Math.min(n, FIRST) << 2;
+    this.#tail = (tail + n) | 0;
     this.#count = 0;
     this.#room -= n;
-    Atomics.store(this.#i32, at, this.#first | (n << COUNT_SHIFT) | (lap << LAP_SHIFT));
+    for (let at = 0; at < words; at += 4) {
+      const to = SLOTS + (((tail + (at >> 2)) & this.#mask) << 2);
+      if (at > 0) i32[to] = first[at];
+      i32[to + 1] = first[at + 1];
+      i32[to + 2] = first[at + 2];
+      i32[to + 3] = first[at + 3];
+    }
+    Atomics.store(i32, SLOTS + ((tail & this.#mask) << 2), header);
   }
 
   #keep(w0: number, w1: number, w2: number, w3: number): void {
@@ -208,6 +230,8 @@ export class Inbox {
   #committed: number;
   /** Events of the current batch that have not been taken. */
   #known = 0;
+  /** Turns in a row in which the reader has found something here: its own, to judge how much waits. */
+  busyTurns = 0;
 
   constructor(buffer: SharedArrayBuffer, byteOffset: number, capacity: number) {
     this.i32 = new Int32Array(buffer, byteOffset, SLOTS + capacity * 4);

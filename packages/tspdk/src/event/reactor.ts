@@ -38,6 +38,8 @@ export { type LocalKey, localKey } from './local-key.ts';
 
 /** Events of a batch after which the next is looked for in the same turn. */
 const LONG_BATCH = 16;
+/** Turns in a row in which events came from a core: more are then taken to wait there. */
+const DEEP_TURNS = 4;
 
 /** What the reactor needs from whoever made it. */
 export interface ReactorOptions {
@@ -272,7 +274,10 @@ export class Reactor implements ThreadHost {
     const inboxes = this.#inboxes;
     for (let i = 0; i < inboxes.length; i++) {
       const inbox = inboxes[i];
-      if (inbox.available() === 0) continue;
+      if (inbox.available() === 0) {
+        inbox.busyTurns = 0;
+        continue;
+      }
       done += watch === null ? this.#runInbox(inbox, i + 1) : this.#inboxWatched(inbox, watch);
     }
     // Answers leave before the pollers run: another core waits for them.
@@ -388,9 +393,13 @@ export class Reactor implements ThreadHost {
     return n;
   }
 
-  /** Long batches are followed by the next at once, short ones not: to look for more takes the line away from the core that is about to write it. */
+  /**
+   * Takes what has come, up to a limit. Long batches are followed by the next at once. Short ones are not, for to look for more takes the line away
+   * from the core that is about to write it; unless some came in each of the last turns: then more are likely to wait, and a turn for each would cost more than they do.
+   */
   #runInbox(inbox: Inbox, source: number): number {
     const { i32, mask, slots } = inbox;
+    const least = ++inbox.busyTurns > DEEP_TURNS ? 1 : LONG_BATCH;
     let done = 0;
     let n: number;
     do {
@@ -403,7 +412,8 @@ export class Reactor implements ThreadHost {
       }
       inbox.advance(n);
       done += n;
-    } while (n >= LONG_BATCH && done < limits.event_batch);
+    } while (n >= least && done < limits.event_batch);
+    if (n === 0) inbox.busyTurns = 0;
     this.stats.events += done;
     return done;
   }
