@@ -16,7 +16,14 @@ export const make = () => {
   const counters = host.heap.alloc(8, new AllocSite('counters'));
   const brief = [0, 1, 2, 3].map(() => host.heap.alloc(SpinLock.bytes, new AllocSite('brief')));
   for (const ptr of [lock, ...brief]) new SpinLock(host.heap, ptr).init();
-  return { memory: cluster.heapMemory, table: cluster.table.buffer, lock, brief, counters, words: new SharedArrayBuffer(32) };
+  return {
+    memory: cluster.heapMemory,
+    table: cluster.table.buffer,
+    lock,
+    brief,
+    counters,
+    words: new SharedArrayBuffer(32),
+  };
 };
 
 export const run = (core, { memory, table, lock, brief, counters, words }) => {
