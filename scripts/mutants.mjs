@@ -29,7 +29,7 @@ await command(async (args) => {
     ]),
   );
   let mutants = generate(dist).filter(
-    ({ file }) => patterns.length === 0 || patterns.some((part) => file.includes(part)),
+    ({ name }) => patterns.length === 0 || patterns.some((part) => name.includes(part)),
   );
   const sample = option(args, 'sample', mutants.length);
   mutants = mutants

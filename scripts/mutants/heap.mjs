@@ -1,25 +1,68 @@
-// Driver: blocks of many sizes travel between two cores by mailbox; some are released from afar, some come back and are freed at home.
+// Driver: blocks of many sizes travel between two cores by mailbox; some are released from afar, some come back and are freed at home. First both look at
+// pointers that lead nowhere. Blocks of a third core are released by both at once, and one of the two has to be refused.
 import assert from 'node:assert/strict';
-import { kitOf, until } from './two.mjs';
+import { kitOf, meeting, until } from './two.mjs';
 
 const kit = kitOf(import.meta.url);
 const { createHeapMemory, Heap } = await kit('env/heap.js');
 const { AllocSite, adoptAllocSiteTable, allocSiteTable } = await kit('env/alloc-site.js');
+const { limits } = await kit('env/limits.js');
 const { Inbox, Outbox, functionOf, mailboxBytes } = await kit('env/mailbox.js');
 const site = new AllocSite('driver');
 const capacity = 64;
 const blocks = 120;
+const slabs = 16;
+/** A core that has blocks and no thread. */
+const absent = 2;
+const contested = 8;
 const [HOME, LOOK, BACK, DONE] = [1, 2, 3, 4];
 
-export const make = () => ({
-  memory: createHeapMemory(64 * 1024 * 16),
-  boxes: new SharedArrayBuffer(2 * mailboxBytes(capacity)),
-  sites: allocSiteTable(),
-});
+export const make = () => {
+  const memory = createHeapMemory(slabs * limits.heap_slab_bytes);
+  const heap = new Heap(memory, absent);
+  return {
+    memory,
+    boxes: new SharedArrayBuffer(2 * mailboxBytes(capacity)),
+    sites: allocSiteTable(),
+    contested: Array.from({ length: contested }, () => heap.alloc(8, site)),
+    sent: new SharedArrayBuffer(contested * 4),
+    gate: new SharedArrayBuffer(4),
+  };
+};
 
-export const run = (core, { memory, boxes, sites }) => {
+/** Both release the same blocks: each goes home once, and who comes second is told. Their core is not there to take them back. */
+function releaseAtOnce(heap, { contested: blocks, sent, gate }) {
+  const times = new Int32Array(sent);
+  const meet = meeting(gate);
+  heap.sendHome = (owner, ptr) => {
+    assert.equal(owner, absent);
+    Atomics.add(times, blocks.indexOf(ptr), 1);
+  };
+  for (const ptr of blocks) {
+    meet();
+    try {
+      heap.release(ptr);
+    } catch (error) {
+      assert.equal(error.code, 'EDOUBLEFREE');
+    }
+  }
+  meet();
+  for (let i = 0; i < blocks.length; i++) assert.equal(Atomics.load(times, i), 1);
+}
+
+/** One pointer into each slab, to no block. Some slabs are nobody's yet, and the other core is about to take them. */
+function lookAstray(heap, first) {
+  for (let slab = 0; slab < slabs; slab++) {
+    assert.throws(() => heap.ownerOf(first + slab * limits.heap_slab_bytes + 8), { code: 'EBADPTR' });
+  }
+}
+
+export const run = (core, shared) => {
+  const { memory, boxes, sites } = shared;
   adoptAllocSiteTable(sites);
   const heap = new Heap(memory, core);
+  releaseAtOnce(heap, shared);
+  lookAstray(heap, shared.contested[0]);
   const out = new Outbox(boxes, core * mailboxBytes(capacity), capacity, 'driver');
   const inbox = new Inbox(boxes, (1 - core) * mailboxBytes(capacity), capacity);
   heap.sendHome = (owner, ptr) => {

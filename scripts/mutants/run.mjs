@@ -11,7 +11,8 @@ import { drivers } from './generate.mjs';
 export const dist = join(root, 'packages', 'tspdk', 'dist');
 const here = fileURLToPath(new URL('.', import.meta.url));
 const register = pathToFileURL(join(root, 'packages', 'tsan', 'dist', 'register.js')).href;
-const limitMs = 300_000;
+/** A process that says nothing for so long hangs: a driver waits no longer than 15 s for anything, and a batch says where each mutant begins and ends. */
+const silentMs = 90_000;
 /** So many in one process: a hang costs the others of its batch another one. */
 const batchMax = 12;
 const made = join(root, '.cache', 'mutants', String(process.pid));
@@ -35,10 +36,11 @@ function runProcess(args, seed, kit) {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let text = '';
+    const timer = setTimeout(() => child.kill('SIGKILL'), silentMs);
     child.stderr.setEncoding('utf8').on('data', (chunk) => {
       text += chunk;
+      timer.refresh();
     });
-    const timer = setTimeout(() => child.kill('SIGKILL'), limitMs);
     child.on('close', (code) => {
       clearTimeout(timer);
       resolve({ code, text });

@@ -1,15 +1,22 @@
 // Driver: two cores make and end threads in a table of few places, and look at each other's all the time.
 import assert from 'node:assert/strict';
-import { kitOf, until } from './two.mjs';
+import { kitOf, meeting, until } from './two.mjs';
 
 const kit = kitOf(import.meta.url);
 const { SharedThreadTable, SLOT_EXITING, SLOT_RUNNING } = await kit('thread/shared-thread-table.js');
 const { Cpuset } = await kit('env/cpuset.js');
 
-export const make = () => new SharedThreadTable(undefined, 4).buffer;
+export const make = () => {
+  // One whose ids are used up: as many have been given as there are.
+  const spent = new SharedThreadTable(undefined, 4);
+  Atomics.store(spent.words, 0, 0x7fff_fffe);
+  return { buffer: new SharedThreadTable(undefined, 4).buffer, spent: spent.buffer, gate: new SharedArrayBuffer(4) };
+};
 
-export const run = (core, buffer) => {
+export const run = (core, { buffer, spent, gate }) => {
   const table = new SharedThreadTable(buffer);
+  // There may be one by now.
+  assert(table.appThread >= 0);
   for (let n = 0; n < 40; n++) {
     const id = place(table, core);
     table.setState(id, SLOT_RUNNING);
@@ -31,18 +38,25 @@ export const run = (core, buffer) => {
     assert(table.count > 0 && table.appThread > 0);
     table.setState(id, SLOT_EXITING);
     table.free(id);
+    // By now it may be the other's place.
+    assert.throws(() => table.free(id), /is in the table/);
   }
-  // One place is missing: the table is full now and then.
-  for (let n = 0; n < 20; n++) {
-    const ids = [];
-    try {
-      while (ids.length < 5) ids.push(table.allocate(`core_${core}`, core, new Cpuset([core])));
-    } catch (error) {
-      assert.equal(error.code, 'ENOSPC');
-    }
-    for (const id of ids) table.free(id);
-  }
+  const meet = meeting(gate);
+  meet();
+  if (core === 0) for (let n = 0; n < 4; n++) table.allocate('core_0', 0, new Cpuset([0]));
+  meet();
+  refused(table, core);
+  meet();
+  refused(new SharedThreadTable(spent), core);
 };
+
+/** Nothing else is done meanwhile that would order what the two do. */
+function refused(table, core) {
+  for (let n = 0; n < 30; n++) {
+    assert.throws(() => table.allocate(`core_${core}`, core, new Cpuset([core])), { code: 'ENOSPC' });
+    assert(table.count >= 0);
+  }
+}
 
 /** The other core may have taken all places for a moment. */
 function place(table, core) {

@@ -21,3 +21,32 @@ export function until(step) {
     if (performance.now() > last) throw new Error('waited in vain');
   }
 }
+
+/** What both threads call, with one word of theirs, to meet: what they do from then on, until they meet again, nothing orders. */
+export function meeting(buffer) {
+  const arrived = new Int32Array(buffer);
+  let times = 0;
+  return () => {
+    times++;
+    Atomics.add(arrived, 0, 1);
+    until(() => Atomics.load(arrived, 0) >= 2 * times);
+  };
+}
+
+/**
+ * Calls `act` with waits that only a notify ends: the kit's own ones look again after a millisecond, with which a notify that never comes is a delay that
+ * nothing shows.
+ */
+export function withoutWakingBySelf(act) {
+  const { wait } = Atomics;
+  Atomics.wait = (view, index, value) => {
+    const result = wait(view, index, value, limitMs);
+    if (result === 'timed-out') throw new Error('slept until the end of time: nobody has notified it');
+    return result;
+  };
+  try {
+    return act();
+  } finally {
+    Atomics.wait = wait;
+  }
+}

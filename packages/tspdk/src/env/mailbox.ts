@@ -114,7 +114,8 @@ export class Outbox {
     this.#mask = capacity - 1;
     this.#lapShift = 31 - Math.clz32(capacity);
     this.#what = what;
-    this.#tail = Atomics.load(this.#i32, HEAD);
+    // Plain: the consumer stores it only after this end has published.
+    this.#tail = this.#i32[HEAD] as number;
   }
 
   /** Events that wait here: pushed and not published, or kept back because the ring was full. */
@@ -238,7 +239,8 @@ export class Inbox {
     this.mask = capacity - 1;
     this.#lapShift = 31 - Math.clz32(capacity);
     this.#commitEvery = capacity >> 2;
-    this.#head = Atomics.load(this.i32, HEAD);
+    // Plain: only this end stores it.
+    this.#head = this.i32[HEAD] as number;
     this.#committed = this.#head;
   }
 

@@ -32,7 +32,8 @@ export class SharedRing {
     assert((capacity & (capacity - 1)) === 0 && capacity > 1, `ring capacity ${capacity} is a power of two`);
     this.#i32 = new Int32Array(buffer, 0, CELLS + capacity * 2);
     this.#mask = capacity - 1;
-    if (fresh) for (let i = 0; i < capacity; i++) Atomics.store(this.#i32, CELLS + i * 2, i);
+    // Plain: nobody else has the ring yet.
+    if (fresh) for (let i = 0; i < capacity; i++) this.#i32[CELLS + i * 2] = i;
   }
 
   /** False when the ring is full. */

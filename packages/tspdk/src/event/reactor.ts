@@ -158,9 +158,9 @@ export class Reactor implements ThreadHost {
     return this.iobuf;
   }
 
-  /** This core's state, one of `reactorState`. */
+  /** This core's state, one of `reactorState`. Read plainly: while its thread lives nobody else writes it (see markDead). */
   get state(): number {
-    return Atomics.load(this.#words, this.#line + coreWord.state);
+    return this.#words[this.#line + coreWord.state] as number;
   }
 
   /** Moves to the next state. @throws when it would move back. */

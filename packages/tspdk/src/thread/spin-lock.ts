@@ -52,7 +52,8 @@ export class SpinLock {
   init(): void {
     if (this.#i32[this.#word] === INITIALISED) throw this.#misuse('it is already initialised');
     this.#i32.fill(0, this.#word, this.#word + 4);
-    Atomics.store(this.#i32, this.#word, INITIALISED);
+    // Plain, as what is before it: nobody else knows the lock yet, and how they come to know it makes the order.
+    this.#i32[this.#word] = INITIALISED;
     if (sanitizer !== null) sanitizer.lockCreated(this.#i32, this.#word, `spin lock ${this.ptr}`);
   }
 
