@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { View } from './buffer-shadow.ts';
+import type { View, ViewShadow } from './buffer-shadow.ts';
+import { shadowOf } from './buffers.ts';
 import { type SimulatedThread, shareBuffer, simulateProcess, type ViewOf } from './simulated.fixture.ts';
 
 function pair() {
@@ -205,6 +206,26 @@ test('a slot is given to a thread that is after its last one anyway: a race with
   assert.deepEqual(kinds(), ['plain/plain']);
   main.read(again, 0, 3);
   assert.equal(kinds().length, 2, 'nor has who learns from the new thread learnt of the forgotten one');
+});
+
+test('two threads that access at the same moment: the one that enters last sees the other', () => {
+  const { main, other, kinds, views } = pair();
+  const [mine, theirs] = views(Int32Array);
+  const { buffer } = shadowOf(mine) as ViewShadow;
+  const { cells } = buffer;
+  // After the main thread's look at the cells, and before it enters its own access.
+  buffer.cells = new Proxy(cells, {
+    get: (target, key) => target[key as unknown as number],
+    set(target, key, value) {
+      buffer.cells = cells;
+      other.write(theirs, 0);
+      target[key as unknown as number] = value as number;
+      return true;
+    },
+  });
+  main.write(mine, 0, 7);
+  assert.equal(buffer.cells, cells, 'the other one came in between');
+  assert.deepEqual(kinds(), ['plain/plain']);
 });
 
 test('an index that is none, or lies outside, is not checked; a name of a for-in loop is', () => {
