@@ -239,6 +239,7 @@ export class AtomicsPatch {
   }
 
   wait(original: Operation): Operation {
+    const { perturb, site } = this.#runtime;
     const self = this;
     return {
       wait(view: View, index: unknown, value: unknown, timeout: unknown): unknown {
@@ -246,6 +247,8 @@ export class AtomicsPatch {
         if (!shadow?.buffer.live) return original(view, index as number, value, timeout);
         const at = indexFor(view, index);
         if (at === undefined) return original(view, index as number, value, timeout);
+        // Who comes too early finds the value that it waits for; who comes late finds that it was notified before.
+        perturb?.(site[0]!);
         self.#learn(view, shadow, at);
         self.#enterWaiters(shadow, at);
         const limit = timeout === undefined ? Number.POSITIVE_INFINITY : Number(timeout);
@@ -256,6 +259,8 @@ export class AtomicsPatch {
         self.#enterWaiters(shadow, at);
         // A wait that timed out has read the value before it slept.
         if (result !== 'timed-out') self.#learn(view, shadow, at);
+        // Who notified may go on first.
+        perturb?.(~site[0]!);
         return result;
       },
     }.wait as Operation;
@@ -289,6 +294,7 @@ export class AtomicsPatch {
   }
 
   notify(original: Operation): Operation {
+    const { perturb, site } = this.#runtime;
     const self = this;
     return {
       notify(view: View, index: unknown, count: unknown): unknown {
@@ -296,9 +302,13 @@ export class AtomicsPatch {
         if (!shadow?.buffer.live) return original(view, index as number, count);
         const at = indexFor(view, index);
         if (at === undefined) return original(view, index as number, count);
+        perturb?.(site[0]!);
         self.#enterWaiters(shadow, at);
         self.waits.notified(shadow.buffer.id, shadow.base + at * (1 << shadow.shift));
-        return original(view, at, count);
+        const woken = original(view, at, count);
+        // Who was woken may go on first.
+        perturb?.(~site[0]!);
+        return woken;
       },
     }.notify as Operation;
   }

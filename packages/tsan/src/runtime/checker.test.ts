@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { View } from './buffer-shadow.ts';
+import type { View, ViewShadow } from './buffer-shadow.ts';
+import { shadowOf } from './buffers.ts';
 import { type SimulatedThread, shareBuffer, simulateProcess, type ViewOf } from './simulated.fixture.ts';
 
 function pair() {
@@ -179,6 +180,52 @@ test('a slot that is used again does not inherit what its last thread knew', () 
   again.write(again.view(Int32Array, buffer), 0);
   assert.equal(main.reports.length, 1);
   assert.equal(main.reports[0]!.accesses[0]!.thread, again.runtime.clock.uid);
+});
+
+test('a slot is given to a thread that is after its last one anyway: a race with a thread that nobody has awaited stays one', () => {
+  const main = simulateProcess();
+  const threads: SimulatedThread[] = [];
+  for (let count = 1; count < 256; count++) threads.push(main.create());
+  const [forgotten, awaited, keeper] = threads as [SimulatedThread, SimulatedThread, SimulatedThread];
+  const buffer = shareBuffer(main, [awaited, forgotten, keeper], 64);
+  const kinds = () => main.reports.map(({ kind }) => kind);
+  forgotten.write(forgotten.view(Int32Array, buffer), 0);
+  awaited.write(awaited.view(Int32Array, buffer), 4);
+  // Both are over. Of the first the main thread does not know it; its slot is the one that is free for longer.
+  keeper.join(forgotten);
+  main.join(awaited);
+  const last = main.create();
+  const again = main.view(Int32Array, buffer);
+  last.runtime.buffers.adopt(buffer, main.runtime.buffers.parcel(buffer)!);
+  const its = last.view(Int32Array, buffer);
+  last.write(its, 4);
+  last.store(its, 8, 1);
+  main.load(again, 8);
+  assert.deepEqual(kinds(), [], 'what the awaited one did is before');
+  last.write(its, 0);
+  assert.deepEqual(kinds(), ['plain/plain']);
+  main.read(again, 0, 3);
+  assert.equal(kinds().length, 2, 'nor has who learns from the new thread learnt of the forgotten one');
+});
+
+test('two threads that access at the same moment: the one that enters last sees the other', () => {
+  const { main, other, kinds, views } = pair();
+  const [mine, theirs] = views(Int32Array);
+  const { buffer } = shadowOf(mine) as ViewShadow;
+  const { cells } = buffer;
+  // After the main thread's look at the cells, and before it enters its own access.
+  buffer.cells = new Proxy(cells, {
+    get: (target, key) => target[key as unknown as number],
+    set(target, key, value) {
+      buffer.cells = cells;
+      other.write(theirs, 0);
+      target[key as unknown as number] = value as number;
+      return true;
+    },
+  });
+  main.write(mine, 0, 7);
+  assert.equal(buffer.cells, cells, 'the other one came in between');
+  assert.deepEqual(kinds(), ['plain/plain']);
 });
 
 test('an index that is none, or lies outside, is not checked; a name of a for-in loop is', () => {

@@ -3,11 +3,14 @@
 //
 // The last accesses to 8 bytes are kept in 4 cells (see Cell in clock.ts), with a word each that says where they were made. An access that stands
 // there already, of the same epoch, costs a few loads and compares. Cells are read and written without a lock, each in one piece: what can get lost that
-// way is an access, so a race can be missed, and never one be made up.
+// way is an access, so a race can be missed, and never one be made up. Two threads that access at the same moment, as after a common wake-up, look before
+// either has entered; so each looks again when it has. (One that takes the very cell of another, between whose entry and second look it cannot see, still hides it.)
 
 import { type BufferShadow, type View, ViewShadow, viewLength } from './buffer-shadow.ts';
 import { Cell, type Clock } from './clock.ts';
 
+const { exchange } = Atomics;
+const fence = new Int32Array(1);
 const flags = Cell.write | Cell.atomic | Cell.tear;
 const low = Cell.epoch;
 const slotMask = 0xff * Cell.slot;
@@ -73,6 +76,8 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
   const rows = clock.control.clocks;
   const row = clock.row;
   const slotBits = clock.slot * Cell.slot;
+  /** The cell of a group that this thread takes first: another than its neighbours do, so that two at once do not take the same one. */
+  const firstCell = clock.slot & 3;
   let victim = 0;
 
   function inBlock(buffer: BufferShadow, offset: number, bits: number, site: number): void {
@@ -86,6 +91,30 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
     return cell >= key[0]! && (lowBits(cell) & slotMask) === slotBits;
   }
 
+  /** Whether the access in a cell races with one of this thread, of these bits. */
+  function races(other: number, bits: number): boolean {
+    const epoch = Math.floor(other / low);
+    const otherBits = other - epoch * low;
+    if ((otherBits & bits & 0xff) === 0 || ((otherBits | bits) & Cell.write) === 0) return false;
+    if ((otherBits & bits & Cell.atomic) !== 0 && (otherBits & 0xff) === (bits & 0xff)) return false;
+    return epoch > rows[row + (otherBits >> 11)]!;
+  }
+
+  /**
+   * An access that has just been entered, against those that were entered since it was looked for any: of two threads at once, the one that looks again last
+   * sees the other. What the other does now is not after this access, which nobody could learn of yet.
+   */
+  function lookAgain(buffer: BufferShadow, at: number, bits: number, site: number): void {
+    const cells = buffer.cells;
+    for (let cell = at; cell < at + 4; cell++) {
+      const previous = cells[cell]!;
+      if (!races(previous, bits)) continue;
+      const current = key[0]! + bits;
+      hooks.found({ buffer, offset: at * 2, current, currentWord: site, previous, previousWord: buffer.words[cell]! });
+      return;
+    }
+  }
+
   /** An access that is not in the cells: against those which are, then in. `bits` without the slot. */
   function enter(buffer: BufferShadow, at: number, bits: number, site: number): void {
     if (hooks.ignoring()) return;
@@ -93,14 +122,20 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
     const { blocks } = buffer;
     if (blocks[blocks.length - 1] !== 0) inBlock(buffer, at * 2, bits, site);
     for (let cell = at; cell < at + 4; cell++) if (isOwnNow(cells[cell]!) && says(lowBits(cells[cell]!), bits)) return;
-    // May take long, for a stack: so it comes before the look at the cells. What another thread enters between look and entry is not seen.
+    // May take long, for a stack: so it comes before the look at the cells.
     const word = hooks.word(site);
     const current = key[0]! + bits;
     const mask = bits & 0xff;
     let place = -1;
     let ordered = -1;
     let alike = -1;
-    for (let cell = at; cell < at + 4; cell++) {
+    let raced = false;
+    const before0 = cells[at]!;
+    const before1 = cells[at + 1]!;
+    const before2 = cells[at + 2]!;
+    const before3 = cells[at + 3]!;
+    for (let step = 0; step < 4; step++) {
+      const cell = at + ((firstCell + step) & 3);
       const other = cells[cell]!;
       if (other === 0) {
         if (place < 0) place = cell;
@@ -115,18 +150,17 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
         else ordered = cell;
         continue;
       }
-      if ((otherBits & mask) === 0) continue;
-      if (((otherBits | bits) & Cell.write) === 0) continue;
-      if ((otherBits & bits & Cell.atomic) !== 0 && (otherBits & 0xff) === mask) continue;
+      if (!races(other, bits)) continue;
       const previousWord = buffer.words[cell]!;
       hooks.found({ buffer, offset: at * 2, current, currentWord: site, previous: other, previousWord });
+      raced = true;
       break;
     }
+    let entered = current;
     if (place < 0 && alike >= 0) {
       // More accesses than cells, as of the single bytes: two that differ by their bytes only share one, rather than that one is lost.
-      buffer.words[alike] = word;
-      cells[alike] = cells[alike]! + (mask & ~maskOf(cells[alike]!));
-      return;
+      place = alike;
+      entered = cells[alike]! + (mask & ~maskOf(cells[alike]!));
     }
     if (place < 0) place = ordered;
     if (place < 0) {
@@ -134,7 +168,15 @@ export function createChecker(clock: Clock, hooks: CheckerHooks): Checker {
       place = at + victim;
     }
     buffer.words[place] = word;
-    cells[place] = current;
+    cells[place] = entered;
+    // Without it the processor may look again before others can see what was entered.
+    exchange(fence, 0, 0);
+    const isChanged =
+      cells[at] !== (place === at ? entered : before0) ||
+      cells[at + 1] !== (place === at + 1 ? entered : before1) ||
+      cells[at + 2] !== (place === at + 2 ? entered : before2) ||
+      cells[at + 3] !== (place === at + 3 ? entered : before3);
+    if (isChanged && !raced) lookAgain(buffer, at, bits, site);
   }
 
   /** Not in the view as it was: is it not shared yet, has it grown, or is the index none? */

@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createPerturb } from './perturb.ts';
+import { createPerturb, isSlow, startDelayMs } from './perturb.ts';
 import { type Atomic, shareBuffer, simulateProcess } from './simulated.fixture.ts';
 
 const gate = 0;
@@ -101,6 +101,46 @@ function deferred() {
   return { promise, resolve };
 }
 
+test('perturb is asked before and after a wait and a notify', () => {
+  const { main, mine } = pair();
+  const events: string[] = [];
+  Object.defineProperty(main.runtime, 'perturb', {
+    value: (place: number) => events.push(place >= 0 ? 'before' : 'after'),
+  });
+  main.atomics.wait((() => events.push('wait')) as Atomic)(mine, gate, 0, 1000);
+  main.atomics.notify((() => events.push('notify')) as Atomic)(mine, gate, 1);
+  assert.deepEqual(events, ['before', 'wait', 'after', 'before', 'notify', 'after']);
+});
+
+test('in eight seeds that follow one another, any two of seven threads are slow and fast in all four ways', () => {
+  for (const first of [0, 1, 5, 2 ** 31 - 4, 2 ** 32 - 8]) {
+    for (let one = 0; one < 7; one++) {
+      for (let two = 0; two < one; two++) {
+        const ways = Array.from({ length: 8 }, (_, count) => {
+          const seed = (first + count) | 0;
+          return `${isSlow(seed, one)} ${isSlow(seed, two)}`;
+        });
+        const expected = ['false false', 'false true', 'true false', 'true true'];
+        assert.deepEqual(
+          ways.sort(),
+          expected.flatMap((way) => [way, way]),
+        );
+      }
+    }
+  }
+});
+
+test('a slow worker begins later than a fast one, mostly clearly so, and by the seed alone', () => {
+  const seeds = Array.from({ length: 1000 }, (_, seed) => seed);
+  const delays = () => seeds.map((seed) => startDelayMs(seed, 1));
+  const slow = delays().filter((_, seed) => isSlow(seed, 1));
+  assert.equal(slow.length, 500);
+  assert(slow.filter((ms) => ms > 10).length > 300);
+  assert(slow.every((ms) => ms < 50));
+  assert(delays().every((ms, seed) => ms === 0 || isSlow(seed, 1)));
+  assert.deepEqual(delays(), delays());
+});
+
 test('perturb delays new places, and rarely what was passed many times', () => {
   const main = simulateProcess();
   const time = (act: () => void): number => {
@@ -112,7 +152,7 @@ test('perturb delays new places, and rarely what was passed many times', () => {
   const fresh = time(() => {
     for (let place = 0; place < 512; place++) perturb(place);
   });
-  // Of 512, half are delayed, and of those one in eight for 1 to 4 ms.
+  // This one is slow: all of 512 are delayed, half of them for 1 to 8 ms.
   assert(fresh > 20, `${fresh} ms`);
   for (let times = 0; times < 2000; times++) perturb(3);
   const known = time(() => {

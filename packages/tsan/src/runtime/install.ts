@@ -16,6 +16,7 @@ import { patchDataViews } from './data-view.ts';
 import { Messages } from './messages.ts';
 import { patchBuffers } from './node-buffer.ts';
 import { disguise, patchFunctionText } from './patch.ts';
+import { delayStart } from './perturb.ts';
 import { createTouches } from './ranges.ts';
 import { Runtime } from './runtime.ts';
 import { addModule, type SiteTable } from './sites.ts';
@@ -120,6 +121,7 @@ function start(
   syncBuiltinESMExports();
   defineGlobal(runtime);
   installPort(runtime);
+  if (birth !== undefined && runtime.perturb !== undefined) delayStart(runtime, control.header[Header.seed]!);
   return { control, runtime, options, isMain: birth === undefined };
 }
 

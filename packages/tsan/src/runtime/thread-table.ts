@@ -20,7 +20,7 @@ export interface ThreadRecord {
 
 /** The main thread, once a process. */
 export function enterMain(control: Control): Clock {
-  return enter(control, -1, 0, 0, '');
+  return enter(control, undefined, 0, '');
 }
 
 /**
@@ -28,7 +28,7 @@ export function enterMain(control: Control): Clock {
  * @throws {RangeError} 256 threads are alive
  */
 export function enterThread(creator: Clock, word: number, name: string): Clock {
-  const clock = enter(creator.control, creator.uid, creator.holder, word, name);
+  const clock = enter(creator.control, creator, word, name);
   const { control } = creator;
   clock.join(control.clocks, creator.row, creator.columns());
   clock.tick();
@@ -37,9 +37,10 @@ export function enterThread(creator: Clock, word: number, name: string): Clock {
   return clock;
 }
 
-function enter(control: Control, parent: number, holder: number, word: number, name: string): Clock {
+function enter(control: Control, creator: Clock | undefined, word: number, name: string): Clock {
   const uid = control.take(Header.nextUid);
-  const slot = takeSlot(control, uid, holder === 0 ? 1 : holder);
+  const parent = creator?.uid ?? -1;
+  const slot = takeSlot(control, uid, creator);
   // Of one that had the slot before, only the count of epochs stays.
   const row = slot * maxSlots;
   for (let column = 0; column < maxSlots; column++) if (column !== slot) control.clocks[row + column] = 0;
@@ -65,12 +66,13 @@ function noteStart(control: Control, clock: Clock): void {
   control.threads[at + ThreadField.epochHigh] = Math.floor(clock.epoch / 2 ** 32);
 }
 
-function takeSlot(control: Control, uid: number, holder: number): number {
+function takeSlot(control: Control, uid: number, creator: Clock | undefined): number {
   const { header, slots } = control;
+  const holder = creator?.holder ?? 1;
   acquireLock(control, header, Header.slotLock, holder);
   try {
     const high = load(header, Header.slotHigh);
-    const slot = high < maxSlots ? high : longestFree(control);
+    const slot = high < maxSlots || creator === undefined ? high : longestFree(control, creator);
     if (slot < 0)
       throw new RangeError(`more than ${maxSlots} threads are alive at once, and it can tell no more apart`);
     store(slots, slot * 4, uid);
@@ -82,13 +84,20 @@ function takeSlot(control: Control, uid: number, holder: number): number {
   }
 }
 
-function longestFree(control: Control): number {
+/**
+ * Who has a slot counts as after all who had it before. So one whose last thread is known to have ended before the creator's now is taken, if there is one:
+ * the new thread is after that one anyway. With any other a race with that one goes unseen.
+ */
+function longestFree(control: Control, creator: Clock): number {
   let found = -1;
+  let isKnown = false;
   let since = Number.POSITIVE_INFINITY;
   for (let slot = 0; slot < maxSlots; slot++) {
     if (load(control.slots, slot * 4 + 1) !== Slot.dead) continue;
     const uid = load(control.slots, slot * 4);
-    if (uid < since) {
+    const known = creator.knows(slot, control.clocks[slot * maxSlots + slot]!);
+    if (known === isKnown ? uid < since : known) {
+      isKnown = known;
       since = uid;
       found = slot;
     }
