@@ -10,13 +10,7 @@ import { test } from 'node:test';
 import { generate, sampleOf, unchangedFor } from './mutants/generate.mjs';
 import { dist, runMutants } from './mutants/run.mjs';
 
-const sure = [
-  'env/mailbox.js',
-  'env/shared-ring.js',
-  'env/shared-names.js',
-  'bdev/shared-state.js',
-  'module/bdev/malloc/allocation-map.js',
-];
+const sure = ['env/mailbox.js', 'env/shared-ring.js', 'env/shared-names.js', 'module/bdev/malloc/allocation-map.js'];
 const seed = Number(process.env.TSPDK_SEED ?? Math.floor(Math.random() * 2 ** 30));
 const how = { seed, jobs: 1 };
 
