@@ -7,7 +7,7 @@
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { bootstrap, command } from './bootstrap.mjs';
-import { generate, unchangedFor } from './mutants/generate.mjs';
+import { generate, sampleOf, unchangedFor } from './mutants/generate.mjs';
 import { dist, runMutants } from './mutants/run.mjs';
 
 const wantedShare = 0.95;
@@ -28,15 +28,10 @@ await command(async (args) => {
       each.reason,
     ]),
   );
-  let mutants = generate(dist).filter(
+  const chosen = generate(dist).filter(
     ({ name }) => patterns.length === 0 || patterns.some((part) => name.includes(part)),
   );
-  const sample = option(args, 'sample', mutants.length);
-  mutants = mutants
-    .map((mutant, i) => [Math.imul(i + 1, seed | 1) >>> 0, mutant])
-    .sort(([a], [b]) => a - b)
-    .slice(0, sample)
-    .map(([, mutant]) => mutant);
+  const mutants = sampleOf(chosen, option(args, 'sample', chosen.length), seed);
   console.log(`${mutants.length} mutants, up to ${how.runs} runs each, seed ${seed}`);
   const unchanged = unchangedFor(dist, mutants);
   const trouble = [];

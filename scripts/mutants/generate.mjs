@@ -1,5 +1,6 @@
 // The mutants: each is one file of the kit, as compiled, with one Atomics operation made plain (or dropped), or one step of a block's life changed.
 
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'acorn';
@@ -147,6 +148,13 @@ export function generate(dist) {
     seen.set(base, count);
     return { file, source, name: count === 1 ? base : `${base} (${count})` };
   });
+}
+
+/** So many of `mutants`, drawn by `seed`, in the order in which they were. */
+export function sampleOf(mutants, count, seed) {
+  const lot = ({ name }) => createHash('sha256').update(`${seed} ${name}`).digest('hex');
+  const drawn = new Set(mutants.map(lot).sort().slice(0, count));
+  return mutants.filter((mutant) => drawn.has(lot(mutant)));
 }
 
 /** No mutants: the files of `mutants` as they are, which have to pass. */

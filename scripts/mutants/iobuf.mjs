@@ -1,5 +1,7 @@
-// Driver: two cores want more I/O buffers than there are, write them, hand some on, and wait for each other's.
-import { kitOf, until } from './two.mjs';
+// Driver: two cores want more I/O buffers than there are, write them, hand some on, and wait for each other's, or think better of it. First both give back the same
+// buffers at once, and one of the two has to be refused.
+import assert from 'node:assert/strict';
+import { kitOf, meeting, until } from './two.mjs';
 
 const kit = kitOf(import.meta.url);
 const { createIoBufMemory, IoBufChannel } = await kit('env/iobuf.js');
@@ -13,9 +15,31 @@ const sizes = { smallCount: 4, largeCount: 2, smallBytes: 4096, largeBytes: 8192
 export const make = () => ({
   memory: createIoBufMemory(2, sizes),
   boxes: new SharedArrayBuffer(2 * mailboxBytes(capacity)),
+  words: new SharedArrayBuffer(8),
+  gate: new SharedArrayBuffer(4),
 });
 
-export const run = (core, { memory, boxes }) => {
+function putAtOnce(channel, core, bufOf, { words, gate }) {
+  const meet = meeting(gate);
+  const [INDEX, PUTS] = [0, 1];
+  const both = new Int32Array(words);
+  for (let n = 1; n <= 6; n++) {
+    if (core === 0) Atomics.store(both, INDEX, channel.getSmall().index);
+    meet();
+    const buf = bufOf(Atomics.load(both, INDEX), false);
+    try {
+      channel.put(buf);
+      Atomics.add(both, PUTS, 1);
+    } catch (error) {
+      assert.equal(error.code, 'EDOUBLEFREE');
+    }
+    meet();
+    assert.equal(Atomics.load(both, PUTS), n);
+  }
+}
+
+export const run = (core, shared) => {
+  const { memory, boxes } = shared;
   const out = new Outbox(boxes, core * mailboxBytes(capacity), capacity, 'driver');
   const inbox = new Inbox(boxes, (1 - core) * mailboxBytes(capacity), capacity);
   const small = makeSegment(1, memory.small.data);
@@ -32,6 +56,13 @@ export const run = (core, { memory, boxes }) => {
     },
   };
   const channel = new IoBufChannel({ memory, index: core, cores: 2, core, small, large, port });
+  const bufOf = (index, isLarge) => {
+    const segment = isLarge ? large : small;
+    const sizeBytes = isLarge ? 8192 : 4096;
+    const base = (4096 - (segment.address % 4096)) % 4096;
+    return { segment, offset: base + index * sizeBytes, sizeBytes, index, large: isLarge };
+  };
+  putAtOnce(channel, core, bufOf, shared);
   const held = [];
   let waiting = 0;
   const use = (buf) => {
@@ -49,12 +80,7 @@ export const run = (core, { memory, boxes }) => {
   const handlers = {
     [SPILL]: (isLarge) => channel.spill(isLarge === 1),
     [SERVE]: (isLarge) => channel.serve(isLarge === 1),
-    [PASS]: (index, isLarge) => {
-      const segment = isLarge === 1 ? large : small;
-      const sizeBytes = isLarge === 1 ? 8192 : 4096;
-      const base = (4096 - (segment.address % 4096)) % 4096;
-      use({ segment, offset: base + index * sizeBytes, sizeBytes, index, large: isLarge === 1 });
-    },
+    [PASS]: (index, isLarge) => use(bufOf(index, isLarge === 1)),
     [DONE]: () => {
       done = true;
     },
@@ -74,8 +100,10 @@ export const run = (core, { memory, boxes }) => {
       if (buf !== null) use(buf);
       else {
         waiting++;
-        if (isLarge) channel.waitLarge(waiter());
-        else channel.waitSmall(waiter());
+        const own = waiter();
+        if (isLarge) channel.waitLarge(own);
+        else channel.waitSmall(own);
+        if (n % 5 === 0 && channel.cancelWait(own)) waiting--;
       }
       if (waiting > 0 && n % 7 === 0) {
         const other = waiter();

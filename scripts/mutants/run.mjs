@@ -13,6 +13,8 @@ const here = fileURLToPath(new URL('.', import.meta.url));
 const register = pathToFileURL(join(root, 'packages', 'tsan', 'dist', 'register.js')).href;
 /** A process that says nothing for so long hangs: a driver waits no longer than 15 s for anything, and a batch says where each mutant begins and ends. */
 const silentMs = 90_000;
+/** The same after a report: its mutant is caught, whether it ends or not. */
+const reportedMs = 10_000;
 /** So many in one process: a hang costs the others of its batch another one. */
 const batchMax = 12;
 const made = join(root, '.cache', 'mutants', String(process.pid));
@@ -36,10 +38,13 @@ function runProcess(args, seed, kit) {
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     let text = '';
-    const timer = setTimeout(() => child.kill('SIGKILL'), silentMs);
+    const kill = () => child.kill('SIGKILL');
+    let timer = setTimeout(kill, silentMs);
     child.stderr.setEncoding('utf8').on('data', (chunk) => {
       text += chunk;
-      timer.refresh();
+      clearTimeout(timer);
+      const isReported = text.slice(Math.max(0, text.lastIndexOf('@@ '))).includes('SUMMARY: ThreadSanitizer');
+      timer = setTimeout(kill, isReported ? reportedMs : silentMs);
     });
     child.on('close', (code) => {
       clearTimeout(timer);
@@ -82,15 +87,12 @@ async function runAlone([mutant], dir, kit, seed) {
   return [{ caught: verdict(text, code === 0 ? '' : (/^\w*Error.*$/m.exec(text)?.[0] ?? `exit code ${code}`)) }];
 }
 
-/** What one process takes on: mutants of one file. */
+/** What one process takes on. */
 function groupsOf(mutants) {
-  const groups = [];
-  for (const mutant of mutants) {
-    const last = groups.at(-1);
-    const isOpen = last?.[0].file === mutant.file && drivers[mutant.file] !== 'app' && last.length < batchMax;
-    if (isOpen) last.push(mutant);
-    else groups.push([mutant]);
-  }
+  const isAlone = ({ file }) => drivers[file] === 'app';
+  const groups = mutants.filter(isAlone).map((mutant) => [mutant]);
+  const others = mutants.filter((mutant) => !isAlone(mutant));
+  for (let from = 0; from < others.length; from += batchMax) groups.push(others.slice(from, from + batchMax));
   return groups;
 }
 

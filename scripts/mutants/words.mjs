@@ -13,6 +13,8 @@ export const run = (core, { state, map }) => {
   const words = new SharedState(state);
   const written = new AllocationMap(map);
   for (let n = 0; n < 40; n++) {
+    // The other may be through already, or have claimed it.
+    assert([0, 1].includes(words.state) && [0, 1].includes(words.claim));
     words.opened(n % 2 === 0);
     if (n % 2 === 1) words.promoted();
     assert(words.descs > 0 && words.writers > 0);
