@@ -53,6 +53,27 @@ test('without a map before, places are those of the text', () => {
   assert.deepEqual(at(1, line.indexOf('a.b')), { source: url, line: 1, column: 4 });
 });
 
+test('text that is put in front of a statement has its place, also where a minifier has made one line of two', () => {
+  const source = 'function f(v){v[0]++}';
+  const brace = source.indexOf('{');
+  // Of an original with the brace in its first line and the statement in its second.
+  const mappings = [
+    [
+      [0, 0, 0, 0],
+      [brace, 0, 0, 15],
+      [brace + 1, 0, 1, 2],
+    ],
+  ];
+  const map = encode({ version: 3, file: '', sources: ['a.ts'], names: [], mappings } as never);
+  const result = instrument(source, { url, sourceType: 'commonjs', map, allocate: () => 1 });
+  assert(result);
+  const first = result.code.indexOf('{', result.code.indexOf('f(v')) + 1;
+  assert(!result.code.startsWith('v[0]', first), result.code);
+  const at = originalPositions(result.map, url);
+  assert.deepEqual(at(0, first), { source: 'file:///project/dist/a.ts', line: 1, column: 2 });
+  assert.deepEqual(at(0, first - 1), { source: 'file:///project/dist/a.ts', line: 0, column: 15 });
+});
+
 test('mappings are read as they were written', () => {
   const segment = fc.tuple(fc.nat(500), fc.nat(2), fc.nat(3000), fc.nat(500)) as fc.Arbitrary<Segment>;
   fc.assert(

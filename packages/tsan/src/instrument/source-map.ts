@@ -96,10 +96,18 @@ export function chain(map: DecodedSourceMap, earlier: RawSourceMap, url: string)
   const sources: string[] = [];
   const mappings = map.mappings.map((segments) => {
     const chained: Segment[] = [];
-    for (const [column, , line, sourceColumn] of segments as Segment[]) {
+    const add = (column: number, line: number, sourceColumn: number) => {
       const found = line === undefined ? undefined : original(line, sourceColumn);
       if (found) chained.push([column, indexIn(sources, found.source), found.line, found.column]);
-    }
+    };
+    (segments as Segment[]).forEach((segment, at) => {
+      const [column, , line, sourceColumn] = segment;
+      add(column, line, sourceColumn);
+      // Where text was put in front of the next one can be told here only: in the original the two may be on different lines, as after a minifier.
+      const next = (segments as Segment[])[at + 1];
+      const inserted = next === undefined ? column : column + next[3] - sourceColumn;
+      if (inserted > column && isInserted(segment, next, inserted)) add(inserted, next[2], next[3]);
+    });
     return chained;
   });
   return encode({ ...map, sources, sourcesContent: undefined, names: [], mappings } as unknown as DecodedSourceMap);

@@ -2,6 +2,7 @@
 // the memory they share; the program's globals are not here.
 
 import { Control } from '../runtime/control.ts';
+import { inert } from '../runtime/inert.ts';
 import { addModule } from '../runtime/sites.ts';
 import { type LoadResult, transformLoaded } from './modules.ts';
 import { isExcludedBy, say } from './skip.ts';
@@ -15,11 +16,16 @@ export interface HooksData {
 }
 
 let transformer: Transformer | undefined;
+/** In the context of a load: an instance of this hook that was asked before rewrites what the others load. */
+const asked = 'jstsan';
+
+// Hooks that are added later are loaded through this one, and run in this thread, where nothing is shared.
+if (!('__jstsan' in globalThis)) Object.defineProperty(globalThis, '__jstsan', { value: inert });
 
 export function initialize({ control: memory, exclude, writesMaps }: HooksData): void {
   const control = new Control(memory);
   const allocate = addModule.bind(undefined, control);
-  transformer = new Transformer({ allocate, isExcluded: isExcludedBy(exclude), writesMaps, say });
+  transformer ??= new Transformer({ allocate, isExcluded: isExcludedBy(exclude), writesMaps, say });
 }
 
 export async function load(
@@ -27,6 +33,7 @@ export async function load(
   context: object,
   next: (url: string, context: object) => Promise<LoadResult>,
 ): Promise<LoadResult> {
-  const loaded = await next(url, context);
+  if (asked in context) return next(url, context);
+  const loaded = await next(url, { ...context, [asked]: true });
   return transformer ? transformLoaded(transformer, url, loaded) : loaded;
 }

@@ -1,7 +1,9 @@
 // ES modules: the hook that rewrites them, either in this thread (`registerHooks`, Node 22.15 and newer) or, on older Nodes, in the
-// thread that Node keeps for hooks (`register`), which is given what it needs to number sites.
+// thread that Node keeps for hooks (`register`), which is given what it needs to number sites. The hook that was added last is asked first, and gets what
+// those before it have made; so after every other one that is added, as by tsx, ours is added again: it has to see JavaScript.
 
-import module from 'node:module';
+import module, { syncBuiltinESMExports } from 'node:module';
+import { patchMethod } from '../runtime/patch.ts';
 import type { SourceType, Transformer } from './transformer.ts';
 
 export interface LoadResult {
@@ -13,7 +15,7 @@ export interface LoadResult {
 type SyncLoad = (url: string, context: object, next: (url: string, context: object) => LoadResult) => LoadResult;
 
 interface NewerModule {
-  registerHooks?: (hooks: { load: SyncLoad }) => unknown;
+  registerHooks?: (hooks: { load: SyncLoad }) => { deregister(): void };
   stripTypeScriptTypes?: (source: string) => string;
 }
 
@@ -23,12 +25,35 @@ const newer = module as unknown as NewerModule;
 export const hasSyncHooks = newer.registerHooks !== undefined;
 
 export function registerSyncHooks(transformer: Transformer): void {
-  newer.registerHooks?.({ load: (url, context, next) => transformLoaded(transformer, url, next(url, context)) });
+  const { registerHooks } = newer;
+  if (registerHooks === undefined) return;
+  const load: SyncLoad = (url, context, next) => transformLoaded(transformer, url, next(url, context));
+  let own = registerHooks({ load });
+  afterEach('registerHooks', () => {
+    own.deregister();
+    own = registerHooks({ load });
+  });
 }
 
 /** `data` reaches `initialize` of hooks-thread.ts. */
 export function registerHooksThread(data: unknown): void {
-  module.register(new URL('./hooks-thread.js', import.meta.url), { data });
+  const { register } = module;
+  // Of its instances in the chain the first one that is asked does the work.
+  const add = () => register(new URL('./hooks-thread.js', import.meta.url), { data });
+  add();
+  afterEach('register', add);
+}
+
+function afterEach(name: 'register' | 'registerHooks', act: () => void): void {
+  patchMethod(module, name, (original: (...args: unknown[]) => unknown) => {
+    const own = (...args: unknown[]): unknown => {
+      const result = original(...args);
+      act();
+      return result;
+    };
+    return own;
+  });
+  syncBuiltinESMExports();
 }
 
 /** What a load hook returns for what the hooks before it have loaded. CommonJS is rewritten where it is compiled. */

@@ -2,6 +2,7 @@
 // map, what to say when it does not parse, and afterwards which place of the source a place in the rewritten text is.
 
 import { readFileSync } from 'node:fs';
+import { findSourceMap } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import { type InstrumentOptions, instrument, type RawSourceMap, type SiteTable } from '../instrument/index.ts';
 import type { OriginalPosition } from '../instrument/sites.ts';
@@ -15,7 +16,7 @@ export interface TransformerOptions {
   allocate: (table: SiteTable) => number;
   /** Files that are not rewritten, by address. */
   isExcluded: (url: string) => boolean;
-  /** Write a map at the end of each text? Node reads it only with --enable-source-maps. */
+  /** Write a map at the end of each text? Node reads it only with --enable-source-maps. A text that brings its map along gets one in any case. */
   writesMaps: boolean;
   /** Says something to the user, once for each text. */
   say: (text: string) => void;
@@ -50,7 +51,7 @@ export class Transformer {
       const result = instrument(source, { url, sourceType, map, preamble, allocate: this.#options.allocate });
       this.#positions.set(url, result && originalPositions(result.map, url));
       if (!result) return source;
-      const text = this.#options.writesMaps ? withMap(result.code, result.map) : result.code;
+      const text = this.#options.writesMaps || hasInlineMap(source) ? withMap(result.code, result.map) : result.code;
       this.#texts.set(url, text);
       return text;
     } catch (error) {
@@ -62,7 +63,7 @@ export class Transformer {
   /** Line and column from 1, as V8 counts them. Also of a file that another thread has rewritten, as long as it is on disk. */
   resolve(file: string, line: number, column: number): Place | undefined {
     const url = file.startsWith('/') ? `file://${encodeURI(file)}` : file;
-    if (!this.#positions.has(url)) this.#positions.set(url, this.#positionsOnDisk(url));
+    if (!this.#positions.has(url)) this.#positions.set(url, positionsKept(url) ?? this.#positionsOnDisk(url));
     const found = this.#positions.get(url)?.(line - 1, column - 1);
     return found && { file: found.source, line: found.line + 1, column: found.column + 1 };
   }
@@ -90,7 +91,18 @@ function pathOf(url: string): string {
   return url.startsWith('file://') ? fileURLToPath(url) : url.slice(0, 80);
 }
 
+/** A tool that makes the text as it is loaded, as tsx does, has Node use its map; that of the rewritten text has to stand in its place. */
+function hasInlineMap(source: string): boolean {
+  return /\/\/[#@] sourceMappingURL=data:[^\n]*\s*$/.test(source);
+}
+
+/** What Node has kept of a text that the hooks' thread has rewritten: what is on disk may be another one. */
+function positionsKept(url: string): OriginalPosition | undefined {
+  const map = findSourceMap(url)?.payload as (RawSourceMap & { x_jstsan?: true }) | undefined;
+  return map?.x_jstsan === true ? originalPositions(map, url) : undefined;
+}
+
 function withMap(code: string, map: RawSourceMap): string {
-  const data = Buffer.from(JSON.stringify(map)).toString('base64');
+  const data = Buffer.from(JSON.stringify({ ...map, x_jstsan: true })).toString('base64');
   return `${code}\n//# sourceMappingURL=data:application/json;charset=utf-8;base64,${data}`;
 }

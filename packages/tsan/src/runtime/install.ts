@@ -13,6 +13,7 @@ import type { Clock } from './clock.ts';
 import { patchCodecs } from './codecs.ts';
 import { Control, Header } from './control.ts';
 import { patchDataViews } from './data-view.ts';
+import { inert, type Jstsan } from './inert.ts';
 import { Messages } from './messages.ts';
 import { patchBuffers } from './node-buffer.ts';
 import { disguise, patchFunctionText } from './patch.ts';
@@ -26,32 +27,12 @@ import { patchViews } from './views.ts';
 import { patchWasm } from './wasm.ts';
 import { clockOf, restoreWorkerData, takeBirth, Workers } from './workers.ts';
 
-/** What rewritten code refers to. Guards are fast only on an object with few, fixed properties. */
-export interface Jstsan {
-  readonly S: symbol;
-  readonly r: Runtime['check']['read'];
-  readonly w: Runtime['check']['write'];
-  readonly u: Runtime['check']['update'];
-  readonly k: Int32Array;
-  readonly module: (table: SiteTable) => number;
-}
-
 export interface Installed {
   readonly control: Control;
   readonly runtime: Runtime;
   readonly options: Options;
   readonly isMain: boolean;
 }
-
-/** For a thread without the sanitizer that runs rewritten code all the same: nothing carries this tag there. */
-const inert: Jstsan = Object.freeze({
-  S: Symbol('none'),
-  r() {},
-  w() {},
-  u() {},
-  k: new Int32Array(16),
-  module: () => 0,
-});
 
 let installed: Installed | undefined;
 

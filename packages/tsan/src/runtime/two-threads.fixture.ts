@@ -2,7 +2,8 @@
 
 import { once } from 'node:events';
 import { Worker, workerData } from 'node:worker_threads';
-import { install, type Jstsan } from './install.ts';
+import type { Jstsan } from './inert.ts';
+import { install } from './install.ts';
 
 install();
 const __jstsan = (globalThis as unknown as { __jstsan: Jstsan }).__jstsan;
