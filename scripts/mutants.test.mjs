@@ -16,7 +16,9 @@ const seed = Number(process.env.TSPDK_SEED ?? Math.floor(Math.random() * 2 ** 30
 const how = { seed, jobs: 1 };
 
 const sample = sampleOf(
-  generate(dist).filter(({ file, name }) => sure.includes(file) && /: Atomics\.(load|store) made plain( \(2\))?$/.test(name)),
+  generate(dist).filter(
+    ({ file, name }) => sure.includes(file) && /: Atomics\.(load|store) made plain( \(2\))?$/.test(name),
+  ),
   8,
   seed,
 );
