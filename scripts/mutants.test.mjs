@@ -1,7 +1,8 @@
 // A seeded sample of the mutants (`npm run mutants` is the whole): `npm test` fails when the sanitizer stops finding in the kit what it is there for.
 //
 // It does not fail by chance. Drawn is only from places that both threads of a driver come to over and over with nothing else that orders them, so whatever
-// the schedule is, many of their accesses are unordered; each of them was caught in its first run whenever all mutants were run, and has ten runs here as well.
+// the schedule is, many of their accesses are unordered; each of them was caught in nearly every single run, and has ten runs here.
+// (The third look of a SharedRing is left out: it comes only after a lost race.)
 // And only loads and stores that were made plain are drawn. On today's processors they do what they did, so no driver hangs or fails for them: what
 // catches them is a report of the sanitizer, or nothing.
 
@@ -15,7 +16,9 @@ const seed = Number(process.env.TSPDK_SEED ?? Math.floor(Math.random() * 2 ** 30
 const how = { seed, jobs: 1 };
 
 const sample = sampleOf(
-  generate(dist).filter(({ file, name }) => sure.includes(file) && /: Atomics\.(load|store) made plain/.test(name)),
+  generate(dist).filter(
+    ({ file, name }) => sure.includes(file) && /: Atomics\.(load|store) made plain( \(2\))?$/.test(name),
+  ),
   8,
   seed,
 );

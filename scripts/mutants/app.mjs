@@ -4,6 +4,9 @@
 import assert from 'node:assert/strict';
 import { isMainThread } from 'node:worker_threads';
 
+// Without native calls: koffi aborts the process now and then when a thread that watches a descriptor with it ends itself.
+process.env.TSPDK_NO_FFI = '1';
+
 const kit = (path) => import(new URL(path, process.env.MUTANT_KIT).href);
 const { App, currentReactor, forEachReactorAsync } = await kit('event/index.js');
 const { currentThread, sendCriticalMsg, sendMsg, Thread } = await kit('thread/index.js');

@@ -86,8 +86,8 @@ const steps = [
   [
     'env/mailbox.js',
     'a batch is announced before its last event is written',
-    'this.#count = n + 1;',
-    'this.#count = n + 1;\n        if (n === 5) this.#announce();',
+    'i32[at + 3] = w3;',
+    'if (n === FIRST)\n            this.#announce();\n        i32[at + 3] = w3;',
   ],
   [
     'env/mailbox.js',

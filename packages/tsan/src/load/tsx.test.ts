@@ -14,7 +14,7 @@ interface Hits {
   readonly words: Int32Array;
 }
 
-enum Which {
+/* not for Node */ enum Which {
   first = 0,
 }
 

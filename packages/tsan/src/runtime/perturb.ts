@@ -30,8 +30,8 @@ function seedOf(seed: number, uid: number): number {
 
 /**
  * Whether a thread is one of the slow ones: those are delayed for long, the others only as long as it takes to get between two instructions. What happens
- * when one thread is late everywhere is thereby seen, too, and not only what many independent delays make of it. Of eight seeds that follow one another, any
- * two of the first seven threads are slow and fast in each of the four ways twice (an orthogonal array).
+ * when one thread is late everywhere is thereby seen, too, and not only what many independent delays make of it. Of eight seeds that follow one another, each
+ * pair of the first seven threads is slow and fast in each of the four ways twice (an orthogonal array).
  */
 export function isSlow(seed: number, uid: number): boolean {
   let both = seed & (uid + 1);

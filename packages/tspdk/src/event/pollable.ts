@@ -10,3 +10,13 @@ export interface Pollable extends ThreadPollable {
   /** The core is awake: nothing needs to wake it. */
   disarmWake?(): void;
 }
+
+/** The earliest time at which one of them wants a turn. Data path: what is not computed here is not a new number on the heap. */
+export function earliestPollUs(pollables: readonly Pollable[]): number {
+  let next = Number.POSITIVE_INFINITY;
+  for (let i = 0; i < pollables.length; i++) {
+    const at = pollables[i].nextPollUs();
+    if (at < next) next = at;
+  }
+  return next;
+}

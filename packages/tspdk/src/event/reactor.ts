@@ -28,7 +28,7 @@ import type { AppHandle } from './app-handle.ts';
 import { appWord, coreLine, coreWord, type Fabric, mailboxOffset, reactorState, segmentId } from './fabric.ts';
 import { iobufPort } from './iobuf-port.ts';
 import type { LocalKey } from './local-key.ts';
-import type { Pollable } from './pollable.ts';
+import { earliestPollUs, type Pollable } from './pollable.ts';
 import type { ReactorStats } from './reactor-stats.ts';
 import type { Route } from './route.ts';
 import { SelfQueue } from './self-queue.ts';
@@ -332,10 +332,9 @@ export class Reactor implements ThreadHost {
 
   /** The core has slept since the clock's last reading, between two turns: that time is idle, whatever the turns around it were. */
   napped(): void {
-    const { clock } = this;
-    const fromUs = clock.nowUs;
-    clock.tick();
-    const us = clock.nowUs - fromUs;
+    const fromUs = this.clock.nowUs;
+    this.clock.tick();
+    const us = this.clock.nowUs - fromUs;
     this.stats.idleUs += us;
     this.#readUs += us;
     this.stalls.slept(us);
@@ -350,13 +349,7 @@ export class Reactor implements ThreadHost {
 
   /** The earliest time at which some pollable wants a turn; one that has passed means now, Infinity never. */
   nextPollUs(): number {
-    const pollables = this.#pollables;
-    let next = Number.POSITIVE_INFINITY;
-    for (let i = 0; i < pollables.length; i++) {
-      const at = pollables[i].nextPollUs();
-      if (at < next) next = at;
-    }
-    return next;
+    return earliestPollUs(this.#pollables);
   }
 
   /** Says "ring me", then looks once more. False, and nothing said, when there is work after all. */
@@ -457,11 +450,8 @@ export class Reactor implements ThreadHost {
   }
 
   #fault(error: unknown, id: number): void {
-    const what =
-      handlers[id] === undefined
-        ? `event "${eventFnName(id)}" on core ${this.core}: its module is not loaded there`
-        : `event "${eventFnName(id)}" on core ${this.core}`;
-    this.#onFault(error, what);
+    const why = handlers[id] === undefined ? ': its module is not loaded there' : '';
+    this.#onFault(error, `event "${eventFnName(id)}" on core ${this.core}${why}`);
   }
 
   #poll(pollable: Pollable): number {
