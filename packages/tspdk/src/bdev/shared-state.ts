@@ -123,7 +123,7 @@ export class SharedState {
   }
 
   get #key(): bigint {
-    return (BigInt(this.#words[KEY + 1]) << 32n) | BigInt(this.#words[KEY] >>> 0);
+    return (BigInt(this.#words[KEY + 1] >>> 0) << 32n) | BigInt(this.#words[KEY] >>> 0);
   }
   set #key(key: bigint) {
     this.#words[KEY] = Number(BigInt.asIntN(32, key));
