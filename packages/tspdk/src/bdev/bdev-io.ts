@@ -49,6 +49,10 @@ export class BdevIo {
   // way, above it the submitter's own is passed on. A field that once held a double would turn each into a new one.
   byteOffset = null as unknown as number;
   bytes = null as unknown as number;
+  /** Where a copy comes from. */
+  sourceOffset = null as unknown as number;
+  /** What a compare-and-write writes; `iovs` is what it compares with. */
+  writeIovs: IoVecs | null = null;
   sink: IoSink = noSink;
   cb: BdevIoDone = noCallback;
   ctx: unknown = null;
@@ -141,6 +145,7 @@ export class BdevIoPool {
     io.sink = noSink;
     io.driver = null;
     io.flags = 0;
+    io.writeIovs = null;
     if (io.iovs === io.ownIovs) io.ownIovs.reset();
     else io.iovs = io.ownIovs;
     this.#free[this.#freeCount++] = io;

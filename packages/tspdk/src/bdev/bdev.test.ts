@@ -250,7 +250,7 @@ test('bdev_io_types: what the module lacks is refused before it sees it; zeroes 
   const { supported_io_types: types } = describeBdev(desc.bdev) as { supported_io_types: Record<string, boolean> };
   assert.deepEqual(
     Object.keys(types).filter((name) => types[name]),
-    ['read', 'write', 'reset', 'write_zeroes', 'abort'],
+    ['read', 'write', 'reset', 'write_zeroes', 'abort', 'copy'],
   );
   await tearDown();
 });

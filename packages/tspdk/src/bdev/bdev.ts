@@ -6,13 +6,20 @@ import { SpdkError } from '../env/errors.ts';
 import { limits } from '../env/limits.ts';
 import { IoDevice, type Thread } from '../thread/index.ts';
 import { makeHomeChannel } from './carry.ts';
+import { emulatedTypes } from './carry-out.ts';
 import type { BdevDesc } from './desc.ts';
+import { Gates } from './gates.ts';
 import type { IoStat } from './io-stat.ts';
-import { IO_ABORT, IO_RESET, IO_WRITE, IO_WRITE_ZEROES } from './io-type.ts';
+import { IO_ABORT, IO_COPY, IO_RESET, IO_WRITE_ZEROES } from './io-type.ts';
+import type { LockedRange } from './lba-lock.ts';
 import type { BdevManager } from './manager.ts';
 import type { BdevBackend, BdevLimits, BdevSpec } from './module.ts';
+import { Qos } from './qos.ts';
 import { BDEV_READY, SharedState } from './shared-state.ts';
+import { SplitRules } from './split.ts';
 import { ThreadChannel } from './thread-channel.ts';
+
+const TOLD_EMULATIONS = (1 << IO_WRITE_ZEROES) | (1 << IO_COPY);
 
 export class Bdev {
   readonly id: number;
@@ -29,8 +36,18 @@ export class Bdev {
   readonly spec: BdevSpec;
   readonly manager: BdevManager;
   readonly shared: SharedState;
-  /** Mask of `1 << IO_*`: the module's own and what the layer adds. */
+  /** Mask of `1 << IO_*`: what clients are told, the module's own types and some of the layer's. As SPDK, compares are done and not told. */
   readonly ioTypes: number;
+  /** What is taken, by the module or the layer, but for resets and aborts. */
+  readonly takenTypes: number;
+  /** What goes to the module as it is, whatever its range and memory. */
+  readonly plainTypes: number;
+  /** How I/Os have to be split. */
+  readonly split: SplitRules;
+  /** Ranges that are locked; every core has the same. */
+  readonly lockedRanges: LockedRange[] = [];
+  /** Its rate limits; null: there is none. */
+  qos: Qos | null = null;
   /** What the module itself takes. */
   readonly moduleIoTypes: number;
   blocks: number;
@@ -70,9 +87,11 @@ export class Bdev {
     this.manager = manager;
     this.shared = new SharedState(spec.shared);
     this.moduleIoTypes = spec.ioTypes;
-    let types = spec.ioTypes | (1 << IO_RESET) | (1 << IO_ABORT);
-    if ((types & (1 << IO_WRITE)) !== 0) types |= 1 << IO_WRITE_ZEROES;
-    this.ioTypes = types;
+    const emulated = emulatedTypes(spec.ioTypes);
+    this.takenTypes = spec.ioTypes | emulated;
+    this.ioTypes = spec.ioTypes | (emulated & TOLD_EMULATIONS) | (1 << IO_RESET) | (1 << IO_ABORT);
+    this.split = new SplitRules(spec.limits, spec.blockSizeBytes);
+    this.plainTypes = spec.ioTypes & ~this.split.types;
     this.pastStat = pastStat;
     this.device = IoDevice.register<ThreadChannel>(manager.reactor, {
       name: `bdev_${spec.name}`.slice(0, limits.name_bytes / 4),
@@ -89,7 +108,40 @@ export class Bdev {
   openChannel(thread: Thread | null): ThreadChannel {
     const channel = new ThreadChannel(this, thread, this.backend?.createChannel() ?? makeHomeChannel(this));
     this.channels.add(channel);
+    this.#setGates(channel);
     return channel;
+  }
+
+  /** A range is locked from now on. */
+  lock(range: LockedRange): void {
+    this.lockedRanges.push(range);
+    for (const channel of this.channels) this.#setGates(channel);
+  }
+
+  /** It is locked no more. */
+  unlock(ptr: number): void {
+    this.lockedRanges.splice(
+      this.lockedRanges.findIndex((range) => range.ptr === ptr),
+      1,
+    );
+    for (const channel of this.channels) {
+      channel.gates?.lifted();
+      this.#setGates(channel);
+    }
+  }
+
+  /** Its rates are limited from now on, or not any more. */
+  limitRates(on: boolean): void {
+    this.qos = on ? new Qos(this.spec.qos, this.manager.reactor.clock) : null;
+    for (const channel of this.channels) {
+      channel.gates?.retry();
+      this.#setGates(channel);
+    }
+  }
+
+  #setGates(channel: ThreadChannel): void {
+    if (this.qos !== null || this.lockedRanges.length > 0) channel.gates ??= new Gates(channel);
+    else if (channel.gates?.count === 0) channel.gates = null;
   }
 
   /** True when a request of `type` (IO_*) is taken: by the module, or emulated by the layer. */

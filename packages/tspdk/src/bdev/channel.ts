@@ -12,14 +12,21 @@ import { type IoChannel, putIoChannel } from '../thread/index.ts';
 import type { Bdev } from './bdev.ts';
 import { type BdevIo, type BdevIoDone, IO_QUEUED, IO_SUBMITTED, type IoWaitEntry } from './bdev-io.ts';
 import type { BdevDesc } from './desc.ts';
-import { emulateWriteZeroes } from './emulate.ts';
 import type { Extents } from './extents.ts';
-import { IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES } from './io-type.ts';
+import {
+  IO_COMPARE,
+  IO_COMPARE_AND_WRITE,
+  IO_COPY,
+  IO_FLUSH,
+  IO_READ,
+  IO_UNMAP,
+  IO_WRITE,
+  IO_WRITE_ZEROES,
+  MODIFYING_TYPES,
+} from './io-type.ts';
 import { startReset } from './reset.ts';
 import { EBADF, EINVAL, ENODEV, ENOMEM, ENOTSUP } from './status.ts';
 import type { ThreadChannel } from './thread-channel.ts';
-
-const MODIFIES = (1 << IO_WRITE) | (1 << IO_UNMAP) | (1 << IO_WRITE_ZEROES);
 
 export class BdevChannel {
   readonly bdev: Bdev;
@@ -67,6 +74,39 @@ export class BdevChannel {
     return this.#vectored(IO_WRITE, iovs, byteOffset, flags, cb, ctx);
   }
 
+  /** Completes with -EILSEQ when the disk holds something else than the pieces of `iovs`. */
+  comparev(iovs: IoVecs, byteOffset: number, cb: BdevIoDone, ctx: unknown): number {
+    return this.#vectored(IO_COMPARE, iovs, byteOffset, 0, cb, ctx);
+  }
+
+  /**
+   * Writes `writeIovs` if the disk holds `iovs`, which are of the same length; else it completes with -EILSEQ. Nothing else changes the range in between, whatever core it
+   * comes from (SPDK: spdk_bdev_comparev_and_writev_blocks). `flags`: IO_FLAG_FUA.
+   */
+  comparevAndWritev(
+    iovs: IoVecs,
+    writeIovs: IoVecs,
+    byteOffset: number,
+    cb: BdevIoDone,
+    ctx: unknown,
+    flags = 0,
+  ): number {
+    if (writeIovs.totalBytes !== iovs.totalBytes || !insideSegments(writeIovs)) return EINVAL;
+    return this.#vectored(IO_COMPARE_AND_WRITE, iovs, byteOffset, flags, cb, ctx, writeIovs);
+  }
+
+  /** Copies `bytes` from `sourceOffset` of this disk to `byteOffset`; -EINVAL when the two overlap. */
+  copy(byteOffset: number, sourceOffset: number, bytes: number, cb: BdevIoDone, ctx: unknown): number {
+    const rc = this.#check(IO_COPY, byteOffset, bytes) || this.#check(IO_COPY, sourceOffset, bytes);
+    if (rc !== 0) return rc;
+    if (byteOffset < sourceOffset + bytes && sourceOffset < byteOffset + bytes) return EINVAL;
+    const io = this.shared.manager.pool.get();
+    if (io === null) return ENOMEM;
+    io.sourceOffset = sourceOffset;
+    this.#submit(io, IO_COPY, byteOffset, bytes, 0, cb, ctx);
+    return 0;
+  }
+
   /** The range may be forgotten; it reads as zeroes afterwards on the kit's own modules. */
   unmap(byteOffset: number, bytes: number, cb: BdevIoDone, ctx: unknown): number {
     return this.#noData(IO_UNMAP, byteOffset, bytes, 0, cb, ctx);
@@ -93,6 +133,8 @@ export class BdevChannel {
     const own = this.shared.manager.pool.get();
     if (own === null) return ENOMEM;
     own.iovs = io.iovs;
+    own.writeIovs = io.writeIovs;
+    if (type === IO_COPY) own.sourceOffset = io.sourceOffset + (byteOffset - io.byteOffset);
     this.#submit(own, type, byteOffset, bytes, io.flags, cb, ctx);
     return 0;
   }
@@ -135,7 +177,8 @@ export class BdevChannel {
   zcopy(byteOffset: number, bytes: number, out: IoVecs, write = false): boolean {
     const { bdev } = this;
     const { backend } = this.shared;
-    if (backend.zcopy === undefined || bdev.removing || !this.#open) return false;
+    // What a limit or a lock may hold back is submitted as an I/O.
+    if (backend.zcopy === undefined || this.shared.gates !== null || bdev.removing || !this.#open) return false;
     if (write && !this.#writable) return false;
     if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return false;
     if (!backend.zcopy(byteOffset, bytes, out, write)) return false;
@@ -176,8 +219,8 @@ export class BdevChannel {
   #check(type: number, byteOffset: number, bytes: number): number {
     const { bdev } = this;
     if (bdev.removing || !this.#open) return ENODEV;
-    if ((bdev.ioTypes & (1 << type)) === 0) return ENOTSUP;
-    if ((MODIFIES & (1 << type)) !== 0 && !this.#writable) return EBADF;
+    if ((bdev.takenTypes & (1 << type)) === 0) return ENOTSUP;
+    if ((MODIFYING_TYPES & (1 << type)) !== 0 && !this.#writable) return EBADF;
     if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return EINVAL;
     // Not `%`: on doubles past 2^31 that is a slow library call. Exact for safe integers: see the test.
     const block = bdev.blockSizeBytes;
@@ -206,16 +249,22 @@ export class BdevChannel {
     return 0;
   }
 
-  #vectored(type: number, iovs: IoVecs, byteOffset: number, flags: number, cb: BdevIoDone, ctx: unknown): number {
+  #vectored(
+    type: number,
+    iovs: IoVecs,
+    byteOffset: number,
+    flags: number,
+    cb: BdevIoDone,
+    ctx: unknown,
+    writeIovs: IoVecs | null = null,
+  ): number {
     const rc = this.#check(type, byteOffset, iovs.totalBytes);
     if (rc !== 0) return rc;
-    for (let i = 0; i < iovs.count; i++) {
-      const offset = iovs.offset[i];
-      if (!(offset >= 0 && offset + iovs.bytes[i] <= (iovs.segment[i] as Segment).sizeBytes)) return EINVAL;
-    }
+    if (!insideSegments(iovs)) return EINVAL;
     const io = this.shared.manager.pool.get();
     if (io === null) return ENOMEM;
     io.iovs = iovs;
+    io.writeIovs = writeIovs;
     this.#submit(io, type, byteOffset, iovs.totalBytes, flags, cb, ctx);
     return 0;
   }
@@ -244,7 +293,14 @@ export class BdevChannel {
     io.flags = flags;
     io.cb = cb;
     io.ctx = ctx;
-    if ((this.bdev.moduleIoTypes & (1 << type)) === 0) emulateWriteZeroes(this.shared, io);
-    else this.shared.submit(io);
+    this.shared.begin(io);
   }
+}
+
+function insideSegments(iovs: IoVecs): boolean {
+  for (let i = 0; i < iovs.count; i++) {
+    const offset = iovs.offset[i];
+    if (!(offset >= 0 && offset + iovs.bytes[i] <= (iovs.segment[i] as Segment).sizeBytes)) return false;
+  }
+  return true;
 }

@@ -11,9 +11,12 @@ export const IO_FLUSH = 4;
 export const IO_RESET = 5;
 export const IO_WRITE_ZEROES = 9;
 export const IO_ZCOPY = 10;
+export const IO_COMPARE = 14;
+export const IO_COMPARE_AND_WRITE = 15;
 export const IO_ABORT = 16;
 export const IO_SEEK_HOLE = 17;
 export const IO_SEEK_DATA = 18;
+export const IO_COPY = 19;
 
 /** Names by number, in SPDK's order; types that the kit does not have yet are listed so that clients find every key. */
 export const IO_TYPE_NAMES: readonly string[] = [
@@ -51,3 +54,10 @@ export function ioTypes(...types: readonly number[]): number {
 export const IO_FLAG_FUA = 1;
 /** Zeroes must not become a hole: the space stays allocated (write zeroes). */
 export const IO_FLAG_NO_HOLE = 2;
+/** The layer's own mark: carried out by other I/Os, which are what is counted. */
+export const IO_FLAG_EMULATED = 1 << 8;
+
+/** What changes data, and so needs a descriptor that may write. */
+export const MODIFYING_TYPES = ioTypes(IO_WRITE, IO_UNMAP, IO_WRITE_ZEROES, IO_COMPARE_AND_WRITE, IO_COPY);
+/** What a lock of a range holds back (SPDK: bdev_io_range_is_locked). Compare-and-write takes a lock itself. */
+export const LOCKED_TYPES = ioTypes(IO_WRITE, IO_UNMAP, IO_WRITE_ZEROES, IO_COPY);

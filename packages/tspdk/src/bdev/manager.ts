@@ -14,6 +14,7 @@ import type { Pollable } from '../event/pollable.ts';
 import { localKey, type Reactor } from '../event/reactor.ts';
 import type { Bdev } from './bdev.ts';
 import { type BdevIo, BdevIoPool } from './bdev-io.ts';
+import type { SplitIo } from './split.ts';
 
 /** Wants to be called again at a time, by `retryAt`. */
 export interface Retry {
@@ -29,6 +30,8 @@ export class BdevManager implements Pollable {
   readonly byId = new Map<number, Bdev>();
   /** How many `submit`s of modules are on the stack. */
   depth = 0;
+  /** Splits that are not in use. */
+  readonly splits: SplitIo[] = [];
   #deferred: BdevIo[] = [];
   #deferredCount = 0;
   #spare: BdevIo[] = [];

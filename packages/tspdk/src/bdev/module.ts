@@ -34,13 +34,14 @@ export interface BdevSpec {
   /** The core that alone may run the backend; -1 when every core has its own. */
   readonly homeCore: number;
   readonly limits: BdevLimits;
-  /** State that all cores see: see shared-state.ts. */
+  /** State that all cores see: see shared-state.ts and qos.ts. */
   readonly shared: SharedArrayBuffer;
+  readonly qos: SharedArrayBuffer;
   /** The module's own. */
   readonly data: unknown;
 }
 
-/** Preferences and bounds of a disk, in blocks; 0 says nothing. */
+/** Preferences and bounds of a disk, in blocks where nothing else is said; 0 says nothing. */
 export interface BdevLimits {
   readonly physicalBlockSizeBytes: number;
   readonly optimalIoBoundaryBlocks: number;
@@ -49,6 +50,17 @@ export interface BdevLimits {
   readonly optimalWriteSizeBlocks: number;
   readonly preferredUnmapAlignmentBlocks: number;
   readonly preferredUnmapGranularityBlocks: number;
+  /** No read or write may cross a multiple of `optimalIoBoundaryBlocks`: the layer splits. */
+  readonly splitOnOptimalIoBoundary: boolean;
+  /** Writes are of whole units of so many blocks, at a multiple of them; with `splitOnWriteUnit` the layer makes each unit a write. */
+  readonly writeUnitBlocks: number;
+  readonly splitOnWriteUnit: boolean;
+  /** Most blocks of one read or write, and most pieces of memory, and most bytes of a piece: the layer splits. */
+  readonly maxRwBlocks: number;
+  readonly maxSegments: number;
+  readonly maxSegmentBytes: number;
+  readonly maxUnmapBlocks: number;
+  readonly maxWriteZeroesBlocks: number;
 }
 
 /** What a module's `create` gives; the rest is the layer's or has a default. */

@@ -26,6 +26,7 @@ import { callAll } from './call-all.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
 import { bdevManager } from './manager.ts';
 import { type BdevConfigCall, type BdevLimits, type BdevSpec, bdevModule, type NewBdev } from './module.ts';
+import { createQosState } from './qos.ts';
 import { dropSegment, shareSegment } from './segments.ts';
 import { createSharedState } from './shared-state.ts';
 
@@ -58,6 +59,14 @@ const NO_LIMITS: BdevLimits = {
   optimalWriteSizeBlocks: 0,
   preferredUnmapAlignmentBlocks: 0,
   preferredUnmapGranularityBlocks: 0,
+  splitOnOptimalIoBoundary: false,
+  writeUnitBlocks: 0,
+  splitOnWriteUnit: false,
+  maxRwBlocks: 0,
+  maxSegments: 0,
+  maxSegmentBytes: 0,
+  maxUnmapBlocks: 0,
+  maxWriteZeroesBlocks: 0,
 };
 
 export class BdevRegistry {
@@ -250,6 +259,7 @@ export class BdevRegistry {
       homeCore: made.homeCore ?? -1,
       limits: { ...NO_LIMITS, ...made.limits },
       shared: createSharedState(),
+      qos: createQosState(),
       data: made.data,
     };
   }

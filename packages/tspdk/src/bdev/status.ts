@@ -9,6 +9,8 @@ export const ENOMEM = -12;
 export const ENODEV = -19;
 export const EINVAL = -22;
 export const EROFS = -30;
+/** Compared, and different (SPDK: SPDK_BDEV_IO_STATUS_MISCOMPARE). */
+export const EILSEQ = -84;
 export const ENOTSUP = -95;
 export const ETIMEDOUT = -110;
 export const ECANCELED = -125;

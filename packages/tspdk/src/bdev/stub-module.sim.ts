@@ -4,7 +4,7 @@
 import type { Reactor } from '../event/reactor.ts';
 import type { BdevIo } from './bdev-io.ts';
 import { IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES, ioTypes } from './io-type.ts';
-import { type BackendChannel, type BdevBackend, type NewBdev, registerBdevModule } from './module.ts';
+import { type BackendChannel, type BdevBackend, type BdevLimits, type NewBdev, registerBdevModule } from './module.ts';
 import { ENOMEM } from './status.ts';
 
 export class StubChannel implements BackendChannel {
@@ -58,6 +58,7 @@ export interface StubParams {
   readonly ioTypes?: number;
   readonly writable?: boolean;
   readonly homeCore?: number;
+  readonly limits?: Partial<BdevLimits>;
   readonly uuid?: string;
   readonly aliases?: string[];
   /** The core whose attach fails. */
@@ -91,6 +92,7 @@ registerBdevModule<StubParams>({
       writable: params.writable ?? true,
       homeCore: params.homeCore ?? -1,
       ioTypes: params.ioTypes ?? ioTypes(IO_READ, IO_WRITE, IO_UNMAP, IO_FLUSH, IO_WRITE_ZEROES),
+      ...(params.limits === undefined ? {} : { limits: params.limits }),
       data: { failOn: params.failOn ?? -1 },
     };
   },

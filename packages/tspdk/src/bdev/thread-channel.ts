@@ -11,8 +11,11 @@ import { assert } from '../env/errors.ts';
 import type { Thread } from '../thread/index.ts';
 import type { Bdev } from './bdev.ts';
 import { type BdevIo, type BdevIoPool, IO_DONE, IO_QUEUED, IO_SUBMITTED, type IoSink } from './bdev-io.ts';
+import { carryOut } from './carry-out.ts';
+import type { Gates } from './gates.ts';
 import { IoStat } from './io-stat.ts';
-import { IO_RESET } from './io-type.ts';
+import { IO_FLAG_EMULATED, IO_RESET } from './io-type.ts';
+import { LayerIo } from './layer-io.ts';
 import type { BdevManager } from './manager.ts';
 import type { BackendChannel } from './module.ts';
 import { ECANCELED, EIO, ENODEV, ENOMEM } from './status.ts';
@@ -36,6 +39,8 @@ export class ThreadChannel implements IoSink {
   resetting = 0;
   /** Of `outstanding`, those that are resets. */
   resets = 0;
+  /** What may hold I/Os back; null: nothing does. Set by the bdev. */
+  gates: Gates | null = null;
   readonly #pool: BdevIoPool;
   readonly #clock: Clock;
   #nomemHead: BdevIo | null = null;
@@ -60,9 +65,30 @@ export class ThreadChannel implements IoSink {
     return this.#nomemCount;
   }
 
-  submit(io: BdevIo): void {
+  /** An I/O of a user. */
+  begin(io: BdevIo): void {
+    this.stamp(io);
+    if (this.gates === null) this.carry(io);
+    else this.gates.admit(io);
+  }
+
+  /** `io` is this channel's, from now. */
+  stamp(io: BdevIo): void {
     io.sink = this;
     this.#pool.submitUs[io.index] = this.#clock.nowUs;
+  }
+
+  /** An I/O that nothing holds back: to the module, or in pieces, or by others. */
+  carry(io: BdevIo): void {
+    const { bdev } = this;
+    const bit = 1 << io.type;
+    if ((bdev.plainTypes & bit) !== 0 || ((bdev.moduleIoTypes & bit) !== 0 && !bdev.split.mustSplit(io)))
+      this.submit(io);
+    else carryOut(this, io);
+  }
+
+  /** To the module. */
+  submit(io: BdevIo): void {
     if (this.resetting > 0) this.#completeHere(io, ECANCELED);
     else if (this.#nomemHead !== null) this.#queueNomem(io);
     else this.#give(io);
@@ -85,8 +111,7 @@ export class ThreadChannel implements IoSink {
 
   /** An I/O that the layer itself carries out, by others. */
   beginEmulated(io: BdevIo): void {
-    io.sink = this;
-    this.#pool.submitUs[io.index] = this.#clock.nowUs;
+    this.stamp(io);
     io.state = IO_SUBMITTED;
     this.outstanding++;
     if (io.type === IO_RESET) this.resets++;
@@ -136,8 +161,10 @@ export class ThreadChannel implements IoSink {
     if (io.type === IO_RESET) this.resets--;
     if (status === 0) {
       if (this.bdev.removing) status = ENODEV;
-      this.stat.count(io.type, io.bytes, this.#clock, this.#pool.submitUs, io.index);
-    } else {
+      if ((io.flags & IO_FLAG_EMULATED) === 0) {
+        this.stat.count(io.type, io.bytes, this.#clock, this.#pool.submitUs, io.index);
+      }
+    } else if ((io.flags & IO_FLAG_EMULATED) === 0) {
       this.stat.countError(status);
     }
     pool.put(io);
@@ -220,11 +247,17 @@ export class ThreadChannel implements IoSink {
   /** Ends what the module does not have yet (SPDK: bdev_abort_all_queued_io). */
   abortQueued(status: number): void {
     while (this.#nomemHead !== null) this.#completeHere(this.#takeNomem(), status);
+    for (const io of this.gates?.removeAll() ?? []) this.#completeHere(io, status);
   }
 
   /** Ends `io` early. True when that is done or under way. */
   abort(io: BdevIo): boolean {
+    if (io.driver instanceof LayerIo) return io.driver.abort();
     if (io.state === IO_QUEUED) {
+      if (this.gates?.remove(io) === true) {
+        this.#completeHere(io, ECANCELED);
+        return true;
+      }
       const kept: BdevIo[] = [];
       while (this.#nomemHead !== null) {
         const queued = this.#takeNomem();
@@ -245,7 +278,7 @@ export class ThreadChannel implements IoSink {
   }
 
   #closeWhenIdle(): void {
-    if (this.#closed || this.outstanding > 0 || this.#nomemCount > 0) return;
+    if (this.#closed || this.outstanding > 0 || this.#nomemCount > 0 || (this.gates?.count ?? 0) > 0) return;
     this.#closed = true;
     this.bdev.channels.delete(this);
     if (this.bdev.bareChannel === this) this.bdev.bareChannel = null;

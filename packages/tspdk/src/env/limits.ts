@@ -81,6 +81,10 @@ export const limits = {
   bdev_io_grow: 256,
   /** Zeroes that emulated "write zeroes" writes at once. */
   bdev_zero_bytes: 1024 * 1024,
+  /** Pieces of one split I/O under way at once (SPDK: SPDK_BDEV_MAX_CHILDREN_UNMAP_WRITE_ZEROES_REQS 8). */
+  bdev_split_children: 32,
+  /** Pieces of memory of one of them (SPDK: SPDK_BDEV_IO_NUM_CHILD_IOV 32). */
+  bdev_child_iovecs: 32,
   /** Time a call of a user's disk may take; then its I/O fails with EIO. */
   bdev_disk_timeout_ms: 30_000,
   /** Largest block of a user's disk. */

@@ -1,0 +1,32 @@
+/** How the layer carries out what a disk does not take as it is: in pieces, or by other types. */
+import type { BdevIo } from './bdev-io.ts';
+import { CompareIo } from './compare.ts';
+import { CopyIo } from './copy.ts';
+import { ZeroWriter } from './emulate.ts';
+import { IO_COMPARE, IO_COMPARE_AND_WRITE, IO_COPY, IO_READ, IO_WRITE, IO_WRITE_ZEROES } from './io-type.ts';
+import type { LayerIo } from './layer-io.ts';
+import { SplitIo } from './split.ts';
+import type { ThreadChannel } from './thread-channel.ts';
+
+/** Types that the layer adds to `own`, a mask of what the module takes. */
+export function emulatedTypes(own: number): number {
+  let types = 0;
+  if ((own & (1 << IO_READ)) !== 0) types |= 1 << IO_COMPARE;
+  if ((own & (1 << IO_WRITE)) !== 0) types |= 1 << IO_WRITE_ZEROES;
+  if ((own & (1 << IO_READ)) !== 0 && (own & (1 << IO_WRITE)) !== 0)
+    types |= (1 << IO_COMPARE_AND_WRITE) | (1 << IO_COPY);
+  return types;
+}
+
+/** Data path. `io` has passed the gates, and the module does not have its type, or wants it in pieces. */
+export function carryOut(channel: ThreadChannel, io: BdevIo): void {
+  const { bdev, manager } = channel;
+  const own = (bdev.moduleIoTypes & (1 << io.type)) !== 0;
+  const by: LayerIo = own ? (manager.splits.pop() ?? new SplitIo()) : emulation(io.type);
+  by.begin(channel, io);
+}
+
+function emulation(type: number): LayerIo {
+  if (type === IO_WRITE_ZEROES) return new ZeroWriter();
+  return type === IO_COPY ? new CopyIo() : new CompareIo();
+}

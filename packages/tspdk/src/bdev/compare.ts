@@ -1,0 +1,154 @@
+/**
+ * Compare, and compare-and-write, for a disk that has neither: the range is read into a buffer of the pool a piece at a time and compared with the caller's memory
+ * (SPDK: bdev_compare_do_read, spdk_bdev_comparev_and_writev_blocks). What differs completes with -EILSEQ, as SPDK's miscompare does.
+ *
+ * Compare-and-write happens as one: nothing else changes the range in between, on any core. So it holds a lock of the range (lba-lock.ts).
+ */
+import type { IoBuf, IoBufWaiter } from '../env/iobuf.ts';
+import type { IoVecs } from '../env/iovecs.ts';
+import type { Segment } from '../env/segment.ts';
+import { IO_COMPARE_AND_WRITE, IO_READ, IO_WRITE } from './io-type.ts';
+import { LayerChild, LayerIo } from './layer-io.ts';
+import { type LbaLock, lockRange } from './lba-lock.ts';
+import { EILSEQ } from './status.ts';
+
+const START = 0;
+const LOCKING = 1;
+const COMPARING = 2;
+const WRITING = 3;
+const UNLOCKING = 4;
+
+export class CompareIo extends LayerIo implements IoBufWaiter {
+  nextWaiter: IoBufWaiter | null = null;
+  readonly #child = new LayerChild(this);
+  #stage = START;
+  #lock: LbaLock | null = null;
+  #buf: IoBuf | null = null;
+  #wantsBuf = false;
+  /** Bytes compared, or written. */
+  #done = 0;
+  #length = 0;
+
+  protected proceed(): void {
+    if (this.#stage === START) {
+      if (this.parent.type === IO_COMPARE_AND_WRITE) {
+        this.#stage = LOCKING;
+        this.#takeLock();
+        return;
+      }
+      this.#stage = COMPARING;
+    }
+    if (this.#stage === COMPARING) this.#compareNext();
+    if (this.#stage === WRITING) this.#writeNext();
+  }
+
+  #takeLock(): void {
+    const { channel, parent } = this;
+    this.#lock = lockRange(channel.bdev, parent.byteOffset, parent.bytes, false, (status) => {
+      this.#stage = COMPARING;
+      if (status !== 0) {
+        this.#lock = null;
+        this.status = status;
+      }
+      if (this.status === 0) this.proceed();
+      else this.finish();
+    });
+  }
+
+  #compareNext(): void {
+    const { parent, channel } = this;
+    if (this.status !== 0) {
+      this.finish();
+      return;
+    }
+    if (this.#done === parent.bytes) {
+      if (this.#lock === null) {
+        this.finish();
+        return;
+      }
+      this.#done = 0;
+      this.#stage = WRITING;
+      return;
+    }
+    const { iobuf } = channel.manager.reactor;
+    if (this.#buf === null) {
+      if (this.#wantsBuf) return;
+      this.#buf = iobuf.getLarge();
+      if (this.#buf === null) {
+        this.#wantsBuf = true;
+        iobuf.waitLarge(this);
+        return;
+      }
+    }
+    const io = this.take();
+    if (io === null) return;
+    this.#length = Math.min(parent.bytes - this.#done, wholeBlocks(this.#buf, channel.bdev.blockSizeBytes));
+    io.ownIovs.push(this.#buf.segment, this.#buf.offset, this.#length);
+    this.give(io, this.#child, IO_READ, parent.byteOffset + this.#done, this.#length, 0);
+  }
+
+  onBuf(buf: IoBuf): void {
+    this.#wantsBuf = false;
+    this.#buf = buf;
+    this.proceed();
+  }
+
+  #writeNext(): void {
+    const { parent } = this;
+    if (this.#done === parent.bytes) {
+      this.finish();
+      return;
+    }
+    const io = this.take();
+    if (io === null) return;
+    io.iovs = parent.writeIovs as IoVecs;
+    this.#length = parent.bytes;
+    this.give(io, this.#child, IO_WRITE, parent.byteOffset, parent.bytes, parent.flags);
+  }
+
+  protected override childDone(): void {
+    if (this.#stage === COMPARING) {
+      const buf = this.#buf as IoBuf;
+      const differs = firstDifference(this.parent.iovs, this.#done, buf.segment.u8, buf.offset, this.#length);
+      if (differs >= 0) this.status = EILSEQ;
+    }
+    this.#done += this.#length;
+  }
+
+  protected override finish(): void {
+    const { reactor } = this.channel.manager;
+    if (this.#buf !== null) reactor.iobuf.put(this.#buf);
+    this.#buf = null;
+    const lock = this.#lock;
+    if (lock === null || this.#stage === UNLOCKING) {
+      super.finish();
+      return;
+    }
+    this.#stage = UNLOCKING;
+    lock.release(() => super.finish());
+  }
+}
+
+/** The most whole blocks that fit, in bytes. */
+export function wholeBlocks(buf: IoBuf, blockBytes: number): number {
+  return Math.floor(buf.sizeBytes / blockBytes) * blockBytes;
+}
+
+/** Where the memory of `iovs`, from its byte `from` on, differs from `bytes` of `other` at `at`; -1 when nowhere. */
+export function firstDifference(iovs: IoVecs, from: number, other: Uint8Array, at: number, bytes: number): number {
+  let skip = from;
+  let done = 0;
+  for (let i = 0; i < iovs.count && done < bytes; i++) {
+    if (skip >= iovs.bytes[i]) {
+      skip -= iovs.bytes[i];
+      continue;
+    }
+    const piece = Math.min(iovs.bytes[i] - skip, bytes - done);
+    const { u8 } = iovs.segment[i] as Segment;
+    const start = iovs.offset[i] + skip;
+    for (let k = 0; k < piece; k++) if (u8[start + k] !== other[at + done + k]) return done + k;
+    done += piece;
+    skip = 0;
+  }
+  return -1;
+}

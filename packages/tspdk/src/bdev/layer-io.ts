@@ -1,0 +1,124 @@
+/**
+ * An I/O that the layer itself carries out, by others: in pieces (split.ts), or as what the module does have (emulate.ts, compare.ts, copy.ts).
+ *
+ * The parent is the user's BdevIo; it counts as outstanding all the time, so that resets, removal and locks wait for it. Its children are BdevIos of their own, submitted
+ * below the gates (gates.ts): what held the parent back does not hold them back again. They are what statistics count, as with SPDK. The
+ * first failure ends it: nothing more is started, and the parent completes when the last child has. Data path; objects are made per parent, but for splits,
+ * which keep theirs.
+ */
+import { IoVecs } from '../env/iovecs.ts';
+import { limits } from '../env/limits.ts';
+import { type BdevIo, IO_SUBMITTED, type IoWaitEntry } from './bdev-io.ts';
+import { IO_FLAG_EMULATED } from './io-type.ts';
+import { ECANCELED } from './status.ts';
+import type { ThreadChannel } from './thread-channel.ts';
+
+/** The context of one child, with the memory that it may need. */
+export class LayerChild {
+  readonly owner: LayerIo;
+  readonly iovs = new IoVecs(limits.bdev_child_iovecs);
+
+  constructor(owner: LayerIo) {
+    this.owner = owner;
+  }
+}
+
+export abstract class LayerIo implements IoWaitEntry {
+  channel!: ThreadChannel;
+  parent!: BdevIo;
+  /** Children under way. */
+  outstanding = 0;
+  /** Of the first that failed. */
+  status = 0;
+  #waiting = false;
+
+  /** Takes `parent` over. */
+  begin(channel: ThreadChannel, parent: BdevIo): void {
+    this.channel = channel;
+    this.parent = parent;
+    this.outstanding = 0;
+    this.status = 0;
+    parent.driver = this;
+    parent.flags |= IO_FLAG_EMULATED;
+    channel.beginEmulated(parent);
+    // What fails at once must not reach the submitter inside its own call.
+    channel.manager.depth++;
+    this.proceed();
+    channel.manager.depth--;
+  }
+
+  /** Starts what can be started now; `finish` when there is nothing left and nothing under way. */
+  protected abstract proceed(): void;
+
+  /** A child has completed with 0; its BdevIo is gone. Then `proceed` is called. */
+  protected childDone(_child: LayerChild): void {}
+
+  /** A child has ended, however. */
+  protected childEnded(_child: LayerChild): void {}
+
+  onReady(): void {
+    this.#waiting = false;
+    this.proceed();
+  }
+
+  /** A BdevIo for a child. Null: there is none, and `proceed` is called when a child completes or there is one. */
+  protected take(): BdevIo | null {
+    const { pool } = this.channel.manager;
+    const io = pool.get();
+    if (io === null && this.outstanding === 0 && !this.#waiting) {
+      this.#waiting = true;
+      pool.wait(this, this.channel.thread);
+    }
+    return io;
+  }
+
+  /** Submits `io`, whose memory is set, as `child`. */
+  protected give(io: BdevIo, child: LayerChild, type: number, byteOffset: number, bytes: number, flags: number): void {
+    io.type = type;
+    io.byteOffset = byteOffset;
+    io.bytes = bytes;
+    io.flags = flags & ~IO_FLAG_EMULATED;
+    io.cb = onChild;
+    io.ctx = child;
+    this.outstanding++;
+    this.channel.stamp(io);
+    this.channel.carry(io);
+  }
+
+  ended(child: LayerChild, status: number): void {
+    this.outstanding--;
+    this.childEnded(child);
+    if (status === 0 && this.status === 0) this.childDone(child);
+    else if (this.status === 0) this.status = status;
+    if (this.status === 0) this.proceed();
+    else if (this.outstanding === 0) this.finish();
+  }
+
+  /** Completes the parent; nothing is under way. */
+  protected finish(): void {
+    const { parent } = this;
+    parent.driver = null;
+    parent.complete(this.status);
+  }
+
+  /** Starts nothing more, and ends what it can. */
+  abort(): boolean {
+    if (this.status === 0) this.status = ECANCELED;
+    const { pool } = this.channel.manager;
+    if (this.#waiting && pool.cancelWait(this)) {
+      this.#waiting = false;
+      this.finish();
+      return true;
+    }
+    for (const io of pool.all) {
+      if (io.sink === this.channel && io.state === IO_SUBMITTED && (io.ctx as LayerChild)?.owner === this) {
+        this.channel.abort(io);
+      }
+    }
+    return true;
+  }
+}
+
+function onChild(ctx: unknown, status: number): void {
+  (ctx as LayerChild).owner.ended(ctx as LayerChild, status);
+}

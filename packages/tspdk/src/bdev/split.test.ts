@@ -1,0 +1,231 @@
+/**
+ * I/Os in pieces. Checklist: SPDK's bdev_ut, spans_split, boundary_split, max_size_and_segment_split, mix_split, split_with_io_wait, write_unit_split, unmap and
+ * write zeroes with a limit; titles carry their names.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { IoVecs } from '../env/iovecs.ts';
+import { IO_FLAG_EMULATED, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES, ioTypes } from './io-type.ts';
+import type { BdevLimits } from './module.ts';
+import { setUp } from './stub-setup.sim.ts';
+
+const BLOCK = 512;
+const PIECES_MAX = 40;
+
+interface Shape {
+  readonly wants: Partial<BdevLimits>;
+  readonly type: 'read' | 'write';
+  readonly lba: number;
+  /** Bytes of memory pieces; their sum is cut to whole blocks. */
+  readonly pieces: readonly number[];
+}
+
+const shapes: fc.Arbitrary<Shape> = fc.record({
+  wants: fc.record({
+    optimalIoBoundaryBlocks: fc.constantFrom(0, 1, 8, 10, 64),
+    splitOnOptimalIoBoundary: fc.boolean(),
+    maxRwBlocks: fc.constantFrom(0, 1, 3, 16),
+    maxSegments: fc.constantFrom(0, 1, 2, 5),
+    maxSegmentBytes: fc.constantFrom(0, 512, 700, 4096),
+  }),
+  type: fc.constantFrom('read' as const, 'write' as const),
+  lba: fc.nat(100),
+  pieces: fc.array(fc.constantFrom(1, 100, 255, 257, 511, 512, 513, 1024, 1536, 4096, 8192), {
+    minLength: 1,
+    maxLength: PIECES_MAX - 1,
+  }),
+});
+
+/** Memory of the given pieces with a gap after each, and as much more as makes it whole blocks. */
+function memoryOf(segment: Parameters<IoVecs['push']>[0], pieces: readonly number[]): IoVecs {
+  const iovs = new IoVecs(PIECES_MAX);
+  let at = 0;
+  const push = (bytes: number): void => {
+    iovs.push(segment, at, bytes);
+    at += bytes + 3;
+  };
+  for (const bytes of pieces) push(bytes);
+  const over = iovs.totalBytes % BLOCK;
+  if (over > 0) push(BLOCK - over);
+  return iovs;
+}
+
+/** The place in memory of every byte. */
+function places(iovs: IoVecs): number[] {
+  return Array.from({ length: iovs.count }, (_, i) =>
+    Array.from({ length: iovs.bytes[i] }, (_unused, k) => iovs.offset[i] + k),
+  ).flat();
+}
+
+test('spans_split, boundary_split, max_size_and_segment_split, mix_split: pieces keep to what the disk wants and make up the whole', async () => {
+  await fc.assert(
+    fc.asyncProperty(shapes, async ({ wants, type, lba, pieces }) => {
+      const { cluster, channel, stub, desc, tearDown } = await setUp({ blocks: 4096, limits: wants });
+      const iovs = memoryOf(cluster.memory(1 << 20), pieces);
+      const { split } = desc.bdev;
+      const done: number[] = [];
+      const cb = (_: unknown, status: number) => void done.push(status);
+      const at = lba * BLOCK;
+      assert.equal(type === 'read' ? channel.readv(iovs, at, cb, 0) : channel.writev(iovs, at, cb, 0, 1), 0);
+      let next = at;
+      const seen: number[] = [];
+      while (stub.outstanding.length > 0) {
+        assert.ok(stub.outstanding.length <= 32);
+        for (const io of stub.outstanding) {
+          assert.equal(io.byteOffset, next, 'in order');
+          assert.equal(io.bytes, io.iovs.totalBytes);
+          assert.ok(io.bytes > 0 && io.bytes % BLOCK === 0);
+          assert.deepEqual([io.type, io.flags], type === 'read' ? [IO_READ, 0] : [IO_WRITE, 1]);
+          assert.ok(io.bytes <= split.rwBytesMax && io.iovs.count <= split.segmentsMax);
+          for (let i = 0; i < io.iovs.count; i++) {
+            assert.ok(io.iovs.bytes[i] > 0 && io.iovs.bytes[i] <= split.segmentBytesMax);
+          }
+          const boundary = split.readBoundary;
+          const last = io.byteOffset + io.bytes - 1;
+          if (boundary < 2 ** 50) assert.equal(Math.floor(io.byteOffset / boundary), Math.floor(last / boundary));
+          seen.push(...places(io.iovs));
+          next += io.bytes;
+        }
+        stub.complete(stub.outstanding.length);
+        cluster.turns();
+      }
+      cluster.turns();
+      assert.equal(done.length, 1);
+      if (done[0] === 0) assert.deepEqual(seen, places(iovs));
+      else {
+        // Not one whole block fits the pieces that the disk takes.
+        assert.equal(done[0], -22);
+        assert.ok(split.segmentsMax < Number.POSITIVE_INFINITY);
+      }
+      await tearDown();
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('a split I/O is one for its owner and several for the counters; the first failure ends it', async () => {
+  const { cluster, channel, stub, buf, done, cb, desc, tearDown } = await setUp({ limits: { maxRwBlocks: 1 } });
+  assert.equal(channel.read(buf, 0, 0, 64 * BLOCK, cb, 'r'), 0);
+  assert.equal(stub.outstanding.length, 32, 'as many at once as limits say');
+  stub.complete(1);
+  cluster.turns();
+  assert.equal(stub.outstanding.length, 32, 'the next follows');
+  stub.complete(1, -5);
+  assert.equal(stub.outstanding.length, 31, 'none follows a failure');
+  cluster.turns();
+  assert.deepEqual(done, []);
+  stub.complete(31);
+  cluster.turns();
+  assert.deepEqual(done, ['r -5']);
+  const [{ stat }] = await cluster.until(cluster.bdevs.stat(['S']));
+  assert.equal(stat.toJson().num_read_ops, 32);
+  assert.deepEqual(stat.toJson().io_error, { failed: 1 });
+  assert.equal(desc.bdev.manager.pool.used, 0);
+  await tearDown();
+});
+
+test('split_with_io_wait: pieces wait for memory of the module and for I/Os of the pool', async () => {
+  const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp({ limits: { maxRwBlocks: 1 } });
+  await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 4, bdev_io_cache_size: 1 }));
+  stub.depth = 2;
+  assert.equal(channel.write(buf, 0, 0, 10 * BLOCK, cb, 'w'), 0);
+  let offsets: number[] = [];
+  while (done.length === 0) {
+    assert.ok(stub.outstanding.length > 0 && stub.outstanding.length <= 2);
+    offsets = [...offsets, ...stub.outstanding.map((io) => io.byteOffset / BLOCK)];
+    stub.complete(stub.outstanding.length);
+    await cluster.untilTrue(() => stub.outstanding.length > 0 || done.length > 0);
+  }
+  assert.deepEqual(offsets, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+  assert.deepEqual(done, ['w 0']);
+  await tearDown();
+});
+
+test('write_unit_split: each unit is a write, and what is no whole unit is refused', async () => {
+  const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp({
+    limits: { writeUnitBlocks: 4, splitOnWriteUnit: true },
+  });
+  assert.equal(channel.write(buf, 0, 8 * BLOCK, 12 * BLOCK, cb, 'w'), 0);
+  assert.deepEqual(
+    stub.outstanding.map((io) => [io.byteOffset / BLOCK, io.bytes / BLOCK]),
+    [
+      [8, 4],
+      [12, 4],
+      [16, 4],
+    ],
+  );
+  stub.complete(3);
+  assert.equal(channel.write(buf, 0, 8 * BLOCK, 3 * BLOCK, cb, 'short'), 0);
+  assert.equal(channel.write(buf, 0, 6 * BLOCK, 4 * BLOCK, cb, 'askew'), 0);
+  assert.equal(done.length, 1, 'never from inside the call');
+  assert.equal(channel.read(buf, 0, 6 * BLOCK, 9 * BLOCK, cb, 'r'), 0);
+  assert.equal(stub.outstanding.length, 1, 'reads are not concerned');
+  stub.complete(1);
+  cluster.turns();
+  assert.deepEqual(done.sort(), ['askew -22', 'r 0', 'short -22', 'w 0']);
+  await tearDown();
+});
+
+test('bdev_unmap, bdev_write_zeroes_unmap, bdev_set_max_unmap: ranges without data are split, too', async () => {
+  const { cluster, channel, stub, done, cb, tearDown } = await setUp({
+    limits: { maxUnmapBlocks: 100, maxWriteZeroesBlocks: 7 },
+  });
+  assert.equal(channel.unmap(0, 250 * BLOCK, cb, 'u'), 0);
+  assert.deepEqual(
+    stub.outstanding.map((io) => [io.type, io.byteOffset / BLOCK, io.bytes / BLOCK]),
+    [
+      [IO_UNMAP, 0, 100],
+      [IO_UNMAP, 100, 100],
+      [IO_UNMAP, 200, 50],
+    ],
+  );
+  stub.complete(3);
+  assert.equal(channel.writeZeroes(BLOCK, 15 * BLOCK, 2, cb, 'z'), 0);
+  assert.deepEqual(
+    stub.outstanding.map((io) => [io.type, io.byteOffset / BLOCK, io.bytes / BLOCK, io.flags]),
+    [
+      [IO_WRITE_ZEROES, 1, 7, 2],
+      [IO_WRITE_ZEROES, 8, 7, 2],
+      [IO_WRITE_ZEROES, 15, 1, 2],
+    ],
+  );
+  stub.complete(3);
+  cluster.turns();
+  assert.deepEqual(done, ['u 0', 'z 0']);
+  await tearDown();
+});
+
+test('emulated zeroes keep to the limits of writes', async () => {
+  const { cluster, channel, stub, done, cb, tearDown } = await setUp({
+    ioTypes: ioTypes(IO_READ, IO_WRITE),
+    limits: { maxRwBlocks: 8 },
+  });
+  assert.equal(channel.writeZeroes(0, 20 * BLOCK, 0, cb, 'z'), 0);
+  assert.deepEqual(
+    stub.outstanding.map((io) => [io.type, io.bytes / BLOCK, io.flags & IO_FLAG_EMULATED]),
+    [
+      [IO_WRITE, 8, 0],
+      [IO_WRITE, 8, 0],
+      [IO_WRITE, 4, 0],
+    ],
+  );
+  stub.complete(3);
+  cluster.turns();
+  assert.deepEqual(done, ['z 0']);
+  await tearDown();
+});
+
+test('reset, abort and removal end a split I/O with all its pieces', async () => {
+  const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp({ limits: { maxRwBlocks: 1 } });
+  assert.equal(channel.read(buf, 0, 0, 40 * BLOCK, cb, 'a'), 0);
+  assert.equal(channel.abort('a'), 1);
+  cluster.turns();
+  assert.deepEqual(done.splice(0), ['a -125']);
+  assert.equal(channel.read(buf, 0, 0, 40 * BLOCK, cb, 'b'), 0);
+  assert.equal(channel.reset(cb, 'reset'), 0);
+  await cluster.untilTrue(() => done.length === 2);
+  assert.deepEqual(done.splice(0), ['b -125', 'reset 0']);
+  assert.equal(stub.outstanding.length, 0);
+  await tearDown();
+});

@@ -1,0 +1,187 @@
+/**
+ * I/Os in pieces, as a disk wants them: not across its boundaries, not larger than it takes, not in more or longer pieces of memory
+ * (SPDK: bdev_io_should_split, bdev_rw_split).
+ *
+ * What a disk wants is put together once (`SplitRules`), so that an I/O of a disk without wishes costs one test of a mask. The pieces of one parent
+ * are under way together, up to `limits.bdev_split_children`.
+ */
+
+import { limits } from '../env/limits.ts';
+import type { Segment } from '../env/segment.ts';
+import type { BdevIo } from './bdev-io.ts';
+import { IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES } from './io-type.ts';
+import { LayerChild, LayerIo } from './layer-io.ts';
+import type { BdevLimits } from './module.ts';
+import { EINVAL } from './status.ts';
+
+/** What a disk wants of an I/O, in bytes; Infinity says nothing. */
+export class SplitRules {
+  /** Mask of `1 << IO_*`: types that may have to be split. */
+  readonly types: number;
+  readonly blockBytes: number;
+  /** An I/O crosses no multiple of it. */
+  readonly readBoundary: number;
+  readonly writeBoundary: number;
+  /** A write begins and ends at a multiple of `writeBoundary`. */
+  readonly wholeUnits: boolean;
+  readonly rwBytesMax: number;
+  readonly segmentsMax: number;
+  readonly segmentBytesMax: number;
+  readonly unmapBytesMax: number;
+  readonly writeZeroesBytesMax: number;
+
+  constructor(wants: BdevLimits, blockBytes: number) {
+    const bytes = (blocks: number) => (blocks > 0 ? blocks * blockBytes : Number.POSITIVE_INFINITY);
+    const boundary = wants.splitOnOptimalIoBoundary ? bytes(wants.optimalIoBoundaryBlocks) : Number.POSITIVE_INFINITY;
+    this.blockBytes = blockBytes;
+    this.readBoundary = boundary;
+    this.wholeUnits = wants.splitOnWriteUnit && wants.writeUnitBlocks > 0;
+    this.writeBoundary = this.wholeUnits ? bytes(wants.writeUnitBlocks) : boundary;
+    this.rwBytesMax = bytes(wants.maxRwBlocks);
+    this.segmentsMax = wants.maxSegments > 0 ? wants.maxSegments : Number.POSITIVE_INFINITY;
+    this.segmentBytesMax = wants.maxSegmentBytes > 0 ? wants.maxSegmentBytes : Number.POSITIVE_INFINITY;
+    this.unmapBytesMax = bytes(wants.maxUnmapBlocks);
+    this.writeZeroesBytesMax = bytes(wants.maxWriteZeroesBlocks);
+    let types = 0;
+    const memory = Math.min(this.rwBytesMax, this.segmentsMax, this.segmentBytesMax);
+    if (Math.min(memory, this.readBoundary) !== Number.POSITIVE_INFINITY) types |= 1 << IO_READ;
+    if (Math.min(memory, this.writeBoundary) !== Number.POSITIVE_INFINITY) types |= 1 << IO_WRITE;
+    if (this.unmapBytesMax !== Number.POSITIVE_INFINITY) types |= 1 << IO_UNMAP;
+    if (this.writeZeroesBytesMax !== Number.POSITIVE_INFINITY) types |= 1 << IO_WRITE_ZEROES;
+    this.types = types;
+  }
+
+  /** The most bytes that may begin at `at`. */
+  pieceMax(type: number, at: number): number {
+    if (type === IO_UNMAP) return this.unmapBytesMax;
+    if (type === IO_WRITE_ZEROES) return this.writeZeroesBytesMax;
+    const boundary = type === IO_WRITE ? this.writeBoundary : this.readBoundary;
+    if (boundary === Number.POSITIVE_INFINITY) return this.rwBytesMax;
+    const left = boundary - (at - Math.floor(at / boundary) * boundary);
+    return left < this.rwBytesMax ? left : this.rwBytesMax;
+  }
+
+  /** Whether the disk would not take `io` as it is. */
+  mustSplit(io: BdevIo): boolean {
+    if ((this.types & (1 << io.type)) === 0) return false;
+    if (io.bytes > this.pieceMax(io.type, io.byteOffset)) return true;
+    if (io.type === IO_WRITE && this.wholeUnits && io.bytes % this.writeBoundary !== 0) return true;
+    const { iovs } = io;
+    if (iovs.count > this.segmentsMax) return true;
+    if (this.segmentBytesMax === Number.POSITIVE_INFINITY) return false;
+    for (let i = 0; i < iovs.count; i++) if (iovs.bytes[i] > this.segmentBytesMax) return true;
+    return false;
+  }
+}
+
+/** One I/O in pieces. Reused by its manager. */
+export class SplitIo extends LayerIo {
+  readonly #children: LayerChild[] = [];
+  readonly #free: LayerChild[] = [];
+  /** Bytes of the parent that have been handed out. */
+  #at = 0;
+  /** Where they end in its memory. */
+  #piece = 0;
+  #pieceDone = 0;
+
+  protected proceed(): void {
+    const { parent } = this;
+    const rules = this.channel.bdev.split;
+    if (this.#at === 0 && this.#badUnits(rules)) this.status = EINVAL;
+    while (this.status === 0 && this.#at < parent.bytes && this.outstanding < limits.bdev_split_children) {
+      const io = this.take();
+      if (io === null) return;
+      const child = this.#free.pop() ?? this.#newChild();
+      const at = parent.byteOffset + this.#at;
+      let bytes = Math.min(parent.bytes - this.#at, rules.pieceMax(parent.type, at));
+      if (parent.iovs.count > 0) {
+        bytes = this.#gather(child, bytes, rules);
+        if (bytes === 0) {
+          this.channel.manager.pool.put(io);
+          this.#free.push(child);
+          this.status = EINVAL;
+          break;
+        }
+        io.iovs = child.iovs;
+      }
+      this.#at += bytes;
+      this.give(io, child, parent.type, at, bytes, parent.flags);
+    }
+    if (this.outstanding === 0 && (this.status !== 0 || this.#at === parent.bytes)) this.finish();
+  }
+
+  #badUnits({ wholeUnits, writeBoundary }: SplitRules): boolean {
+    const { type, byteOffset, bytes } = this.parent;
+    return wholeUnits && type === IO_WRITE && (byteOffset % writeBoundary !== 0 || bytes % writeBoundary !== 0);
+  }
+
+  #newChild(): LayerChild {
+    const child = new LayerChild(this);
+    this.#children.push(child);
+    return child;
+  }
+
+  /** The parent's next memory, up to `bytes`, in whole blocks and as many pieces as the disk takes: into the child's list. Returns how much; 0: not one block. */
+  #gather(child: LayerChild, bytes: number, rules: SplitRules): number {
+    const { iovs } = this.parent;
+    const out = child.iovs;
+    out.reset();
+    const most = Math.min(rules.segmentsMax, out.capacity);
+    let piece = this.#piece;
+    let done = this.#pieceDone;
+    // Where the last whole block ended.
+    let whole = 0;
+    let wholePiece = piece;
+    let wholeDone = done;
+    while (out.count < most && out.totalBytes < bytes) {
+      const length = Math.min(iovs.bytes[piece] - done, bytes - out.totalBytes, rules.segmentBytesMax);
+      out.push(iovs.segment[piece] as Segment, iovs.offset[piece] + done, length);
+      done += length;
+      const over = out.totalBytes % rules.blockBytes;
+      if (length > over) {
+        whole = out.totalBytes - over;
+        wholePiece = piece;
+        wholeDone = done - over;
+      }
+      if (done === iovs.bytes[piece]) {
+        piece++;
+        done = 0;
+      }
+    }
+    cut(child, whole);
+    this.#piece = wholePiece;
+    this.#pieceDone = wholeDone;
+    if (this.#piece < iovs.count && this.#pieceDone === iovs.bytes[this.#piece]) {
+      this.#piece++;
+      this.#pieceDone = 0;
+    }
+    return whole;
+  }
+
+  protected override childEnded(child: LayerChild): void {
+    child.iovs.reset();
+    this.#free.push(child);
+  }
+
+  protected override finish(): void {
+    this.#at = 0;
+    this.#piece = 0;
+    this.#pieceDone = 0;
+    const { manager } = this.channel;
+    super.finish();
+    manager.splits.push(this);
+  }
+}
+
+/** Drops what is past `bytes` from the child's list. */
+function cut({ iovs }: LayerChild, bytes: number): void {
+  while (iovs.totalBytes > bytes) {
+    const last = iovs.count - 1;
+    const over = Math.min(iovs.totalBytes - bytes, iovs.bytes[last]);
+    iovs.bytes[last] -= over;
+    iovs.totalBytes -= over;
+    if (iovs.bytes[last] > 0) return;
+    iovs.segment[last] = null;
+    iovs.count = last;
+  }
+}
