@@ -62,6 +62,11 @@ export const resizeBdev = defineControl('bdev.resize', (payload: { id: number; b
   for (const desc of [...bdev.descs]) desc.notify('resize');
 });
 
+/** Rates are limited from now on, or not any more. What they are stands in shared memory. */
+export const limitBdevRates = defineControl('bdev.qos', (payload: { id: number; on: boolean }, reactor): void => {
+  reactor.local(bdevManager).byId.get(payload.id)?.limitRates(payload.on);
+});
+
 /** Another name, or one less. */
 export const aliasBdev = defineControl(
   'bdev.alias',

@@ -14,7 +14,7 @@ import { IO_ABORT, IO_COPY, IO_RESET, IO_WRITE_ZEROES } from './io-type.ts';
 import type { LockedRange } from './lba-lock.ts';
 import type { BdevManager } from './manager.ts';
 import type { BdevBackend, BdevLimits, BdevSpec } from './module.ts';
-import { Qos } from './qos.ts';
+import { NO_QOS, Qos, type QosLimits } from './qos.ts';
 import { BDEV_READY, SharedState } from './shared-state.ts';
 import { SplitRules } from './split.ts';
 import { ThreadChannel } from './thread-channel.ts';
@@ -48,6 +48,8 @@ export class Bdev {
   readonly lockedRanges: LockedRange[] = [];
   /** Its rate limits; null: there is none. */
   qos: Qos | null = null;
+  /** What they are. App core only. */
+  rates: QosLimits = NO_QOS;
   /** What the module itself takes. */
   readonly moduleIoTypes: number;
   blocks: number;

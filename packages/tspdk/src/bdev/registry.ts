@@ -14,6 +14,7 @@ import {
   attachBdev,
   awaitBdevReleased,
   detachBdev,
+  limitBdevRates,
   removeBdev,
   resizeBdev,
   setPoolOptions,
@@ -26,7 +27,7 @@ import { callAll } from './call-all.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
 import { bdevManager } from './manager.ts';
 import { type BdevConfigCall, type BdevLimits, type BdevSpec, bdevModule, type NewBdev } from './module.ts';
-import { createQosState } from './qos.ts';
+import { changedLimits, createQosState, QOS_LIMITS, type QosLimits, writeLimits } from './qos.ts';
 import { dropSegment, shareSegment } from './segments.ts';
 import { createSharedState } from './shared-state.ts';
 
@@ -320,6 +321,18 @@ export class BdevRegistry {
     await callAll(this.reactor, resizeBdev, { id: bdev.id, blocks });
   }
 
+  /**
+   * Limits the rates of a disk over all cores; a limit that is not named stays, 0 takes it away.
+   * @throws {SpdkError} ENODEV; EINVAL out of range
+   */
+  async setRates(name: string, change: Partial<Record<keyof QosLimits, number | undefined>>): Promise<void> {
+    const bdev = this.get(name);
+    const rates = changedLimits(bdev.rates, change);
+    bdev.rates = rates;
+    writeLimits(bdev.spec.qos, rates);
+    await callAll(this.reactor, limitBdevRates, { id: bdev.id, on: QOS_LIMITS.some((kind) => rates[kind] > 0) });
+  }
+
   /** @throws {SpdkError} ENODEV; EEXIST when the alias is taken. */
   async addAlias(name: string, alias: string): Promise<void> {
     const bdev = this.get(name);
@@ -393,6 +406,7 @@ export class BdevRegistry {
     const calls: BdevConfigCall[] = [{ method: 'bdev_set_options', params: { ...this.options } }];
     for (const bdev of this.list()) {
       calls.push(...bdevModule(bdev.moduleName).configCalls({ ...bdev.spec, blocks: bdev.blocks }));
+      if (bdev.qos !== null) calls.push({ method: 'bdev_set_qos_limit', params: { name: bdev.name, ...bdev.rates } });
     }
     calls.push({ method: 'bdev_wait_for_examine', params: {} });
     return calls;

@@ -7,6 +7,7 @@ import type { Bdev } from './bdev.ts';
 import { RESET_STAT_MODES, type ResetStatMode, TICKS_PER_SECOND } from './io-stat.ts';
 import { IO_TYPE_NAMES, IO_ZCOPY } from './io-type.ts';
 import { bdevModule } from './module.ts';
+import { QOS_LIMITS } from './qos.ts';
 import type { BdevRegistry } from './registry.ts';
 import { CLAIM_NAMES, CLAIM_NONE } from './shared-state.ts';
 
@@ -29,7 +30,7 @@ export function describeBdev(bdev: Bdev): Record<string, unknown> {
     preferred_unmap_alignment: limits.preferredUnmapAlignmentBlocks,
     preferred_unmap_granularity: limits.preferredUnmapGranularityBlocks,
     uuid: bdev.uuid,
-    assigned_rate_limits: { rw_ios_per_sec: 0, rw_mbytes_per_sec: 0, r_mbytes_per_sec: 0, w_mbytes_per_sec: 0 },
+    assigned_rate_limits: { ...bdev.rates },
     claimed: claim !== CLAIM_NONE,
     ...(claim === CLAIM_NONE ? {} : { claim_type: CLAIM_NAMES[claim] }),
     zoned: false,
@@ -97,6 +98,30 @@ export function registerBdevRpc(rpc: RpcRegistry, deps: { registry: () => BdevRe
         throw new SpdkError('EINVAL', 'Manual examine is not allowed if auto examine is enabled');
       }
       void registry.examine(registry.get(name));
+      return true;
+    },
+  });
+
+  rpc.register({
+    name: 'bdev_set_qos_limit',
+    states: RPC_RUNTIME,
+    params: [
+      { name: 'name', type: 'string', required: true, description: 'The bdev' },
+      {
+        name: 'rw_ios_per_sec',
+        type: 'uint64',
+        description: 'Reads and writes a second, rounded up to thousands; 0: no limit',
+      },
+      { name: 'rw_mbytes_per_sec', type: 'uint64', description: 'MiB read and written a second; 0: no limit' },
+      { name: 'r_mbytes_per_sec', type: 'uint64', description: 'MiB read a second; 0: no limit' },
+      { name: 'w_mbytes_per_sec', type: 'uint64', description: 'MiB written a second; 0: no limit' },
+    ],
+    summary: 'Limits the rates of a bdev over all cores; limits that are not named stay as they are.',
+    handler: async ({ name, ...rates }) => {
+      if (QOS_LIMITS.every((kind) => rates[kind] === undefined)) {
+        throw new SpdkError('EINVAL', `no limit is named; there are ${QOS_LIMITS.join(', ')}`);
+      }
+      await deps.registry().setRates(name, rates);
       return true;
     },
   });

@@ -214,7 +214,7 @@ class CoreKind {
         `${kind} I/O buffer ${buf.index} put on core ${this.#core}: it is already in the pool`,
       );
     }
-    if (sanitizer !== null) sanitizer.free(this.#segment.u8, buf.offset);
+    if (sanitizer !== null) sanitizer.free(this.#segment.u8, (this.#bufs[buf.index] ?? this.#make(buf.index)).offset);
     const waiter = this.#first;
     if (waiter !== null) {
       this.#shift();
