@@ -8,6 +8,7 @@ import { IoDevice, type Thread } from '../thread/index.ts';
 import { makeHomeChannel } from './carry.ts';
 import { emulatedTypes } from './carry-out.ts';
 import type { BdevDesc } from './desc.ts';
+import { type ActiveFault, FaultSet } from './faults/fault-set.ts';
 import { Gates } from './gates.ts';
 import type { IoStat } from './io-stat.ts';
 import { IO_ABORT, IO_COPY, IO_RESET, IO_WRITE_ZEROES } from './io-type.ts';
@@ -46,6 +47,8 @@ export class Bdev {
   readonly split: SplitRules;
   /** Ranges that are locked; every core has the same. */
   readonly lockedRanges: LockedRange[] = [];
+  /** What is to go wrong; null: nothing. */
+  faults: FaultSet | null = null;
   /** Its rate limits; null: there is none. */
   qos: Qos | null = null;
   /** What they are. App core only. */
@@ -139,6 +142,14 @@ export class Bdev {
       channel.gates?.retry();
       this.#setGates(channel);
     }
+  }
+
+  /** Replaces what is to go wrong. What is stuck stays so. */
+  setFaults(rules: readonly ActiveFault[], state: SharedArrayBuffer): void {
+    const stuck = this.faults?.stuck ?? new Set();
+    const { core } = this.manager.reactor;
+    const keep = rules.length > 0 || stuck.size > 0;
+    this.faults = keep ? new FaultSet(rules, state, this.blockSizeBytes, core, stuck) : null;
   }
 
   #setGates(channel: ThreadChannel): void {

@@ -178,7 +178,8 @@ export class BdevChannel {
     const { bdev } = this;
     const { backend } = this.shared;
     // What a limit or a lock may hold back is submitted as an I/O.
-    if (backend.zcopy === undefined || this.shared.gates !== null || bdev.removing || !this.#open) return false;
+    if (backend.zcopy === undefined || bdev.removing || !this.#open) return false;
+    if (this.shared.gates !== null || bdev.faults !== null) return false;
     if (write && !this.#writable) return false;
     if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return false;
     if (!backend.zcopy(byteOffset, bytes, out, write)) return false;

@@ -82,7 +82,7 @@ export abstract class LayerIo implements IoWaitEntry {
     io.ctx = child;
     this.outstanding++;
     this.channel.stamp(io);
-    this.channel.carry(io);
+    this.channel.perform(io);
   }
 
   ended(child: LayerChild, status: number): void {

@@ -11,6 +11,7 @@ import { SpdkError } from '../env/errors.ts';
 import type { IoVecs } from '../env/iovecs.ts';
 import type { Reactor } from '../event/reactor.ts';
 import type { BaseBdev } from './base-bdev.ts';
+import type { Bdev } from './bdev.ts';
 import type { BdevIo } from './bdev-io.ts';
 import type { Extents } from './extents.ts';
 
@@ -95,6 +96,8 @@ export interface BdevModule<P = unknown> {
   create(params: P, reactor: Reactor): Promise<NewBdev> | NewBdev;
   /** One reactor's part of the disk; on the home core only, when it has one. */
   attach(spec: BdevSpec, reactor: Reactor): Promise<BdevBackend> | BdevBackend;
+  /** The disk is there, for everybody. */
+  made?(bdev: Bdev, reactor: Reactor): Promise<void> | void;
   /** Every reactor has let go: give back what `create` took. Also called with `spec.data` when attaching failed. */
   destroy(spec: Pick<BdevSpec, 'name' | 'data'>, reactor: Reactor): Promise<void> | void;
   /** `driver_specific` of bdev_get_bdevs. */

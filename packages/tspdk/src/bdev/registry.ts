@@ -112,7 +112,11 @@ export class BdevRegistry {
 
   /** Removes every disk and gives everything back. */
   async fini(): Promise<void> {
-    await Promise.all(this.list().map((bdev) => this.delete(bdev.name)));
+    this.#deferred = [];
+    // The newest first, one after the other: a disk may still write to what it stands on when it goes.
+    for (let disks = this.list(); disks.length > 0; disks = this.list()) {
+      await this.#removeOnce(disks[disks.length - 1]);
+    }
     await Promise.all(this.#removals.values());
     if (this.#zeroes !== 0) await dropSegment(this.reactor, this.#zeroes);
     this.#zeroes = 0;
@@ -178,6 +182,7 @@ export class BdevRegistry {
       const bdev = this.get(spec.name);
       this.#bases.set(bdev.id, bases);
       for (const base of bases) base.onOwnersRemove = () => void this.#removeOnce(bdev);
+      await module.made?.(bdev, this.reactor);
       this.onRegister(bdev);
       for (const look of [...this.#awaited]) look(bdev);
       this.#createDeferred(bdev);

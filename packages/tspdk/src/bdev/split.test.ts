@@ -100,7 +100,7 @@ test('spans_split, boundary_split, max_size_and_segment_split, mix_split: pieces
       }
       await tearDown();
     }),
-    { numRuns: 300 },
+    { numRuns: 100 },
   );
 });
 

@@ -78,8 +78,14 @@ export class ThreadChannel implements IoSink {
     this.#pool.submitUs[io.index] = this.#clock.nowUs;
   }
 
-  /** An I/O that nothing holds back: to the module, or in pieces, or by others. */
+  /** An I/O that nothing holds back. */
   carry(io: BdevIo): void {
+    const { faults } = this.bdev;
+    if (faults === null || !faults.strike(this, io)) this.perform(io);
+  }
+
+  /** To the module, or in pieces, or by others. */
+  perform(io: BdevIo): void {
     const { bdev } = this;
     const bit = 1 << io.type;
     if ((bdev.plainTypes & bit) !== 0 || ((bdev.moduleIoTypes & bit) !== 0 && !bdev.split.mustSplit(io)))
@@ -92,6 +98,16 @@ export class ThreadChannel implements IoSink {
     if (this.resetting > 0) this.#completeHere(io, ECANCELED);
     else if (this.#nomemHead !== null) this.#queueNomem(io);
     else this.#give(io);
+  }
+
+  /** Ends an I/O that has not begun; its submitter hears of it later. */
+  fail(io: BdevIo, status: number): void {
+    this.#completeHere(io, status);
+  }
+
+  /** As if the module had no memory for it. */
+  refuse(io: BdevIo): void {
+    this.#queueNomem(io);
   }
 
   #give(io: BdevIo): void {

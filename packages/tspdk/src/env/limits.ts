@@ -85,6 +85,8 @@ export const limits = {
   bdev_split_children: 32,
   /** Pieces of memory of one of them (SPDK: SPDK_BDEV_IO_NUM_CHILD_IOV 32). */
   bdev_child_iovecs: 32,
+  /** Fault rules of one disk. */
+  bdev_faults_max: 256,
   /** Time a call of a user's disk may take; then its I/O fails with EIO. */
   bdev_disk_timeout_ms: 30_000,
   /** Largest block of a user's disk. */

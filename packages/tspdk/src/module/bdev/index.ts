@@ -1,11 +1,15 @@
 /**
  * The bdev subsystem: the block layer with every kind of disk in this folder. Loading this file registers them all, on any reactor.
  */
-import { bdevRegistry, registerBdevRpc } from '../../bdev/index.ts';
+import { bdevRegistry, faultRegistry, registerBdevRpc, registerFaultRpc } from '../../bdev/index.ts';
 import type { App, Subsystem } from '../../event/index.ts';
 import { notifyOf } from '../../notify/index.ts';
+import './delay/delay-bdev.ts';
+import { registerDelayRpc } from './delay/rpc.ts';
 import './disk/disk-bdev.ts';
 import { registerDiskRpc } from './disk/rpc.ts';
+import './error/error-bdev.ts';
+import { registerErrorRpc } from './error/rpc.ts';
 import './file/file-bdev.ts';
 import { registerFileRpc } from './file/rpc.ts';
 import './malloc/malloc-bdev.ts';
@@ -22,14 +26,18 @@ export const bdevSubsystem: Subsystem = {
   registerRpc(app: App) {
     const deps = {
       registry: () => bdevRegistry(app.reactor),
+      faults: () => faultRegistry(app.reactor),
       nowUs: () => app.reactor.clock.nowUs,
     };
     registerBdevRpc(app.rpc, deps);
+    registerFaultRpc(app.rpc, deps);
     registerMallocRpc(app.rpc, deps);
     registerNullRpc(app.rpc, deps);
     registerFileRpc(app.rpc, deps);
     registerDiskRpc(app.rpc, deps);
     registerPassthruRpc(app.rpc, deps);
+    registerErrorRpc(app.rpc, deps);
+    registerDelayRpc(app.rpc, deps);
   },
 
   async init(app: App) {

@@ -91,32 +91,47 @@ class PassthruBackend implements BdevBackend {
   }
 }
 
-const baseName = (spec: Pick<BdevSpec, 'data'>): string => (spec.data as PassthruData).base.name;
+/** The app core's part, also for disks that do something to what they pass on. `more` is data of theirs, which crosses with the rest. */
+export function newPassthru(
+  productName: string,
+  { name, base_bdev_name, uuid }: PassthruBdevParams,
+  reactor: Reactor,
+  more: object = {},
+): NewBdev {
+  const base = BaseBdev.open(reactor, base_bdev_name, {
+    onResize: ({ blocks }) => void bdevRegistry(reactor).resize(name, blocks),
+  });
+  const { bdev } = base;
+  return {
+    name,
+    uuid,
+    productName,
+    blockSizeBytes: bdev.blockSizeBytes,
+    blocks: bdev.blocks,
+    writable: bdev.writable,
+    ioTypes: bdev.ioTypes,
+    volatileCache: bdev.volatileCache,
+    limits: bdev.limits,
+    bases: [base],
+    data: { ...more, base: base.ref } satisfies PassthruData,
+  };
+}
+
+/** The part of each reactor. */
+export function attachPassthru(spec: BdevSpec, reactor: Reactor): BdevBackend {
+  return new PassthruBackend(spec, reactor);
+}
+
+/** Its base's name. */
+export function baseName(spec: Pick<BdevSpec, 'data'>): string {
+  return (spec.data as PassthruData).base.name;
+}
 
 export const passthruModule: BdevModule<PassthruBdevParams> = registerBdevModule<PassthruBdevParams>({
   name: 'passthru',
 
-  create({ name, base_bdev_name, uuid }: PassthruBdevParams, reactor: Reactor): NewBdev {
-    const base = BaseBdev.open(reactor, base_bdev_name, {
-      onResize: ({ blocks }) => void bdevRegistry(reactor).resize(name, blocks),
-    });
-    const { bdev } = base;
-    return {
-      name,
-      uuid,
-      productName: 'passthru',
-      blockSizeBytes: bdev.blockSizeBytes,
-      blocks: bdev.blocks,
-      writable: bdev.writable,
-      ioTypes: bdev.ioTypes,
-      volatileCache: bdev.volatileCache,
-      limits: bdev.limits,
-      bases: [base],
-      data: { base: base.ref } satisfies PassthruData,
-    };
-  },
-
-  attach: (spec: BdevSpec, reactor: Reactor) => new PassthruBackend(spec, reactor),
+  create: (params: PassthruBdevParams, reactor: Reactor) => newPassthru('passthru', params, reactor),
+  attach: attachPassthru,
   destroy: () => {},
   dumpInfo: (spec: BdevSpec) => ({ passthru: { name: spec.name, base_bdev_name: baseName(spec) } }),
 

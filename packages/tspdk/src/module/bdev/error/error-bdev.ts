@@ -1,0 +1,32 @@
+/**
+ * A disk on another that fails on demand, as SPDK's error bdev (module/bdev/error): named EE_ and the base's name. It passes everything on; what goes wrong are fault rules of the
+ * disk (bdev/faults/), as any disk may have them. This one is for scripts that know SPDK's, and so that the base itself stays sound.
+ */
+import { type BdevModule, type BdevSpec, registerBdevModule } from '../../../bdev/index.ts';
+import type { Reactor } from '../../../event/reactor.ts';
+import { attachPassthru, baseName, newPassthru } from '../passthru/passthru-bdev.ts';
+
+export interface ErrorBdevParams {
+  readonly base_name: string;
+  /** Default: a new one. */
+  readonly uuid?: string | undefined;
+}
+
+/** What the error disk on `base` is called. */
+export function errorBdevName(base: string): string {
+  return `EE_${base}`;
+}
+
+export const errorModule: BdevModule<ErrorBdevParams> = registerBdevModule<ErrorBdevParams>({
+  name: 'error',
+
+  create: ({ base_name, uuid }: ErrorBdevParams, reactor: Reactor) =>
+    newPassthru('Error Injection Disk', { name: errorBdevName(base_name), base_bdev_name: base_name, uuid }, reactor),
+
+  attach: attachPassthru,
+  destroy: () => {},
+  dumpInfo: (spec: BdevSpec) => ({ error_disk: spec.name, base_bdev: baseName(spec) }),
+  configCalls: (spec: BdevSpec) => [
+    { method: 'bdev_error_create', params: { base_name: baseName(spec), uuid: spec.uuid } },
+  ],
+});
