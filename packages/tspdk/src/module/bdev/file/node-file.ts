@@ -18,7 +18,7 @@ import { EIO, ENOTSUP } from '../../../bdev/status.ts';
 import type { Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { FileBackend, type FileData } from './file-data.ts';
-import { IovCursor } from './iov-cursor.ts';
+import { IovCursor } from '../../../env/iov-cursor.ts';
 
 /** Node takes lengths of 31 bits. */
 const TRANSFER_BYTES_MAX = 1 << 30;

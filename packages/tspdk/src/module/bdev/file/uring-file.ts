@@ -28,7 +28,7 @@ import { alignedOffset, makeSegment, type Segment } from '../../../env/segment.t
 import type { Ring, RingOp } from '../../../env/uring.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { FileBackend, type FileData } from './file-data.ts';
-import { IovCursor } from './iov-cursor.ts';
+import { IovCursor } from '../../../env/iov-cursor.ts';
 
 const RWF_DSYNC = 2;
 const PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01;
