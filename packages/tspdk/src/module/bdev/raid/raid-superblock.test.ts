@@ -96,7 +96,7 @@ test('what was written is read, whatever follows it', () => {
     { uuid, dataOffset: u53, dataSize: u53, state: u32, flags: u32, slot: fc.nat(254) },
     { noNullPrototype },
   );
-  const any = fc.record(
+  const whole = fc.record(
     {
       uuid,
       name: fc
@@ -115,7 +115,7 @@ test('what was written is read, whatever follows it', () => {
     { noNullPrototype },
   );
   fc.assert(
-    fc.property(any, fc.nat(600), (value, more) => {
+    fc.property(whole, fc.nat(600), (value, more) => {
       const bytes = encodeRaidSuperblock(value);
       const longer = new Uint8Array(bytes.length + more).fill(0x55);
       longer.set(bytes);
