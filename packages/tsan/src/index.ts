@@ -49,7 +49,8 @@ export interface Region {
   readonly name: string;
   /** A block now belongs to this thread. */
   alloc(target: Target, offset: number, size: number): void;
-  free(target: Target, offset: number): void;
+  /** `refused`: the allocator checks by itself and has not taken the block back; what is wrong is reported all the same. */
+  free(target: Target, offset: number, refused?: boolean): void;
   /** To a thread by Node's `threadId`; without one, to whoever touches it next. */
   handoff(target: Target, offset: number, toThreadId?: number): void;
 }
@@ -65,7 +66,7 @@ export function region(kind: RegionKind, name = ''): Region {
     kind,
     name,
     alloc: (target, offset, size) => port()?.alloc(kind, name, target, offset, size),
-    free: (target, offset) => port()?.free(target, offset),
+    free: (target, offset, refused) => port()?.free(target, offset, refused),
     handoff: (target, offset, toThreadId) => port()?.handoff(target, offset, toThreadId),
   };
 }

@@ -87,7 +87,7 @@ export class Blocks {
     return made < maxBlocks ? made : 0;
   }
 
-  free(target: Target, offset: number): void {
+  free(target: Target, offset: number, refused: boolean): void {
     const found = this.#find(target, offset);
     if (found === undefined) return;
     const { buffer, block, at, start } = found;
@@ -106,10 +106,12 @@ export class Blocks {
       this.#report(buffer, block, op, 'free by a thread that is not the owner', rule, this.#lastOr(at));
     }
     // The freeing is an access to the block, while it is still there.
-    blocks[at + Field.owner] = clock.uid;
+    if (!refused) blocks[at + Field.owner] = clock.uid;
     check.range(buffer, start, Math.min(size, sweptBytes), Cell.write, site[0]!);
-    blocks[at + Field.freed] = 1;
-    this.#note(at);
+    if (!refused) {
+      blocks[at + Field.freed] = 1;
+      this.#note(at);
+    }
     // What this thread does after it is another epoch, so that it is looked at again.
     clock.tick();
   }

@@ -51,6 +51,17 @@ test('touching and freeing another thread’s block is found, ordered or not', (
   assert.deepEqual(titles(), ['free by a thread that is not the owner'], 'no race: it was ordered');
 });
 
+test('a free that the allocator refused is reported, and the block is still there', () => {
+  const { mine, theirs, buffer, titles } = pair();
+  mine.port.alloc('shared', '', buffer, 64, 64);
+  order(mine.thread, theirs.thread);
+  theirs.port.free(buffer, 64, true);
+  assert.deepEqual(titles(), ['free by a thread that is not the owner']);
+  order(theirs.thread, mine.thread);
+  mine.port.free(buffer, 64);
+  assert.deepEqual(titles(), []);
+});
+
 test('freeing is an access to the block: where it is not ordered it is a race too', () => {
   const { mine, theirs, buffer, titles } = pair();
   mine.port.alloc('pool', '', buffer, 64, 64);

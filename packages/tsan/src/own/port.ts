@@ -23,7 +23,8 @@ export interface SanitizerPort {
   ignoreBegin(): void;
   ignoreEnd(): void;
   alloc(kind: RegionKind, name: string, target: Target, offset: number, size: number): void;
-  free(target: Target, offset: number): void;
+  /** `refused`: the allocator has found out by itself, and the block is still there. */
+  free(target: Target, offset: number, refused?: boolean): void;
   handoff(target: Target, offset: number, toThreadId?: number): void;
   lockCreated(target: Target, index: number, name?: string): void;
   lockAcquiring(target: Target, index: number): void;
@@ -49,7 +50,7 @@ export function createPort(runtime: Runtime): SanitizerPort {
     ignoreBegin: () => runtime.ignore(1),
     ignoreEnd: () => runtime.ignore(-1),
     alloc: (kind, name, target, offset, size) => blocks.alloc(kind, name, target, offset, size),
-    free: (target, offset) => blocks.free(target, offset),
+    free: (target, offset, refused = false) => blocks.free(target, offset, refused),
     handoff: (target, offset, to) => blocks.handoff(target, offset, to),
     lockCreated: (target, index, name = '') => locks.created(target, index, name),
     lockAcquiring: (target, index) => locks.acquiring(target, index),

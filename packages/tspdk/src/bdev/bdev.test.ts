@@ -4,7 +4,7 @@
  * Checklist: SPDK's test/unit/lib/bdev/bdev.c (bdev_ut) and mt/bdev.c (bdev_ut of mt); titles carry their names.
  * They do not apply, or come with the full block layer: spans_split, boundary_split, max_size_and_segment_split, mix_split, split_with_io_wait,
  * write_unit_split, alignment, alignment_with_boundary (the layer does not split yet); histograms, write_uncorrectable, compare*, LBA range locks,
- * quiesce, copy, qos, set_io_timeout, set_qd_sampling, claim_v2_*, DIF, ext options: not there yet. get_memory_domains, numa_id: no such thing here.
+ * quiesce, copy, qos, set_io_timeout, set_qd_sampling, DIF, ext options: not there yet. get_memory_domains, numa_id: no such thing here.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -16,6 +16,12 @@ import { startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
 import { IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES, IO_ZCOPY, ioTypes } from './io-type.ts';
 import { describeBdev } from './rpc.ts';
+import {
+  type BdevClaim,
+  CLAIM_READ_MANY_WRITE_NONE,
+  CLAIM_READ_MANY_WRITE_ONE,
+  CLAIM_READ_MANY_WRITE_SHARED,
+} from './shared-state.ts';
 import { stubChannel, stubs } from './stub-module.sim.ts';
 import { channelOf, make, open, setUp } from './stub-setup.sim.ts';
 
@@ -115,6 +121,85 @@ test('claim: one exclusive writer, found out by all who open', async () => {
   reader.close();
   assert.equal(bdev.shared.writers, 0);
   assert.equal(bdev.shared.descs, 0);
+  await cluster.close();
+});
+
+test('claim_v2_rwo, claim_v2_existing_writer: one writer, who must be the only one from the start', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  const bdev = await make(cluster, { name: 'C' });
+  const owner = open(cluster, 'C', false);
+  const writer = open(cluster, 'C', true);
+  const type = CLAIM_READ_MANY_WRITE_ONE;
+  assert.throws(() => owner.claim({ type }), { code: 'EPERM', message: /others have it open for writing/ });
+  assert.equal(bdev.shared.claim, 0);
+  writer.close();
+  assert.throws(() => owner.claim({ type, key: 1n }), { code: 'EINVAL' });
+  const claim = owner.claim({ type });
+  assert.equal(describeBdev(bdev).claim_type, 'read_many_write_one');
+  assert.throws(() => open(cluster, 'C', true), { code: 'EPERM' });
+  const other = open(cluster, 'C', false);
+  for (const another of [1, 2, 3, 4]) {
+    assert.throws(() => other.claim({ type: another, ...(another === 4 ? { key: 1n } : {}) }), { code: 'EPERM' });
+  }
+  // The claimant itself, on another core.
+  const there = (shown: BdevClaim) =>
+    cluster.on(1, () => BdevDesc.open('C', { write: true, claim: shown, onEvent: () => {} }));
+  there(claim).close();
+  assert.throws(() => there({ ...claim, id: claim.id + 1 }), { code: 'EPERM' });
+  const mine = there(claim);
+  assert.throws(() => cluster.on(1, () => mine.claim()), { code: 'EWRONGTHREAD' });
+  mine.close();
+  other.close();
+  owner.close();
+  assert.equal(bdev.shared.claim, 0);
+  const sole = open(cluster, 'C', true);
+  sole.claim({ type });
+  sole.close();
+  assert.equal(bdev.shared.writers, 0);
+  await cluster.close();
+});
+
+test('claim_v2_rom: any number of readers, and no writer', async () => {
+  const cluster = await startCluster();
+  const bdev = await make(cluster, { name: 'C' });
+  const type = CLAIM_READ_MANY_WRITE_NONE;
+  const writer = open(cluster, 'C', true);
+  const first = open(cluster, 'C', false);
+  assert.throws(() => writer.claim({ type }), { code: 'EINVAL' });
+  assert.throws(() => first.claim({ type }), { code: 'EPERM' });
+  writer.close();
+  const claim = first.claim({ type });
+  assert.equal(first.write, false);
+  const second = open(cluster, 'C', false);
+  second.claim({ type });
+  assert.throws(() => BdevDesc.open('C', { write: true, claim, reactor: cluster.reactors[0], onEvent: () => {} }), {
+    code: 'EPERM',
+  });
+  first.close();
+  assert.equal(describeBdev(bdev).claim_type, 'read_many_write_none');
+  assert.throws(() => open(cluster, 'C', true), { code: 'EPERM' });
+  second.close();
+  open(cluster, 'C', true).close();
+  await cluster.close();
+});
+
+test('claim_v2_rwm: those with the same key write, others do not', async () => {
+  const cluster = await startCluster();
+  const bdev = await make(cluster, { name: 'C' });
+  const type = CLAIM_READ_MANY_WRITE_SHARED;
+  const key = 0xfedc_ba98_7654_3210n;
+  const [first, second, third] = [1, 2, 3].map(() => open(cluster, 'C', false));
+  assert.throws(() => first.claim({ type }), { code: 'EINVAL' });
+  first.claim({ type, key });
+  second.claim({ type, key });
+  assert.throws(() => third.claim({ type, key: key + 1n }), { code: 'EPERM' });
+  assert.deepEqual([first.write, second.write, third.write, bdev.shared.writers], [true, true, false, 2]);
+  first.close();
+  assert.throws(() => open(cluster, 'C', true), { code: 'EPERM' });
+  second.close();
+  third.claim({ type, key: 1n });
+  third.close();
+  assert.deepEqual([bdev.shared.claim, bdev.shared.writers, bdev.shared.descs], [0, 0, 0]);
   await cluster.close();
 });
 

@@ -82,6 +82,21 @@ export class BdevChannel {
     return this.#noData(IO_FLUSH, byteOffset, bytes, 0, cb, ctx);
   }
 
+  /**
+   * What a disk above this one was asked for: the same type, memory, length and flags, at `byteOffset` of this one. `io` stays as it is until the callback. Not for
+   * resets and what has no range.
+   */
+  forward(io: BdevIo, byteOffset: number, cb: BdevIoDone, ctx: unknown): number {
+    const { type, bytes } = io;
+    const rc = this.#check(type, byteOffset, bytes);
+    if (rc !== 0) return rc;
+    const own = this.shared.manager.pool.get();
+    if (own === null) return ENOMEM;
+    own.iovs = io.iovs;
+    this.#submit(own, type, byteOffset, bytes, io.flags, cb, ctx);
+    return 0;
+  }
+
   /** Aborts what the disk has under way on every channel of every core, and starts afresh. */
   reset(cb: BdevIoDone, ctx: unknown): number {
     if (!this.#open || this.bdev.removing) return ENODEV;
@@ -119,8 +134,8 @@ export class BdevChannel {
    */
   zcopy(byteOffset: number, bytes: number, out: IoVecs, write = false): boolean {
     const { bdev } = this;
-    const backend = bdev.backend;
-    if (backend === null || backend.zcopy === undefined || bdev.removing || !this.#open) return false;
+    const { backend } = this.shared;
+    if (backend.zcopy === undefined || bdev.removing || !this.#open) return false;
     if (write && !this.#writable) return false;
     if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return false;
     if (!backend.zcopy(byteOffset, bytes, out, write)) return false;
@@ -130,7 +145,7 @@ export class BdevChannel {
 
   /** The bytes named by a `zcopy` for writing have been written. */
   zcopyWritten(byteOffset: number, bytes: number): void {
-    this.bdev.backend?.zcopyWritten?.(byteOffset, bytes);
+    this.shared.backend.zcopyWritten?.(byteOffset, bytes);
   }
 
   /**
@@ -141,11 +156,12 @@ export class BdevChannel {
     const { bdev } = this;
     if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return EINVAL;
     if (bdev.removing || !this.#open) return ENODEV;
-    if (bdev.backend?.blockStatus === undefined) {
+    const { backend } = this.shared;
+    if (backend.blockStatus === undefined) {
       out.push(bytes, 0);
       return 0;
     }
-    return bdev.backend.blockStatus(byteOffset, bytes, out);
+    return backend.blockStatus(byteOffset, bytes, out);
   }
 
   /** Gives the channel back. What is outstanding still completes. @throws {SpdkError} EWRONGTHREAD */

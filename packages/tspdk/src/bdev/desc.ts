@@ -12,7 +12,13 @@ import { getIoChannel } from '../thread/index.ts';
 import type { Bdev } from './bdev.ts';
 import { BdevChannel } from './channel.ts';
 import { bdevManager } from './manager.ts';
-import { CLAIM_NONE } from './shared-state.ts';
+import {
+  type BdevClaim,
+  CLAIM_EXCL_WRITE,
+  CLAIM_NAMES,
+  CLAIM_READ_MANY_WRITE_NONE,
+  CLAIM_READ_MANY_WRITE_SHARED,
+} from './shared-state.ts';
 
 export type BdevEvent = 'remove' | 'resize';
 
@@ -22,12 +28,23 @@ export interface BdevOpenOptions {
   readonly onEvent: (event: BdevEvent, bdev: Bdev) => void;
   /** Default: the current one. */
   readonly reactor?: Reactor;
+  /** The opener's own claim, made on the app core: it may write although the disk is claimed. */
+  readonly claim?: BdevClaim;
+}
+
+export interface BdevClaimOptions {
+  /** One of CLAIM_*. Default CLAIM_EXCL_WRITE. */
+  readonly type?: number;
+  /** Of CLAIM_READ_MANY_WRITE_SHARED: 64 bits, not 0; who claims with the same key shares. */
+  readonly key?: bigint;
 }
 
 export class BdevDesc {
   readonly bdev: Bdev;
   #write: boolean;
-  #claimed = false;
+  #claim: BdevClaim | null = null;
+  /** Opened with the claim of another descriptor. */
+  readonly #guest: boolean;
   readonly #onEvent: BdevOpenOptions['onEvent'];
   readonly #thread: unknown;
   readonly #channels = new Set<BdevChannel>();
@@ -36,6 +53,7 @@ export class BdevDesc {
   private constructor(bdev: Bdev, options: BdevOpenOptions) {
     this.bdev = bdev;
     this.#write = options.write;
+    this.#guest = options.claim !== undefined;
     this.#onEvent = options.onEvent;
     this.#thread = current.thread;
   }
@@ -49,11 +67,10 @@ export class BdevDesc {
     const bdev = (options.reactor ?? currentReactor()).local(bdevManager).get(name);
     if (!bdev.ready) throw new SpdkError('ENODEV', `bdev "${name}" is being removed`);
     if (options.write && !bdev.writable) throw new SpdkError('EROFS', `bdev "${name}" is read-only`);
-    if (options.write && bdev.shared.claim !== CLAIM_NONE) {
-      throw new SpdkError('EPERM', `bdev "${name}" is claimed for exclusive writing`);
+    if (!bdev.shared.opened(options.write, options.claim)) {
+      throw new SpdkError('EPERM', `bdev "${name}" is claimed: ${CLAIM_NAMES[bdev.shared.claim]}`);
     }
     const desc = new BdevDesc(bdev, options);
-    bdev.shared.opened(desc.write);
     bdev.descs.add(desc);
     return desc;
   }
@@ -64,26 +81,47 @@ export class BdevDesc {
   }
 
   /**
-   * Claims the disk for exclusive writing by this descriptor, which may write from now on; others can no longer open it for
-   * writing. Those that already have keep it, as with SPDK's spdk_bdev_module_claim_bdev. Before taking channels.
-   * @throws {SpdkError} EPERM when it is claimed already; EBADF when this is closed; EROFS when the disk is read-only.
+   * Claims the disk, so that others cannot open it for writing. The claimant may write from now on, but for CLAIM_READ_MANY_WRITE_NONE. App core only, before taking
+   * channels (SPDK: spdk_bdev_module_claim_bdev_desc; CLAIM_EXCL_WRITE is spdk_bdev_module_claim_bdev).
+   * @returns what the claimant's descriptors on other cores are opened with
+   * @throws {SpdkError} EPERM when a claim or a writer is in the way; EINVAL for a key where none belongs, or none where one does; EBADF when this is closed;
+   * EROFS when the disk is read-only; EWRONGTHREAD.
    */
-  claim(): void {
+  claim(options: BdevClaimOptions = {}): BdevClaim {
     const { bdev } = this;
+    const { type = CLAIM_EXCL_WRITE, key = 0n } = options;
+    const { reactor } = bdev.manager;
+    if (reactor.core !== reactor.app.mainCore) {
+      throw new SpdkError('EWRONGTHREAD', `bdevs are claimed on core ${reactor.app.mainCore}, not on ${reactor.core}`);
+    }
     if (!this.#open) throw new SpdkError('EBADF', `descriptor of bdev "${bdev.name}" is closed`);
-    if (!bdev.writable) throw new SpdkError('EROFS', `bdev "${bdev.name}" is read-only`);
-    if (!bdev.shared.tryClaim()) throw new SpdkError('EPERM', `bdev "${bdev.name}" is claimed already`);
-    this.#claimed = true;
-    if (this.#write) return;
-    this.#write = true;
-    bdev.shared.promoted();
+    const writes = type !== CLAIM_READ_MANY_WRITE_NONE;
+    if (writes && !bdev.writable) throw new SpdkError('EROFS', `bdev "${bdev.name}" is read-only`);
+    if ((type === CLAIM_READ_MANY_WRITE_SHARED) !== (key !== 0n)) {
+      throw new SpdkError('EINVAL', `claim ${CLAIM_NAMES[type]} of bdev "${bdev.name}" with key ${key}`);
+    }
+    if (!writes && this.#write) {
+      throw new SpdkError('EINVAL', `claim ${CLAIM_NAMES[type]} of bdev "${bdev.name}" by a writer`);
+    }
+    const claim = this.#claim === null ? bdev.shared.tryClaim(type, this.#write, key) : null;
+    if (claim === null) {
+      const held = bdev.shared.claim;
+      const why = held === 0 ? 'others have it open for writing' : `it is claimed already: ${CLAIM_NAMES[held]}`;
+      throw new SpdkError('EPERM', `bdev "${bdev.name}" cannot be claimed: ${why}`);
+    }
+    this.#claim = claim;
+    if (writes && !this.#write) {
+      this.#write = true;
+      bdev.shared.promoted();
+    }
+    return claim;
   }
 
   /** Gives the claim up; closing does so too. @throws {SpdkError} EINVAL when there is none. */
   releaseClaim(): void {
-    if (!this.#claimed) throw new SpdkError('EINVAL', `descriptor of bdev "${this.bdev.name}" holds no claim`);
-    this.#claimed = false;
-    this.bdev.shared.releaseClaim();
+    if (this.#claim === null) throw new SpdkError('EINVAL', `descriptor of bdev "${this.bdev.name}" holds no claim`);
+    this.#claim = null;
+    this.bdev.shared.releaseClaim(this.#write);
   }
 
   /**
@@ -116,9 +154,9 @@ export class BdevDesc {
     if (!this.#open) return;
     this.#open = false;
     for (const channel of [...this.#channels]) channel.close();
-    if (this.#claimed) this.releaseClaim();
+    if (this.#claim !== null) this.releaseClaim();
     this.bdev.descs.delete(this);
-    this.bdev.shared.closed(this.write);
+    this.bdev.shared.closed(this.#write, this.#write && !this.#guest);
     this.bdev.checkReleased();
   }
 

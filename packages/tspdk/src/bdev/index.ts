@@ -1,10 +1,11 @@
 // The block layer, as others may use it: the devices, who has them open, and the contract of the modules that make
 // them.
 
+export { BaseBdev, type BaseBdevOptions, type BaseRef, openBase } from './base-bdev.ts';
 export { Bdev } from './bdev.ts';
 export type { BdevIo, BdevIoDone, IoWaitEntry } from './bdev-io.ts';
 export { BdevChannel } from './channel.ts';
-export { BdevDesc, type BdevEvent, type BdevOpenOptions } from './desc.ts';
+export { type BdevClaimOptions, BdevDesc, type BdevEvent, type BdevOpenOptions } from './desc.ts';
 export { EXTENT_HOLE, EXTENT_ZERO, Extents } from './extents.ts';
 export { IoStat, RESET_STAT_MODES, type ResetStatMode, TICKS_PER_SECOND } from './io-stat.ts';
 export * from './io-type.ts';
@@ -22,3 +23,10 @@ export {
 export { type BdevOptions, BdevRegistry, type BdevStat, bdevRegistry, type ExamineHook } from './registry.ts';
 export { describeBdev, registerBdevRpc } from './rpc.ts';
 export { dropSegment, shareSegment } from './segments.ts';
+export {
+  type BdevClaim,
+  CLAIM_EXCL_WRITE,
+  CLAIM_READ_MANY_WRITE_NONE,
+  CLAIM_READ_MANY_WRITE_ONE,
+  CLAIM_READ_MANY_WRITE_SHARED,
+} from './shared-state.ts';

@@ -10,6 +10,7 @@
 import { SpdkError } from '../env/errors.ts';
 import type { IoVecs } from '../env/iovecs.ts';
 import type { Reactor } from '../event/reactor.ts';
+import type { BaseBdev } from './base-bdev.ts';
 import type { BdevIo } from './bdev-io.ts';
 import type { Extents } from './extents.ts';
 
@@ -64,6 +65,8 @@ export interface NewBdev {
   readonly volatileCache?: boolean;
   readonly homeCore?: number;
   readonly limits?: Partial<BdevLimits>;
+  /** The disks it stands on, which `create` has opened. They are the layer's from now on. */
+  readonly bases?: readonly BaseBdev[];
   readonly data: unknown;
 }
 
@@ -93,14 +96,6 @@ export interface BdevBackend {
   createChannel(): BackendChannel;
   /** The disk has another size from now on. */
   resize?(blocks: number): void;
-  /**
-   * Appends the pieces of the disk's own memory that hold the range; false when that cannot be done or there is no room.
-   * `write`: the caller will change the bytes, and says so again by `zcopyWritten` when it has.
-   */
-  zcopy?(byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean;
-  zcopyWritten?(byteOffset: number, bytes: number): void;
-  /** Appends extents from `byteOffset` on; fewer than asked when `out` is full. 0 or a negative errno. */
-  blockStatus?(byteOffset: number, bytes: number, out: Extents): number;
   /** Nobody has a channel any more. */
   close(): Promise<void> | void;
 }
@@ -110,6 +105,14 @@ export interface BackendChannel {
   submit(io: BdevIo): void;
   /** Completes `io` early (-ECANCELED) if that is possible. True when it was, or will be, because of this call. */
   abort?(io: BdevIo): boolean;
+  /**
+   * Appends the pieces of the disk's own memory that hold the range; false when that cannot be done or there is no room.
+   * `write`: the caller will change the bytes, and says so again by `zcopyWritten` when it has.
+   */
+  zcopy?(byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean;
+  zcopyWritten?(byteOffset: number, bytes: number): void;
+  /** Appends extents from `byteOffset` on; fewer than asked when `out` is full. 0 or a negative errno. */
+  blockStatus?(byteOffset: number, bytes: number, out: Extents): number;
   /** Every I/O has completed. */
   close(): void;
 }

@@ -5,9 +5,10 @@
  * the owners, waits for them, then lets the module take its memory or file back. Names are unique over names, aliases and uuids.
  */
 import { randomUUID } from 'node:crypto';
-import { SpdkError } from '../env/errors.ts';
+import { explain, SpdkError } from '../env/errors.ts';
 import { limits } from '../env/limits.ts';
 import { localKey, type Reactor } from '../event/reactor.ts';
+import { log } from '../log/index.ts';
 import {
   aliasBdev,
   attachBdev,
@@ -19,6 +20,7 @@ import {
   setZeroes,
   statBdev,
 } from './attach.ts';
+import { type BaseBdev, checkBases } from './base-bdev.ts';
 import type { Bdev } from './bdev.ts';
 import { callAll } from './call-all.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
@@ -46,6 +48,8 @@ export interface BdevStat {
   readonly channels: { readonly thread: number; readonly stat: IoStat }[];
 }
 
+const bdevLog = log.register('bdev');
+
 const NO_LIMITS: BdevLimits = {
   physicalBlockSizeBytes: 0,
   optimalIoBoundaryBlocks: 0,
@@ -69,6 +73,10 @@ export class BdevRegistry {
   readonly #reserved = new Set<string>();
   readonly #removals = new Map<number, Promise<void>>();
   readonly #examining = new Set<Promise<void>>();
+  /** What a disk stands on, by its id. */
+  readonly #bases = new Map<number, readonly BaseBdev[]>();
+  /** Disks that wait for what they are to stand on. */
+  #deferred: { readonly base: string; readonly moduleName: string; readonly params: { readonly name: string } }[] = [];
   #zeroes = 0;
 
   constructor(reactor: Reactor) {
@@ -152,19 +160,54 @@ export class BdevRegistry {
     const module = bdevModule(moduleName);
     const made = await module.create(params, this.reactor);
     const names: string[] = [];
+    const bases = made.bases ?? [];
     try {
       const spec = this.#specOf(moduleName, made, names);
-      await this.#attach(spec);
+      checkBases(bases);
+      await this.#attach(spec, bases);
       const bdev = this.get(spec.name);
+      this.#bases.set(bdev.id, bases);
+      for (const base of bases) base.onOwnersRemove = () => void this.#removeOnce(bdev);
       this.onRegister(bdev);
       for (const look of [...this.#awaited]) look(bdev);
+      this.#createDeferred(bdev);
       if (this.options.bdev_auto_examine) void this.examine(bdev);
       return bdev;
     } catch (error) {
       await module.destroy(made, this.reactor);
+      for (const base of bases) base.close();
       throw error;
     } finally {
       for (const name of names) this.#reserved.delete(name);
+    }
+  }
+
+  /**
+   * As `create`, for a disk on the disk `base`. When there is none yet, the disk is made as soon as there is, and a failure then goes to the log.
+   * @returns its name
+   */
+  async createOn(base: string, moduleName: string, params: { readonly name: string }): Promise<string> {
+    if (this.reactor.local(bdevManager).byName.has(base)) return (await this.create(moduleName, params)).name;
+    if (this.has(params.name) || this.#deferred.some((each) => each.params.name === params.name)) {
+      throw new SpdkError('EEXIST', `bdev name "${params.name}" is taken`);
+    }
+    bdevModule(moduleName);
+    this.#deferred.push({ base, moduleName, params });
+    bdevLog.info(`bdev "${params.name}" waits for its base "${base}"`);
+    return params.name;
+  }
+
+  /** A disk is there: makes what has waited for it. */
+  #createDeferred(bdev: Bdev): void {
+    const due = this.#deferred.filter(({ base }) => base === bdev.name || bdev.aliases.includes(base));
+    this.#deferred = this.#deferred.filter((each) => !due.includes(each));
+    for (const { moduleName, params } of due) {
+      this.#track(
+        this.create(moduleName, params).then(
+          () => {},
+          (error: unknown) => bdevLog.error(`bdev "${params.name}" on "${bdev.name}": ${explain(error)}`),
+        ),
+      );
     }
   }
 
@@ -211,9 +254,10 @@ export class BdevRegistry {
     };
   }
 
-  async #attach(spec: BdevSpec): Promise<void> {
+  async #attach(spec: BdevSpec, bases: readonly BaseBdev[]): Promise<void> {
     try {
       await callAll(this.reactor, attachBdev, spec, spec.homeCore < 0 ? undefined : spec.homeCore);
+      checkBases(bases);
     } catch (error) {
       await callAll(this.reactor, detachBdev, spec.id);
       throw error;
@@ -229,6 +273,10 @@ export class BdevRegistry {
     if (moduleName !== undefined && bdev.moduleName !== moduleName) {
       throw new SpdkError('ENODEV', `bdev "${name}" is of module ${bdev.moduleName}, not ${moduleName}`);
     }
+    return this.#removeOnce(bdev);
+  }
+
+  #removeOnce(bdev: Bdev): Promise<void> {
     const known = this.#removals.get(bdev.id);
     if (known !== undefined) return known;
     const removal = this.#remove(bdev).finally(() => this.#removals.delete(bdev.id));
@@ -242,6 +290,8 @@ export class BdevRegistry {
     await callAll(this.reactor, awaitBdevReleased, bdev.id);
     await callAll(this.reactor, detachBdev, bdev.id);
     await bdevModule(bdev.moduleName).destroy(bdev.spec, this.reactor);
+    for (const base of this.#bases.get(bdev.id) ?? []) base.close();
+    this.#bases.delete(bdev.id);
     this.onUnregister(bdev);
   }
 
@@ -296,11 +346,18 @@ export class BdevRegistry {
 
   /** Lets the hooks look at a disk. */
   examine(bdev: Bdev): Promise<void> {
-    const examined = (async () => {
-      for (const hook of this.examineHooks) await hook(bdev);
-    })().finally(() => this.#examining.delete(examined));
-    this.#examining.add(examined);
-    return examined;
+    return this.#track(
+      (async () => {
+        for (const hook of this.examineHooks) await hook(bdev);
+      })(),
+    );
+  }
+
+  /** What `waitForExamine` waits for. */
+  #track(work: Promise<void>): Promise<void> {
+    const tracked = work.finally(() => this.#examining.delete(tracked));
+    this.#examining.add(tracked);
+    return tracked;
   }
 
   /** Resolves when nothing is being examined. */

@@ -229,7 +229,7 @@ export class Heap {
 
   #refused(ptr: Ptr, w: number, owner: number): SpdkError {
     // Refused or not, it is what the program did.
-    if (sanitizer !== null) sanitizer.free(this.u8, ptr);
+    if (sanitizer !== null) sanitizer.free(this.u8, ptr, true);
     return owner === this.core ? this.#notAllocated(ptr, w, 'free') : this.#wrongOwner(ptr, w, owner);
   }
 

@@ -16,7 +16,8 @@ type Shared = ArrayBufferView | SharedArrayBuffer;
  */
 export interface Sanitizer {
   alloc(kind: 'shared' | 'pool', name: string, memory: Shared, offset: number, size: number): void;
-  free(memory: Shared, offset: number): void;
+  /** `refused`: it is an error, and the block has not been taken back. */
+  free(memory: Shared, offset: number, refused?: boolean): void;
   foreignRead(memory: Shared, from: number, to: number): void;
   foreignWrite(memory: Shared, from: number, to: number): void;
   /** Races on these bytes are meant, and why. */

@@ -5,7 +5,7 @@
  * or the export taken down, requests get ESHUTDOWN, connections finish and close, and the descriptor is closed after the last one, which is what
  * the bdev's removal waits for.
  */
-import { BdevDesc, type BdevEvent, IO_FLUSH, IO_UNMAP, IO_WRITE_ZEROES } from '../bdev/index.ts';
+import { BdevDesc, type BdevEvent, IO_FLUSH, IO_UNMAP, IO_WRITE_ZEROES, IO_ZCOPY } from '../bdev/index.ts';
 import type { Reactor } from '../event/index.ts';
 import type { Connection } from './connection.ts';
 import type { ChannelPort, ExportPort } from './ports.ts';
@@ -62,7 +62,7 @@ export class NbdExport implements ExportPort {
     this.readOnly = config.readOnly;
     this.sizeBytes = bdev.sizeBytes;
     this.blockBytes = bdev.blockSizeBytes;
-    this.memory = bdev.backend?.zcopy !== undefined;
+    this.memory = bdev.ioTypeSupported(IO_ZCOPY);
     // Memory takes any range of bytes. Anything else announces its block size and refuses (EINVAL) what is not aligned to it. To
     // read, merge and write instead would need a lock over the writes of all reactors, or an acknowledged write beside the merged
     // one could be undone. Who asks for block sizes obeys them (qemu, libnbd); who does not uses 512 or more (the kernel, old clients), which

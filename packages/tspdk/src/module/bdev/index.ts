@@ -12,6 +12,8 @@ import './malloc/malloc-bdev.ts';
 import { registerMallocRpc } from './malloc/rpc.ts';
 import './null/null-bdev.ts';
 import { registerNullRpc } from './null/rpc.ts';
+import './passthru/passthru-bdev.ts';
+import { registerPassthruRpc } from './passthru/rpc.ts';
 
 export const bdevSubsystem: Subsystem = {
   name: 'bdev',
@@ -27,6 +29,7 @@ export const bdevSubsystem: Subsystem = {
     registerNullRpc(app.rpc, deps);
     registerFileRpc(app.rpc, deps);
     registerDiskRpc(app.rpc, deps);
+    registerPassthruRpc(app.rpc, deps);
   },
 
   async init(app: App) {

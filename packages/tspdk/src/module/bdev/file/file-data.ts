@@ -1,7 +1,6 @@
 /** What crosses to every reactor about an open file, and what they share of it. */
 
 import { EXTENT_HOLE, EXTENT_ZERO, type Extents } from '../../../bdev/extents.ts';
-import type { BdevBackend } from '../../../bdev/index.ts';
 import { ffi } from '../../../env/ffi.ts';
 
 export interface FileData {
@@ -21,35 +20,21 @@ const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const ENXIO = 6;
 
-/** What does not depend on how the data is read and written. */
-export abstract class FileBackend implements BdevBackend {
-  readonly data: FileData;
-
-  constructor(data: FileData) {
-    this.data = data;
-  }
-
-  abstract createChannel(): ReturnType<BdevBackend['createChannel']>;
-
-  /** Holes by lseek, where the file system knows them; it is a call on this thread, short, and not on the data path of a read. */
-  blockStatus(byteOffset: number, bytes: number, out: Extents): number {
-    const { fd } = this.data;
-    const end = byteOffset + bytes;
-    for (let at = byteOffset; at < end; ) {
-      let next = ffi === null ? at : ffi.lseek(fd, at, SEEK_DATA);
-      let flags = EXTENT_HOLE | EXTENT_ZERO;
-      if (next < 0 && (ffi as NonNullable<typeof ffi>).errno() === ENXIO) next = end;
-      else if (next === at || next < 0) {
-        flags = 0;
-        next = ffi === null || next < 0 ? end : ffi.lseek(fd, at, SEEK_HOLE);
-        if (next <= at) next = end;
-      }
-      next = Math.min(next, end);
-      if (!out.push(next - at, flags)) break;
-      at = next;
+/** Holes by lseek, where the file system knows them; it is a call on this thread, short, and not on the data path of a read. */
+export function blockStatusOf({ fd }: FileData, byteOffset: number, bytes: number, out: Extents): number {
+  const end = byteOffset + bytes;
+  for (let at = byteOffset; at < end; ) {
+    let next = ffi === null ? at : ffi.lseek(fd, at, SEEK_DATA);
+    let flags = EXTENT_HOLE | EXTENT_ZERO;
+    if (next < 0 && (ffi as NonNullable<typeof ffi>).errno() === ENXIO) next = end;
+    else if (next === at || next < 0) {
+      flags = 0;
+      next = ffi === null || next < 0 ? end : ffi.lseek(fd, at, SEEK_HOLE);
+      if (next <= at) next = end;
     }
-    return 0;
+    next = Math.min(next, end);
+    if (!out.push(next - at, flags)) break;
+    at = next;
   }
-
-  close(): void {}
+  return 0;
 }

@@ -4,8 +4,10 @@
  */
 import { fdatasync, read, write } from 'node:fs';
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import type { Extents } from '../../../bdev/extents.ts';
 import {
   type BackendChannel,
+  type BdevBackend,
   IO_FLAG_FUA,
   IO_FLUSH,
   IO_READ,
@@ -15,22 +17,23 @@ import {
 } from '../../../bdev/index.ts';
 import { bdevManager } from '../../../bdev/manager.ts';
 import { EIO, ENOTSUP } from '../../../bdev/status.ts';
+import { IovCursor } from '../../../env/iov-cursor.ts';
 import type { Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
-import { FileBackend, type FileData } from './file-data.ts';
-import { IovCursor } from '../../../env/iov-cursor.ts';
+import { blockStatusOf, type FileData } from './file-data.ts';
 
 /** Node takes lengths of 31 bits. */
 const TRANSFER_BYTES_MAX = 1 << 30;
 
 type FsError = NodeJS.ErrnoException | null;
 
-export class NodeFileBackend extends FileBackend {
+export class NodeFileBackend implements BdevBackend {
+  readonly data: FileData;
   readonly zeroes: Segment;
   readonly reactor: Reactor;
 
   constructor(data: FileData, reactor: Reactor) {
-    super(data);
+    this.data = data;
     this.reactor = reactor;
     this.zeroes = reactor.local(bdevManager).zeroes;
   }
@@ -38,6 +41,8 @@ export class NodeFileBackend extends FileBackend {
   createChannel(): BackendChannel {
     return new NodeFileChannel(this);
   }
+
+  close(): void {}
 }
 
 class NodeFileChannel implements BackendChannel {
@@ -50,6 +55,10 @@ class NodeFileChannel implements BackendChannel {
 
   submit(io: BdevIo): void {
     (this.#free.pop() ?? new NodeFileOp(this.#backend, this.#free)).start(io);
+  }
+
+  blockStatus(byteOffset: number, bytes: number, out: Extents): number {
+    return blockStatusOf(this.#backend.data, byteOffset, bytes, out);
   }
 
   close(): void {}

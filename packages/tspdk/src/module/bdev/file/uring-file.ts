@@ -10,8 +10,10 @@
  * and still waits for it.
  */
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import type { Extents } from '../../../bdev/extents.ts';
 import {
   type BackendChannel,
+  type BdevBackend,
   IO_FLAG_FUA,
   IO_FLAG_NO_HOLE,
   IO_FLUSH,
@@ -23,12 +25,12 @@ import {
 import { bdevManager } from '../../../bdev/manager.ts';
 import { ECANCELED, EIO, ENOTSUP } from '../../../bdev/status.ts';
 import type { IoBuf, IoBufChannel, IoBufWaiter } from '../../../env/iobuf.ts';
+import { IovCursor } from '../../../env/iov-cursor.ts';
 import { sanitizer, tellForeign } from '../../../env/sanitizer.ts';
 import { alignedOffset, makeSegment, type Segment } from '../../../env/segment.ts';
 import type { Ring, RingOp } from '../../../env/uring.ts';
 import type { Reactor } from '../../../event/reactor.ts';
-import { FileBackend, type FileData } from './file-data.ts';
-import { IovCursor } from '../../../env/iov-cursor.ts';
+import { blockStatusOf, type FileData } from './file-data.ts';
 
 const RWF_DSYNC = 2;
 const PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01;
@@ -43,7 +45,8 @@ const PHASE_PUNCH = 1;
 const PHASE_ZEROES = 2;
 const PHASE_SYNC = 3;
 
-export class UringFileBackend extends FileBackend {
+export class UringFileBackend implements BdevBackend {
+  readonly data: FileData;
   readonly ring: Ring;
   readonly iobuf: IoBufChannel;
   readonly zeroes: Segment;
@@ -55,7 +58,7 @@ export class UringFileBackend extends FileBackend {
   zeroRange: boolean;
 
   constructor(data: FileData, reactor: Reactor, ring: Ring) {
-    super(data);
+    this.data = data;
     this.ring = ring;
     this.iobuf = reactor.iobuf;
     this.zeroes = reactor.local(bdevManager).zeroes;
@@ -68,6 +71,8 @@ export class UringFileBackend extends FileBackend {
   createChannel(): BackendChannel {
     return new UringFileChannel(this);
   }
+
+  close(): void {}
 }
 
 class UringFileChannel implements BackendChannel {
@@ -87,6 +92,10 @@ class UringFileChannel implements BackendChannel {
   abort(io: BdevIo): boolean {
     const op = io.driver;
     return op instanceof FileOp && op.abort();
+  }
+
+  blockStatus(byteOffset: number, bytes: number, out: Extents): number {
+    return blockStatusOf(this.#backend.data, byteOffset, bytes, out);
   }
 
   close(): void {}

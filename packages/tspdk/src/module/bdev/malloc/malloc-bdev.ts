@@ -72,7 +72,8 @@ class MallocBackend implements BdevBackend {
     return new MallocChannel(this);
   }
 
-  zcopy(byteOffset: number, bytes: number, out: IoVecs): boolean {
+  /** Appends where the range lies; false when `out` has no room. */
+  pieces(byteOffset: number, bytes: number, out: IoVecs): boolean {
     const first = Math.floor(byteOffset / SEGMENT_BYTES);
     const last = Math.floor((byteOffset + bytes - 1) / SEGMENT_BYTES);
     if (out.count + last - first + 1 > out.capacity) return false;
@@ -84,15 +85,6 @@ class MallocBackend implements BdevBackend {
       at = 0;
     }
     return true;
-  }
-
-  zcopyWritten(byteOffset: number, bytes: number): void {
-    this.map.set(byteOffset, bytes);
-  }
-
-  blockStatus(byteOffset: number, bytes: number, out: Extents): number {
-    this.map.extents(byteOffset, bytes, out);
-    return 0;
   }
 
   /** Copies between the disk at `at` and one piece of memory. */
@@ -127,6 +119,19 @@ class MallocChannel implements BackendChannel {
 
   constructor(backend: MallocBackend) {
     this.#backend = backend;
+  }
+
+  zcopy(byteOffset: number, bytes: number, out: IoVecs): boolean {
+    return this.#backend.pieces(byteOffset, bytes, out);
+  }
+
+  zcopyWritten(byteOffset: number, bytes: number): void {
+    this.#backend.map.set(byteOffset, bytes);
+  }
+
+  blockStatus(byteOffset: number, bytes: number, out: Extents): number {
+    this.#backend.map.extents(byteOffset, bytes, out);
+    return 0;
   }
 
   submit(io: BdevIo): void {

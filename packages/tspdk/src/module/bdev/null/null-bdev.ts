@@ -16,6 +16,7 @@ import {
   IO_UNMAP,
   IO_WRITE,
   IO_WRITE_ZEROES,
+  IO_ZCOPY,
   ioTypes,
   type NewBdev,
   registerBdevModule,
@@ -36,9 +37,27 @@ export interface NullBdevParams {
 }
 
 class NullChannel implements BackendChannel {
+  readonly #backend: NullBackend;
+
+  constructor(backend: NullBackend) {
+    this.#backend = backend;
+  }
+
   submit(io: BdevIo): void {
     io.complete(0);
   }
+
+  /** Zeroes to read; to write, memory that nobody reads. */
+  zcopy(_byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean {
+    const memory = write ? this.#backend.scratch : this.#backend.zeroes;
+    const pieces = Math.ceil(bytes / memory.sizeBytes);
+    if (out.count + pieces > out.capacity) return false;
+    for (let left = bytes; left > 0; left -= memory.sizeBytes) {
+      out.push(memory, 0, Math.min(left, memory.sizeBytes));
+    }
+    return true;
+  }
+
   close(): void {}
 }
 
@@ -50,21 +69,14 @@ class NullBackend implements BdevBackend {
   }
 
   createChannel(): BackendChannel {
-    return new NullChannel();
+    return new NullChannel(this);
   }
 
-  /** Zeroes to read; to write, memory that nobody reads. */
-  zcopy(_byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean {
-    const memory = write ? this.#scratchMemory() : this.#manager.zeroes;
-    const pieces = Math.ceil(bytes / memory.sizeBytes);
-    if (out.count + pieces > out.capacity) return false;
-    for (let left = bytes; left > 0; left -= memory.sizeBytes) {
-      out.push(memory, 0, Math.min(left, memory.sizeBytes));
-    }
-    return true;
+  get zeroes(): Segment {
+    return this.#manager.zeroes;
   }
 
-  #scratchMemory(): Segment {
+  get scratch(): Segment {
     this.#scratch ??= makeSegment(0, new SharedArrayBuffer(limits.bdev_zero_bytes));
     return this.#scratch;
   }
@@ -91,7 +103,7 @@ export const nullModule: BdevModule<NullBdevParams> = registerBdevModule<NullBde
       productName: 'Null disk',
       blockSizeBytes: params.block_size,
       blocks: params.num_blocks,
-      ioTypes: ioTypes(IO_READ, IO_WRITE, IO_UNMAP, IO_FLUSH, IO_WRITE_ZEROES),
+      ioTypes: ioTypes(IO_READ, IO_WRITE, IO_UNMAP, IO_FLUSH, IO_WRITE_ZEROES, IO_ZCOPY),
       ...(params.limits === undefined ? {} : { limits: params.limits }),
       data: null,
     };

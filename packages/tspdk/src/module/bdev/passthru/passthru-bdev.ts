@@ -1,0 +1,129 @@
+/**
+ * A disk that passes everything on to another: the template for disks that stand on disks (SPDK: module/bdev/passthru). Copy this folder, rename, and change what
+ * happens in `submit` and in `done`.
+ *
+ * Where things run. `create` on the app core: opens and claims the base and says what the disk is. `attach` on every reactor: opens the base there, with the claim.
+ * `createChannel` on every lightweight thread that uses the disk: a channel of the base goes with it. `submit` and `done` are the data path: one more BdevIo for the
+ * base, no other object.
+ */
+import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import type { BdevChannel } from '../../../bdev/channel.ts';
+import type { Extents } from '../../../bdev/extents.ts';
+import {
+  type BackendChannel,
+  BaseBdev,
+  type BaseRef,
+  type BdevBackend,
+  type BdevDesc,
+  type BdevModule,
+  type BdevSpec,
+  bdevRegistry,
+  type NewBdev,
+  openBase,
+  registerBdevModule,
+} from '../../../bdev/index.ts';
+import type { IoVecs } from '../../../env/iovecs.ts';
+import type { Reactor } from '../../../event/reactor.ts';
+
+export interface PassthruBdevParams {
+  readonly name: string;
+  readonly base_bdev_name: string;
+  /** Default: a new one. */
+  readonly uuid?: string | undefined;
+}
+
+/** What crosses to every reactor. */
+interface PassthruData {
+  readonly base: BaseRef;
+}
+
+class PassthruChannel implements BackendChannel {
+  readonly #base: BdevChannel;
+
+  constructor(base: BdevChannel) {
+    this.#base = base;
+  }
+
+  submit(io: BdevIo): void {
+    const rc = this.#base.forward(io, io.byteOffset, done, io);
+    // -ENOMEM too: the layer has it wait and submits it again.
+    if (rc !== 0) io.complete(rc);
+  }
+
+  abort(io: BdevIo): boolean {
+    return this.#base.abort(io) > 0;
+  }
+
+  zcopy(byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean {
+    return this.#base.zcopy(byteOffset, bytes, out, write);
+  }
+
+  zcopyWritten(byteOffset: number, bytes: number): void {
+    this.#base.zcopyWritten(byteOffset, bytes);
+  }
+
+  blockStatus(byteOffset: number, bytes: number, out: Extents): number {
+    return this.#base.blockStatus(byteOffset, bytes, out);
+  }
+
+  close(): void {
+    this.#base.close();
+  }
+}
+
+function done(io: unknown, status: number): void {
+  (io as BdevIo).complete(status);
+}
+
+class PassthruBackend implements BdevBackend {
+  readonly #base: BdevDesc;
+
+  constructor(spec: BdevSpec, reactor: Reactor) {
+    this.#base = openBase((spec.data as PassthruData).base, reactor);
+  }
+
+  createChannel(): BackendChannel {
+    return new PassthruChannel(this.#base.getIoChannel());
+  }
+
+  close(): void {
+    this.#base.close();
+  }
+}
+
+const baseName = (spec: Pick<BdevSpec, 'data'>): string => (spec.data as PassthruData).base.name;
+
+export const passthruModule: BdevModule<PassthruBdevParams> = registerBdevModule<PassthruBdevParams>({
+  name: 'passthru',
+
+  create({ name, base_bdev_name, uuid }: PassthruBdevParams, reactor: Reactor): NewBdev {
+    const base = BaseBdev.open(reactor, base_bdev_name, {
+      onResize: ({ blocks }) => void bdevRegistry(reactor).resize(name, blocks),
+    });
+    const { bdev } = base;
+    return {
+      name,
+      uuid,
+      productName: 'passthru',
+      blockSizeBytes: bdev.blockSizeBytes,
+      blocks: bdev.blocks,
+      writable: bdev.writable,
+      ioTypes: bdev.ioTypes,
+      volatileCache: bdev.volatileCache,
+      limits: bdev.limits,
+      bases: [base],
+      data: { base: base.ref } satisfies PassthruData,
+    };
+  },
+
+  attach: (spec: BdevSpec, reactor: Reactor) => new PassthruBackend(spec, reactor),
+  destroy: () => {},
+  dumpInfo: (spec: BdevSpec) => ({ passthru: { name: spec.name, base_bdev_name: baseName(spec) } }),
+
+  configCalls: (spec: BdevSpec) => [
+    {
+      method: 'bdev_passthru_create',
+      params: { name: spec.name, base_bdev_name: baseName(spec), uuid: spec.uuid },
+    },
+  ],
+});

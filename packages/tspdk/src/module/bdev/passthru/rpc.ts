@@ -1,0 +1,27 @@
+/** bdev_passthru_create, bdev_passthru_delete (SPDK: module/bdev/passthru/vbdev_passthru_rpc.c). */
+import type { BdevRegistry } from '../../../bdev/index.ts';
+import { RPC_RUNTIME, type RpcRegistry } from '../../../rpc/index.ts';
+
+export function registerPassthruRpc(rpc: RpcRegistry, deps: { registry: () => BdevRegistry }): void {
+  rpc.register({
+    name: 'bdev_passthru_create',
+    states: RPC_RUNTIME,
+    params: [
+      { name: 'name', type: 'string', required: true, description: 'Name' },
+      { name: 'base_bdev_name', type: 'string', required: true, description: 'The bdev to pass to' },
+      { name: 'uuid', type: 'uuid', description: 'Default: a new one' },
+    ],
+    summary: 'Makes a disk that passes everything on to another; when that is not there yet, as soon as it is.',
+    handler: (params) => deps.registry().createOn(params.base_bdev_name, 'passthru', params),
+  });
+  rpc.register({
+    name: 'bdev_passthru_delete',
+    states: RPC_RUNTIME,
+    params: [{ name: 'name', type: 'string', required: true, description: 'The bdev' }],
+    summary: 'Removes a passthru disk.',
+    handler: async ({ name }) => {
+      await deps.registry().delete(name, 'passthru');
+      return true;
+    },
+  });
+}
