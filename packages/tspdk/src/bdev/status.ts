@@ -8,6 +8,7 @@ export const EAGAIN = -11;
 export const ENOMEM = -12;
 export const ENODEV = -19;
 export const EINVAL = -22;
+export const ENOSPC = -28;
 export const EROFS = -30;
 export const ENOTSUP = -95;
 export const ETIMEDOUT = -110;

@@ -8,6 +8,8 @@ import './disk/disk-bdev.ts';
 import { registerDiskRpc } from './disk/rpc.ts';
 import './file/file-bdev.ts';
 import { registerFileRpc } from './file/rpc.ts';
+import './logwrites/logwrites-bdev.ts';
+import { registerLogWritesRpc } from './logwrites/rpc.ts';
 import './malloc/malloc-bdev.ts';
 import { registerMallocRpc } from './malloc/rpc.ts';
 import './null/null-bdev.ts';
@@ -30,6 +32,7 @@ export const bdevSubsystem: Subsystem = {
     registerFileRpc(app.rpc, deps);
     registerDiskRpc(app.rpc, deps);
     registerPassthruRpc(app.rpc, deps);
+    registerLogWritesRpc(app.rpc, deps);
   },
 
   async init(app: App) {
