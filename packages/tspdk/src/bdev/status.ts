@@ -8,6 +8,7 @@ export const EAGAIN = -11;
 export const ENOMEM = -12;
 export const ENODEV = -19;
 export const EINVAL = -22;
+export const ENOSPC = -28;
 export const EROFS = -30;
 /** Compared, and different (SPDK: SPDK_BDEV_IO_STATUS_MISCOMPARE). */
 export const EILSEQ = -84;

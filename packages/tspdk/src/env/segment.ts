@@ -16,6 +16,10 @@ export interface Segment {
   readonly id: number;
   readonly sab: SharedArrayBuffer;
   readonly u8: Uint8Array;
+  /** For words at any offset. */
+  readonly view: DataView;
+  /** Whole words only: an offset counts four bytes. */
+  readonly i32: Int32Array;
   /** Virtual address of the first byte, the same on every core; 0 without FFI. */
   readonly address: number;
   readonly sizeBytes: number;
@@ -26,7 +30,9 @@ export function makeSegment(id: number, sab: SharedArrayBuffer): Segment {
   const u8 = new Uint8Array(sab);
   const address = ffi === null ? 0 : ffi.addressOf(u8);
   if (sanitizer !== null) tellMapped(address, u8);
-  return { id, sab, u8, address, sizeBytes: sab.byteLength };
+  const view = new DataView(sab);
+  const i32 = new Int32Array(sab, 0, sab.byteLength >>> 2);
+  return { id, sab, u8, view, i32, address, sizeBytes: sab.byteLength };
 }
 
 /** First offset in `segment`, from `from` on, whose address is a multiple of `alignBytes` (O_DIRECT). */

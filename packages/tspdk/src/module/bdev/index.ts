@@ -12,6 +12,8 @@ import './error/error-bdev.ts';
 import { registerErrorRpc } from './error/rpc.ts';
 import './file/file-bdev.ts';
 import { registerFileRpc } from './file/rpc.ts';
+import './logwrites/logwrites-bdev.ts';
+import { registerLogWritesRpc } from './logwrites/rpc.ts';
 import './malloc/malloc-bdev.ts';
 import { registerMallocRpc } from './malloc/rpc.ts';
 import './null/null-bdev.ts';
@@ -38,6 +40,7 @@ export const bdevSubsystem: Subsystem = {
     registerPassthruRpc(app.rpc, deps);
     registerErrorRpc(app.rpc, deps);
     registerDelayRpc(app.rpc, deps);
+    registerLogWritesRpc(app.rpc, deps);
   },
 
   async init(app: App) {

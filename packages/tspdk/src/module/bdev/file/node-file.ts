@@ -17,10 +17,10 @@ import {
 } from '../../../bdev/index.ts';
 import { bdevManager } from '../../../bdev/manager.ts';
 import { EIO, ENOTSUP } from '../../../bdev/status.ts';
+import { IovCursor } from '../../../env/iov-cursor.ts';
 import type { Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { blockStatusOf, type FileData } from './file-data.ts';
-import { IovCursor } from './iov-cursor.ts';
 
 /** Node takes lengths of 31 bits. */
 const TRANSFER_BYTES_MAX = 1 << 30;

@@ -25,12 +25,12 @@ import {
 import { bdevManager } from '../../../bdev/manager.ts';
 import { ECANCELED, EIO, ENOTSUP } from '../../../bdev/status.ts';
 import type { IoBuf, IoBufChannel, IoBufWaiter } from '../../../env/iobuf.ts';
+import { IovCursor } from '../../../env/iov-cursor.ts';
 import { sanitizer, tellForeign } from '../../../env/sanitizer.ts';
 import { alignedOffset, makeSegment, type Segment } from '../../../env/segment.ts';
 import type { Ring, RingOp } from '../../../env/uring.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { blockStatusOf, type FileData } from './file-data.ts';
-import { IovCursor } from './iov-cursor.ts';
 
 const RWF_DSYNC = 2;
 const PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01;

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { IoVecs } from '../../../env/iovecs.ts';
-import { makeSegment } from '../../../env/segment.ts';
 import { IovCursor } from './iov-cursor.ts';
+import { IoVecs } from './iovecs.ts';
+import { makeSegment } from './segment.ts';
 
 /** Pieces of random sizes, one after the other with gaps, and where each byte of the whole lies. */
 function layout(sizes: readonly number[]) {
@@ -23,7 +23,7 @@ function layout(sizes: readonly number[]) {
 test('from any place on, pieces, iovecs and copies are those of the rest', () => {
   fc.assert(
     fc.property(
-      fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 6 }),
+      fc.array(fc.integer({ min: 0, max: 40 }), { minLength: 1, maxLength: 6 }),
       fc.array(fc.nat(30), { maxLength: 5 }),
       (sizes, steps) => {
         const { segment, iovs, places } = layout(sizes);
@@ -43,7 +43,7 @@ test('from any place on, pieces, iovecs and copies are those of the rest', () =>
         let total = 0;
         for (let i = 0; i < count; i++) {
           const address = (words[i * 4] >>> 0) + (words[i * 4 + 1] >>> 0) * 2 ** 32;
-          assert.equal(address - segment.address, places[done + total]);
+          if (words[i * 4 + 2] > 0) assert.equal(address - segment.address, places[done + total]);
           total += words[i * 4 + 2];
         }
         assert.equal(total, places.length - done);

@@ -1,8 +1,8 @@
 /**
  * A place in a list of memory pieces that moves on as a transfer makes progress. Reused; nothing is allocated.
  */
-import type { IoVecs } from '../../../env/iovecs.ts';
-import { copyBytes, type Segment } from '../../../env/segment.ts';
+import type { IoVecs } from './iovecs.ts';
+import { copyBytes, type Segment } from './segment.ts';
 
 const NONE = new (class {
   readonly count = 0;
@@ -10,7 +10,7 @@ const NONE = new (class {
 
 export class IovCursor {
   #iovs: IoVecs = NONE;
-  /** The piece. */
+  /** The piece: never an empty one; the number of pieces at the end. */
   index = 0;
   /** Bytes of it that are done. */
   within = 0;
@@ -19,8 +19,10 @@ export class IovCursor {
     this.#iovs = iovs;
     this.index = 0;
     this.within = 0;
+    this.advance(0);
   }
 
+  /** Lets the list go. */
   end(): void {
     this.#iovs = NONE;
   }
