@@ -63,6 +63,10 @@ export { Cpuset } from './env/cpuset.ts';
 // A disk of one's own.
 export { type Disk, type DiskDefinition, type DiskRequest, defineDisk } from './module/bdev/disk/define-disk.ts';
 
+// A target in a process of its own, for tests: disks over NBD, faults on demand.
+export { startTarget, type StartTargetOptions, Target, type TargetFault, TargetFaults } from './app/start-target.ts';
+export type { FaultInput, FaultRule } from './bdev/index.ts';
+
 // What goes wrong, what is bounded, and what is said about it.
 export { SpdkError } from './env/errors.ts';
 export { limits } from './env/limits.ts';

@@ -43,7 +43,7 @@ export class App implements AppHandle {
   readonly rpc = new RpcRegistry();
   /** Resolves when `framework_start_init` was called, or the stop came. */
   readonly startInitAsked: Promise<void>;
-  /** Resolves when all subsystems are initialised; rejects when the application stops before. */
+  /** Resolves when all subsystems are initialised and the configuration is in force; rejects when the application stops before. */
   readonly initialised: Promise<void>;
   askStartInit: () => void = () => {};
   markInitialised: () => void = () => {};
@@ -262,6 +262,7 @@ export class App implements AppHandle {
     for (const service of this.options.services) if (!this.stopping) await service.beforeInit?.(this);
     await this.subsystems.init(this, () => this.stopping);
     for (const service of this.options.services) if (!this.stopping) await service.afterInit?.(this);
+    this.markInitialised();
   }
 
   async #shutdown(): Promise<number> {

@@ -44,7 +44,6 @@ export function rpcService(options: RpcServiceOptions = {}): AppService {
     },
     afterInit(app) {
       app.rpc.state = RPC_RUNTIME;
-      app.markInitialised();
     },
     async stop() {
       for (const server of servers.splice(0)) await server.close();
@@ -70,7 +69,7 @@ function registerInitMethods(app: App, waiting: boolean): void {
     name: 'framework_wait_init',
     states: RPC_STARTUP | RPC_RUNTIME,
     params: [],
-    summary: 'Answers once the subsystems are initialised',
+    summary: 'Answers once the subsystems are initialised and the configuration is in force',
     async handler() {
       await app.initialised;
       return true;

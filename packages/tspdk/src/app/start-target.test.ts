@@ -1,0 +1,64 @@
+/** Targets for tests, as a user's suite starts them: several at once, with faults, and with everything that can go wrong at the start and at the end. */
+import assert from 'node:assert/strict';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { startTarget } from './start-target.ts';
+
+test('several targets run at once, each with its own disks, rules and sockets', async () => {
+  const targets = await Promise.all([
+    startTarget({ disks: { a: '1M', b: '2M' } }),
+    startTarget({ disks: { a: '3M' }, tcp: true }),
+  ]);
+  const [first, second] = targets;
+  const sizes = async (target: typeof first) =>
+    ((await target.rpc('bdev_get_bdevs')) as { num_blocks: number }[]).map(({ num_blocks }) => num_blocks * 512);
+  assert.deepEqual([await sizes(first), await sizes(second)], [[1 << 20, 2 << 20], [3 << 20]]);
+  assert.match(first.uri('b'), /^nbd\+unix:\/\/\/b\?socket=.+nbd\.sock$/);
+  assert.match(second.uri('a'), /^nbd:\/\/127\.0\.0\.1:\d+\/a$/);
+  const id = await first.faults.add('a', { op: 'write', action: 'error', errno: 'ENOSPC', probability: 0.25, seed: 9 });
+  await second.faults.add('a', 'op=read,action=delay,delay_us=10');
+  const [rule] = await first.faults.list();
+  assert.deepEqual(
+    [rule.id, rule.name, rule.rule, rule.seen, rule.struck],
+    [id, 'a', 'op=write,action=error,errno=ENOSPC,probability=0.25,seed=9', 0, 0],
+  );
+  await first.faults.setState('a', 2);
+  assert.equal(await first.faults.resume('a'), 0);
+  await first.faults.remove(id);
+  assert.deepEqual(await first.faults.list('a'), []);
+  assert.equal((await second.faults.list()).length, 1);
+  await assert.rejects(first.faults.add('a', 'op=writ'), /op "writ", may be all, read, write/);
+  const sockets = first.uri('a').split('socket=')[1];
+  assert.ok(existsSync(sockets));
+  await Promise.all(targets.map((target) => target.stop()));
+  await first.stop();
+  assert.equal(existsSync(sockets), false);
+});
+
+test('what cannot start says why and leaves nothing behind', async () => {
+  await assert.rejects(startTarget({ disks: { a: '1000' } }), {
+    code: 'EINVAL',
+    message: /1000 bytes is not a multiple/,
+  });
+  await assert.rejects(startTarget({ disks: { a: '/nowhere/disk.img' } }), { code: 'ENOENT' });
+  await assert.rejects(startTarget({ disks: { a: '1M' }, cpumask: 'zz' }), {
+    code: 'EIO',
+    message: /the target did not start.*zz/s,
+  });
+  const dir = mkdtempSync(join(tmpdir(), 'start-target-'));
+  const module = join(dir, 'broken.mjs');
+  writeFileSync(module, "throw new Error('broken on purpose');\n");
+  await assert.rejects(startTarget({ disks: { a: module } }), {
+    code: 'EIO',
+    message: /broken\.mjs.*broken on purpose/s,
+  });
+  rmSync(dir, { recursive: true });
+});
+
+test('an end that is none is told', async () => {
+  const target = await startTarget({ disks: { a: '1M' } });
+  process.kill(target.pid, 'SIGKILL');
+  await assert.rejects(target.stop(), /the target ended with SIGKILL/);
+});
