@@ -66,6 +66,10 @@ function timeoutPollUs(timeoutUs: number): number {
   return Math.max(1, Math.min(1_000_000, Math.floor(timeoutUs / 4)));
 }
 
+function sendWaiting(job: Job): void {
+  job.sendWaiting();
+}
+
 /** A job on its reactor, with what it lives on. */
 class RunningJob {
   readonly job: Job;
@@ -101,6 +105,10 @@ class RunningJob {
         segment,
         offset: alignedOffset(segment, BUFFER_ALIGN_BYTES),
         stride: strideBytes(options),
+        wake: () => {
+          this.#thread.sendLocalMsg(sendWaiting, this.job);
+          reactor.kick();
+        },
         onEnd: () => this.#end(),
       });
     } catch (error) {

@@ -64,6 +64,8 @@ export interface JobParts {
   readonly segment: Segment;
   readonly offset: number;
   readonly stride: number;
+  /** Has `sendWaiting` called in a coming turn of the job's thread. */
+  readonly wake: () => void;
   /** The last I/O is back. Called once. */
   readonly onEnd: () => void;
 }
@@ -92,12 +94,16 @@ export class Job implements TaskOwner {
   readonly #exact: boolean;
   readonly #goOn: boolean;
   readonly #iosMax: number;
+  readonly #wake: () => void;
   readonly #onEnd: () => void;
   #draining = false;
   /** Tasks that are not at rest. */
   #busy = 0;
   /** Tasks that a reset has thrown back, and that wait for its end. */
   readonly #parked: PerfTask[] = [];
+  /** Tasks that came back outside of a turn; the first so many are to be sent. */
+  readonly #waiting: PerfTask[] = [];
+  #waitingCount = 0;
   #resetting = false;
   #ended = false;
 
@@ -122,6 +128,7 @@ export class Job implements TaskOwner {
     this.#exact = options.histogram;
     this.#goOn = options.continueOnFailure;
     this.#iosMax = options.ios === 0 ? Number.POSITIVE_INFINITY : options.ios;
+    this.#wake = parts.wake;
     this.#onEnd = parts.onEnd;
     this.#submitUs = new Float64Array(options.queueDepth);
     this.#tasks = Array.from(
@@ -183,6 +190,13 @@ export class Job implements TaskOwner {
     if (!this.#resetting) this.#unpark();
   }
 
+  /** Sends what came back outside of a turn. */
+  sendWaiting(): void {
+    const count = this.#waitingCount;
+    this.#waitingCount = 0;
+    for (let i = 0; i < count; i++) this.ready(this.#waiting[i]);
+  }
+
   /** @internal An I/O has come back. */
   done(task: PerfTask, status: number): void {
     // Disks that people write complete from a promise, between turns.
@@ -208,7 +222,7 @@ export class Job implements TaskOwner {
     this.#next(task);
   }
 
-  /** There is a BdevIo for it. */
+  /** It can be sent now. */
   ready(task: PerfTask): void {
     if (this.#draining) this.#rest();
     else this.#send(task);
@@ -251,7 +265,16 @@ export class Job implements TaskOwner {
     this.#send(task);
   }
 
+  /**
+   * Only in a turn: a disk may answer from a microtask, and then each I/O would make the microtask of the next, with
+   * never a moment for the event loop in between.
+   */
   #send(task: PerfTask): void {
+    if (!this.#host.inTurn) {
+      this.#waiting[this.#waitingCount++] = task;
+      if (this.#waitingCount === 1) this.#wake();
+      return;
+    }
     const channel = this.#channel;
     const bytes = this.#ioBytes;
     const at = (this.#firstPlace + task.place) * bytes;
