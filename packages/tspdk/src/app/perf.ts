@@ -4,7 +4,7 @@
 import { SpdkError } from '../env/errors.ts';
 import { parseSize } from '../env/size.ts';
 import { APP_FLAGS, type AppArgs, flagHelp, integer, parseAppArgs } from '../event/app-args.ts';
-import { App } from '../event/index.ts';
+import { App, type AppOptions, type AppService } from '../event/index.ts';
 import {
   changesDisk,
   checkMix,
@@ -151,8 +151,21 @@ export async function perf(argv: readonly string[]): Promise<number> {
   // An RPC server only when asked for, or needed: several of these may run at once.
   const rpcAddress = args.rpcAddress ?? (waits && args.rpcAddress !== null ? RPC_DEFAULT_PATH : null);
   let failed = false;
-  const appOptions = {
-    ...targetOptions({ ...args, rest: [], rpcAddress }),
+  let markReady = (): void => {};
+  // What is called meanwhile waits for the disk, or for the end.
+  const readiness: AppService = {
+    name: 'perf',
+    start(app) {
+      perfTester(app.reactor).ready = new Promise((resolve) => {
+        markReady = resolve;
+      });
+    },
+    stop: () => markReady(),
+  };
+  const target = targetOptions({ ...args, rest: [], rpcAddress });
+  const appOptions: AppOptions = {
+    ...target,
+    services: [...(target.services ?? []), readiness],
     name: 'tspdk_perf',
     subsystems: [...targetSubsystems, perfSubsystem],
     throwOnStartFailure: true,
@@ -174,6 +187,7 @@ export async function perf(argv: readonly string[]): Promise<number> {
       const readOnly = !waits && !changesDisk(WORKLOADS[options.workload]);
       await createDisk(app, { disk, readOnly, blockBytes, direct: args.extra.has('direct') });
     }
+    markReady();
     if (waits) {
       if (!json) console.log(`waiting for perform_tests on ${rpcAddress}`);
       return;

@@ -32,6 +32,7 @@ export function registerPerfRpc(app: App): void {
       'Only of `tspdk perf`: runs a test and answers with its result. What is not given is as in the test before, or as the command line says.',
     handler: async (params) => {
       const tester = perfTester(app.reactor);
+      await tester.ready;
       const before = tester.options;
       const workload = params.workload_type === undefined ? before.workload : workloadNamed(params.workload_type);
       if (params.rw_percentage !== undefined) checkMix(workload, `rw_percentage ${params.rw_percentage}`);

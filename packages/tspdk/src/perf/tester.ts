@@ -10,6 +10,8 @@ import { PerfRun } from './run.ts';
 export class PerfTester {
   /** Of the next test, where it does not say otherwise. */
   options: PerfOptions = PERF_DEFAULTS;
+  /** Resolves when the disks are there: a call by RPC may come before the application has made them. */
+  ready: Promise<void> = Promise.resolve();
   /** A test has begun; a test has ended. */
   onStart: (run: PerfRun) => void = () => {};
   onResult: (result: PerfResult) => void = () => {};
