@@ -120,6 +120,38 @@ for (const [what, serve, options] of liars) {
   });
 }
 
+test('where an I/O is slow, the others go by: no place has two at once', async () => {
+  const t = await perfCluster();
+  await stubDisk(t, 'S', (PLACES * BYTES) / 512);
+  const run = await t.prepare({ workload: 'verify', ioBytes: BYTES, queueDepth: 3 });
+  const running = run.run();
+  const disk = new Uint8Array(PLACES * BYTES);
+  const stub = () => stubChannel('S');
+  await t.cluster.untilTrue(() => stub().outstanding.length === 3);
+  const serve = (io: BdevIo): void => {
+    const { offset, segment } = io.iovs;
+    const memory = (segment[0] as Segment).u8.subarray(offset[0], offset[0] + io.bytes);
+    honest(disk, memory, { type: io.type, at: io.byteOffset, nth: 0 });
+  };
+  const [slow] = stub().outstanding;
+  for (let i = 0; i < 200; i++) {
+    const others = stub().outstanding.filter((io) => io !== slow);
+    for (const io of others) {
+      assert.notEqual(io.byteOffset, slow.byteOffset);
+      serve(io);
+      stub().outstanding.splice(stub().outstanding.indexOf(io), 1);
+      io.complete(0);
+    }
+    t.cluster.turns();
+  }
+  await t.cluster.until(run.stop());
+  for (const io of stub().outstanding) serve(io);
+  stub().complete(3);
+  const { results } = await t.cluster.until(running);
+  assert.equal(results[0].status, 'terminated', results[0].error);
+  await t.close();
+});
+
 test('what stood on the disk before is not trusted, nor looked at', async () => {
   let first = true;
   const { results } = await verify((disk, memory, io) => {
