@@ -71,7 +71,7 @@ async function fioReads(path: string, core: number, direct: boolean): Promise<nu
     `--iodepth=${depth}`,
     `--direct=${direct ? 1 : 0}`,
   ];
-  const time = ['--time_based', `--runtime=${seconds}`, '--norandommap', '--output-format=json'];
+  const time = ['--time_based', `--runtime=${seconds}`, '--norandommap', '--invalidate=0', '--output-format=json'];
   const out = await runClient(['fio', '--name=bench', '--ioengine=io_uring', ...job, ...time], core);
   const { jobs } = JSON.parse(out.slice(out.indexOf('{'))) as { jobs: { read: { iops: number } }[] };
   return jobs[0].read.iops;
@@ -94,12 +94,15 @@ async function files(dir: string, core: number, say: (line: string) => void): Pr
   }
   const path = makeFile(dir);
   const rows: Row[] = [];
-  for (const direct of [false, true]) {
-    const what = direct ? 'O_DIRECT' : 'page cache';
+  const ways = [
+    { what: 'page cache', direct: false, flags: [] },
+    { what: 'O_DIRECT', direct: true, flags: ['--direct'] },
+    { what: 'O_DIRECT, --poll', direct: true, flags: ['--direct', '--poll'] },
+  ];
+  for (const { what, direct, flags } of ways) {
     say(`file, ${what}`);
-    const flags = ['-w', 'randread', ...(direct ? ['--direct'] : [])];
     const { ours, peer } = await alternate<'iops'>(
-      async () => ({ iops: (await perf([core], path, ...flags)).iops }),
+      async () => ({ iops: (await perf([core], path, '-w', 'randread', ...flags)).iops }),
       async () => ({ iops: await fioReads(path, core, direct) }),
       runs,
     );
@@ -126,7 +129,9 @@ async function allocation(core: number): Promise<{ whole: number; own: number; i
     const node = [process.execPath, '--trace-gc', '--max-semi-space-size=1'];
     const flags = ['-m', `[${core}]`, '-q', String(queue), '-t', String(time), '--json-output'];
     const out = await runClient([...node, cli, 'perf', 'null:1G', '-w', 'randread', ...flags]);
-    const { total } = JSON.parse(out.slice(out.lastIndexOf('{"results"'))) as Perf;
+    const line = out.split('\n').find((each) => each.startsWith('{"results"'));
+    if (line === undefined) throw new Error(`tspdk perf printed no result:\n${out.slice(-2000)}`);
+    const { total } = JSON.parse(line) as Perf;
     // Starting takes memory too, and is over within a second.
     const { bytes, seconds: between } = heapBytes(out, 1);
     return { iops: total.iops, ios: total.io_completed, perSecond: between === 0 ? 0 : bytes / between };
