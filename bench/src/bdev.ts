@@ -12,7 +12,7 @@ import { cli, runClient, Server } from './processes.ts';
 import { cores } from './run-app.ts';
 
 const runs = 5;
-const seconds = 1;
+const seconds = 2;
 const blockBytes = 4096;
 const depth = 32;
 const fileBytes = 256 * 1024 * 1024;

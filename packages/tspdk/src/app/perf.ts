@@ -51,7 +51,7 @@ ${Object.entries(WORKLOADS)
 Exit code 1: an I/O has failed, or verify has found other data than was written. Ctrl-C ends a test early, with the results so far.
 `;
 
-/** Seconds, not below `least`. @throws {SpdkError} EINVAL */
+/** Of a number of seconds; `otherwise` when none is given. @throws {SpdkError} EINVAL naming flag and value. */
 function microseconds(flag: string, text: string | undefined, otherwise: number): number {
   if (text === undefined) return otherwise;
   const us = Math.round(Number(text) * US_PER_S);
@@ -104,16 +104,18 @@ function showProgress(run: PerfRun): () => void {
   const { ioBytes } = run.options;
   let seconds = 0;
   let before = 0;
-  const timer = setInterval(() => {
-    void run.completed().then((completed) => {
-      const iops = completed - before;
-      before = completed;
-      const rate = `${Math.round(iops).toLocaleString('en')} IOPS, ${((iops * ioBytes) / MIB).toFixed(1)} MiB/s`;
-      process.stderr.write(`\r\x1b[K${++seconds} s: ${rate}`);
-    });
-  }, PROGRESS_MS);
-  timer.unref();
+  let ended = false;
+  const show = (completed: number): void => {
+    if (ended) return;
+    const iops = completed - before;
+    before = completed;
+    const rate = `${Math.round(iops).toLocaleString('en')} IOPS, ${((iops * ioBytes) / MIB).toFixed(1)} MiB/s`;
+    process.stderr.write(`\r\x1b[K${++seconds} s: ${rate}`);
+  };
+  // A core that cannot be asked any more ends the application by itself.
+  const timer = setInterval(() => void run.completed().then(show, () => {}), PROGRESS_MS).unref();
   return () => {
+    ended = true;
     clearInterval(timer);
     process.stderr.write('\r\x1b[K');
   };
