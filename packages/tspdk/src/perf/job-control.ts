@@ -87,12 +87,14 @@ class RunningJob {
     const { options } = spec;
     const cpumask = new Cpuset([reactor.core]);
     this.#thread = Thread.create(reactor, { name: `perf_${spec.id}`, cpumask }) as Thread; // this core, so it is the Thread itself
+    let desc: BdevDesc | null = null;
     try {
       const write = changesDisk(WORKLOADS[options.workload]);
       const onEvent = (event: 'remove' | 'resize'): void => {
         if (event === 'remove') this.#remove();
       };
-      this.#desc = this.#thread.run(() => BdevDesc.open(spec.bdevName, { write, onEvent, reactor }));
+      desc = this.#thread.run(() => BdevDesc.open(spec.bdevName, { write, onEvent, reactor }));
+      this.#desc = desc;
       const segment = reactor.segments.get(spec.segmentId);
       if (write) fillBuffers(segment, spec.seed);
       this.job = new Job({
@@ -112,7 +114,10 @@ class RunningJob {
         onEnd: () => this.#end(),
       });
     } catch (error) {
-      this.#thread.run(() => this.#thread.exit());
+      this.#thread.run(() => {
+        desc?.close();
+        this.#thread.exit();
+      });
       throw error;
     }
   }
