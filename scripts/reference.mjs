@@ -1,5 +1,5 @@
 // `npm run docs`: writes docs/reference/ from the code, so that it cannot say otherwise than the code does. RPC methods are asked of a running
-// target, the command line is its own help, limits, errors and the sanitizer's options are their tables. scripts/reference.test.mjs fails when the files are out of date.
+// application, the command line is its own help, limits, errors and the sanitizer's options are their tables. scripts/reference.test.mjs fails when the files are out of date.
 
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -52,11 +52,11 @@ function tspdk(...args) {
   return result.stdout;
 }
 
-/** What a target with everything in it says of its methods. */
-async function askTarget() {
+/** What an application with everything in it says of its methods. `perf` has those of a target, and its own. */
+async function askApplication() {
   const dir = mkdtempSync(join(tmpdir(), 'tspdk-docs-'));
   const socket = join(dir, 'rpc.sock');
-  const target = spawn(process.execPath, [cli, 'tgt', '-m', '0x1', '-r', socket], {
+  const target = spawn(process.execPath, [cli, 'perf', '-z', '-m', '0x1', '-r', socket], {
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   const ended = once(target, 'exit');
@@ -67,7 +67,7 @@ async function askTarget() {
   try {
     return JSON.parse(tspdk('rpc', '-s', socket, '--retries', '100', 'rpc_get_schema'));
   } catch (error) {
-    throw new Trouble(`${error.message}\nThe target said:\n${errors}`);
+    throw new Trouble(`${error.message}\nThe application said:\n${errors}`);
   } finally {
     target.kill('SIGTERM');
     await ended;
@@ -77,7 +77,7 @@ async function askTarget() {
 
 async function rpcPage() {
   const { typeText } = await load('rpc', 'params.js');
-  const methods = (await askTarget()).sort((a, b) => (a.name < b.name ? -1 : 1));
+  const methods = (await askApplication()).sort((a, b) => (a.name < b.name ? -1 : 1));
   const about =
     'The JSON-RPC 2.0 methods of `tspdk tgt`. Names, parameters and error numbers are SPDK’s where SPDK has the method. ' +
     'Call one with `tspdk rpc METHOD --param value`; `tspdk rpc METHOD --help` shows this text.';

@@ -12,6 +12,7 @@ const files = [
   'event/threads',
   'module/bdev/real-reactors',
   'nbd/target',
+  'perf/perform-tests',
   'thread/shared-thread-table',
   'thread/spin-lock',
 ];

@@ -9,7 +9,21 @@ import { test } from 'node:test';
 import { filesUnder, root } from './bootstrap.mjs';
 
 /** A folder of packages/tspdk/src imports from folders before it only. */
-const layers = ['env', 'log', 'rpc', 'thread', 'event', 'notify', 'trace', 'sock', 'bdev', 'module', 'nbd', 'app'];
+const layers = [
+  'env',
+  'log',
+  'rpc',
+  'thread',
+  'event',
+  'notify',
+  'trace',
+  'sock',
+  'bdev',
+  'module',
+  'nbd',
+  'perf',
+  'app',
+];
 /** Not layers: the tests' world, which stands in for env and drives all the others. */
 const free = ['sim'];
 const maxLines = 500;

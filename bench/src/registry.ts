@@ -1,5 +1,6 @@
 // Every benchmark, in the order in which they run. A benchmark is a file of its own beside this one; it is added here.
 
+import { bdev } from './bdev.ts';
 import { events } from './events.ts';
 import type { Benchmark } from './harness.ts';
 import { nbd, nbdUnix } from './nbd.ts';
@@ -8,4 +9,4 @@ import { roundTrip } from './round-trip.ts';
 import { target } from './target.ts';
 import { tsan } from './tsan/tsan.ts';
 
-export const benchmarks: readonly Benchmark[] = [events, roundTrip, pollers, nbd, nbdUnix, target, tsan];
+export const benchmarks: readonly Benchmark[] = [events, roundTrip, pollers, bdev, nbd, nbdUnix, target, tsan];

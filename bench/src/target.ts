@@ -7,6 +7,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fio } from './fio.ts';
+import { heapBytes } from './gc-trace.ts';
 import { alternate, type Benchmark, median, type Row, row } from './harness.ts';
 import { cli, Server } from './processes.ts';
 import { cores, pause } from './run-app.ts';
@@ -101,16 +102,6 @@ async function bareNodeMs(): Promise<number> {
   return performance.now() - started;
 }
 
-/** What a server's `--trace-gc` tells: bytes allocated from its first collection to its last, and seconds between them. */
-function allocated(trace: string): { bytes: number; seconds: number } {
-  // "[pid:0x...]   1234 ms: Scavenge 5.1 (8.0) -> 4.6 (8.0) MB, ...": used before a collection, less what the one before it left.
-  const lines = [...trace.matchAll(/(\d+) ms: [A-Z][^\n]*? ([\d.]+) \([\d.]+\) -> ([\d.]+) \([\d.]+\) MB/g)];
-  if (lines.length < 2) return { bytes: 0, seconds: 1 };
-  let mib = 0;
-  for (let i = 1; i < lines.length; i++) mib += Number(lines[i][2]) - Number(lines[i - 1][3]);
-  return { bytes: mib * 1024 * 1024, seconds: (Number(lines.at(-1)?.[1]) - Number(lines[0][1])) / 1000 };
-}
-
 /**
  * Bytes on the JS heap for each I/O, everything counted: also what the loop around the data path takes for each slice (an immediate, which Node
  * allocates) and for each reading of the clock. The I/Os' own share is estimated as the rise from a shallow queue to a deep one, for each I/O
@@ -126,7 +117,7 @@ async function allocation(dir: string): Promise<{ whole: number; own: number; io
   const run = async (depth: number, seconds: number) => {
     server.output = '';
     const { ios, iops } = await fio(uri, { rw: 'randread', blockBytes: 4096, depth, seconds }, client);
-    const { bytes, seconds: between } = allocated(server.output);
+    const { bytes, seconds: between } = heapBytes(server.output);
     return { ios, iops, perSecond: bytes / between };
   };
   try {

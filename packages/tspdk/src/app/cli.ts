@@ -5,6 +5,7 @@
 import { explain } from '../env/errors.ts';
 import type { FlagSpec } from '../event/app-args.ts';
 import { exampleCores, startEarly } from './early.ts';
+import { PERF_FLAGS } from './perf-flags.ts';
 import { SERVE_FLAGS } from './serve-flags.ts';
 import { VERSION } from './version.ts';
 
@@ -28,6 +29,11 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
     summary: 'one disk over NBD, in one line',
     reactors: { flags: SERVE_FLAGS, cores: () => [] },
     load: async () => (await import('./serve.ts')).serve,
+  },
+  perf: {
+    summary: 'how fast disks are, and whether they keep what is written (as bdevperf)',
+    reactors: { flags: PERF_FLAGS, cores: () => [] },
+    load: async () => (await import('./perf.ts')).perf,
   },
   start: {
     summary: 'example target: a malloc disk and a file disk over NBD',

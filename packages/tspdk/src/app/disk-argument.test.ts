@@ -24,6 +24,12 @@ test('sizes', () => {
     assert.throws(() => parseDiskArgument(text), code('EINVAL', /multiple of 512/));
 });
 
+test('null: before a size is a disk that keeps nothing', () => {
+  assert.deepEqual(parseDiskArgument('null:1G'), { kind: 'null', sizeBytes: 2 ** 30 });
+  assert.throws(() => parseDiskArgument('null:513'), code('EINVAL', /multiple of 512/));
+  for (const text of ['null:', 'null:x']) assert.throws(() => parseDiskArgument(text), code('EINVAL', /not a size/));
+});
+
 test('files, modules, and what is neither', () => {
   const dir = mkdtempSync(join(tmpdir(), 'tspdk-'));
   try {

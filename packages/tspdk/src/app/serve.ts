@@ -1,34 +1,30 @@
 /**
  * `tspdk serve DISK`: one disk, served over NBD, in one line. Everything else (several disks, RPC, configuration files) is `tspdk tgt`.
  */
-import { basename, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { bdevRegistry } from '../bdev/index.ts';
+import { resolve } from 'node:path';
 import { SpdkError } from '../env/errors.ts';
 import { APP_FLAGS, type AppArgs, flagHelp, parseAppArgs } from '../event/app-args.ts';
 import { App } from '../event/index.ts';
 import { formatNbdUri, type NbdAddress, nbdTarget, parseNbdAddress } from '../nbd/index.ts';
 import type { SockAddress } from '../sock/index.ts';
-import { type DiskArgument, parseDiskArgument } from './disk-argument.ts';
+import { createDisk, type DiskOptions } from './create-disk.ts';
+import { parseDiskArgument } from './disk-argument.ts';
 import { SERVE_FLAGS } from './serve-flags.ts';
 import { targetOptions } from './target.ts';
 
 const USAGE = `usage: tspdk serve DISK [--nbd ADDR]... [flags]
 
-DISK is a size (64M, 1G: memory), a file or block device, or a module (.ts, .js, .mjs) that defines a disk.
+DISK is a size (64M, 1G: memory), a file or block device, a module (.ts, .js, .mjs) that defines a disk, or
+null:SIZE, which keeps nothing.
 
   tspdk serve 1G
   tspdk serve disk.img --nbd unix:/tmp/disk.sock --read-only
   tspdk serve ./my-disk.ts --nbd :10809 --cpumask 0x3
 `;
 
-interface ServeOptions {
-  readonly disk: DiskArgument;
+interface ServeOptions extends DiskOptions {
   readonly addresses: readonly NbdAddress[];
   readonly exportName: string;
-  readonly readOnly: boolean;
-  readonly blockBytes: number | undefined;
-  readonly direct: boolean;
 }
 
 /** @throws {SpdkError} EINVAL, ENOENT: what is wrong with which argument. */
@@ -47,30 +43,6 @@ function serveOptions(args: AppArgs): ServeOptions {
     blockBytes: blockSize === undefined ? undefined : Number(blockSize),
     direct: args.extra.has('direct'),
   };
-}
-
-/** Makes the disk; returns its bdev's name and what to call it. */
-async function createDisk(app: App, options: ServeOptions): Promise<{ bdevName: string; what: string }> {
-  const { disk, readOnly, blockBytes } = options;
-  const registry = bdevRegistry(app.reactor);
-  if (disk.kind === 'memory') {
-    const block_size = blockBytes ?? 512;
-    const num_blocks = disk.sizeBytes / block_size;
-    if (!Number.isInteger(num_blocks)) {
-      throw new SpdkError('EINVAL', `${disk.sizeBytes} bytes are not a multiple of the block size ${block_size}`);
-    }
-    const bdev = await registry.create('malloc', { block_size, num_blocks });
-    return { bdevName: bdev.name, what: `${disk.sizeBytes} bytes of memory` };
-  }
-  const name = basename(disk.path);
-  if (disk.kind === 'file') {
-    const filename = resolve(disk.path);
-    const params = { name, filename, readonly: readOnly, direct: options.direct, block_size: blockBytes };
-    const bdev = await registry.create('uring', params);
-    return { bdevName: bdev.name, what: filename };
-  }
-  const bdev = await registry.create('disk', { name, module: pathToFileURL(resolve(disk.path)).href });
-  return { bdevName: bdev.name, what: `what ${disk.path} defines` };
 }
 
 /** Runs until a signal stops it. Resolves with the exit code. */

@@ -152,6 +152,24 @@ export const limits = {
   /** In what time requests that are waited for are expected, at least and at most, see nbd/pace.ts. */
   nbd_gather_us_min: 15,
   nbd_gather_us_max: 400,
+  /** I/Os that a job of `tspdk perf` keeps under way. */
+  perf_queue_depth_max: 16384,
+  /** Bytes of one I/O of `tspdk perf`. */
+  perf_io_bytes_max: 64 * 1024 * 1024,
+  /** I/O memory of one job of `tspdk perf`: queue depth times I/O size. */
+  perf_buffer_bytes_max: 1024 * 1024 * 1024,
+  /** Time and timeout of `tspdk perf`. */
+  perf_time_us_max: 366 * 24 * 3600 * 1_000_000,
+  /** Places (I/O sizes) of a disk that `tspdk perf` uses; what lies behind them is left alone. */
+  perf_places_max: 2 ** 31 - 1,
+  /** The same for a verifying job, which remembers 4 bytes for each. */
+  perf_verify_places_max: 2 ** 24,
+  /** Exponent of Zipf's law; above it only the first places would ever come. */
+  perf_zipf_theta_max: 10,
+  /** Time between two resets of a job that resets. */
+  perf_reset_us: 100_000,
+  /** How long a job keeps back what a reset from elsewhere has aborted: sent at once, it would be aborted at once, and the reset never be over. */
+  perf_reset_pause_us: 1000,
   /** What the first stop is given before a second signal forces the exit. */
   stop_grace_ms: 5000,
   /** What the others are given to come to rest when a reactor's thread has died. */
