@@ -27,7 +27,7 @@ const CONNECT_RETRY_MS = 5;
 const LOG_BYTES_MAX = 1024 * 1024;
 
 export interface StartTargetOptions {
-  /** What is served, by name: a size ("64M"), a file, or a module with a disk. */
+  /** What is served, by name: a size ("64M"), a file, a module with a disk, or "null:64M". */
   readonly disks: Readonly<Record<string, string>>;
   /** Cores, as `--cpumask` takes them. Default: one. */
   readonly cpumask?: string;
@@ -175,6 +175,10 @@ function configOf(options: StartTargetOptions, nbdSocket: string): unknown {
     if (argument.kind === 'memory') {
       const num_blocks = argument.sizeBytes / BLOCK_BYTES;
       return { method: 'bdev_malloc_create', params: { name, num_blocks, block_size: BLOCK_BYTES } };
+    }
+    if (argument.kind === 'null') {
+      const num_blocks = argument.sizeBytes / BLOCK_BYTES;
+      return { method: 'bdev_null_create', params: { name, num_blocks, block_size: BLOCK_BYTES } };
     }
     const path = resolve(argument.path);
     if (argument.kind === 'file') return { method: 'bdev_uring_create', params: { name, filename: path } };
