@@ -17,6 +17,7 @@
  * reactor closes its doorbell only after all cores have stopped sending.
  * atomics: without FFI. `Atomics.waitAsync` on a shared word; its promise wakes the loop. It does not keep the loop alive, an idle timer does that.
  */
+import { isMainThread } from 'node:worker_threads';
 import { SpdkError } from './errors.ts';
 import { type FdWatch, ffi } from './ffi.ts';
 
@@ -61,11 +62,16 @@ class EventfdDoorbell implements Doorbell {
       // Reading resets the counter; unread, libuv would report the descriptor again at once.
       port.read(this.fd, this.#counter, 8);
     });
+    // A worker that ends by process.exit would be called back once more, and koffi then aborts the process. The descriptor stays: others may ring it.
+    if (!isMainThread) process.once('exit', this.#unwatch);
   }
+
+  readonly #unwatch = (): void => this.#watch.close();
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    process.off('exit', this.#unwatch);
     this.#watch.close();
     this.#ffi.close(this.fd);
     this.#ffi.free(this.#counter);
