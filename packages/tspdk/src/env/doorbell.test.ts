@@ -2,6 +2,7 @@
 // bell keep its loop alive.
 
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { Worker } from 'node:worker_threads';
@@ -76,4 +77,21 @@ test('eventfd: closing gives the descriptor back', { skip: ffi === null }, async
   for (let round = 0; round < 50; round++) openDoorbell().close();
   await new Promise((resolve) => setImmediate(resolve));
   assert.equal(count(), before);
+});
+
+test('a worker that calls process.exit while its doorbell rings ends alone', { skip: ffi === null }, () => {
+  const worker = `
+    const { openDoorbell, ringDoorbell } = await import(${JSON.stringify(here)});
+    const bell = openDoorbell();
+    setImmediate(() => {
+      ringDoorbell(bell.target);
+      process.exit(3);
+    });`;
+  const main = `
+    import { Worker } from 'node:worker_threads';
+    const ended = new Worker(new URL('data:text/javascript,' + ${JSON.stringify(encodeURIComponent(worker))}));
+    ended.on('exit', (code) => console.log('exit', code));`;
+  // An abort takes the whole process, so it has one of its own.
+  const result = spawnSync(process.execPath, ['--input-type=module', '-e', main], { encoding: 'utf8' });
+  assert.deepEqual([result.status, result.signal, result.stdout], [0, null, 'exit 3\n'], result.stderr);
 });
