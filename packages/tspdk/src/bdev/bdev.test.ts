@@ -1,10 +1,10 @@
 /**
- * The block layer's contract on one reactor: names, opening, claims, ranges, types, completions, statistics. In many-reactors.test.ts: what spans cores; in io.test.ts: the life of an I/O.
+ * The block layer's contract on one reactor: names, opening, claims, ranges, types, completions, statistics. In many-reactors.test.ts: what spans cores; in io.test.ts: the life of an I/O;
+ * in split.test.ts, compare.test.ts and qos.test.ts: I/Os in pieces, compares, copies and locks of ranges, rate limits.
  *
  * Checklist: SPDK's test/unit/lib/bdev/bdev.c (bdev_ut) and mt/bdev.c (bdev_ut of mt); titles carry their names.
- * They do not apply, or come with the full block layer: spans_split, boundary_split, max_size_and_segment_split, mix_split, split_with_io_wait,
- * write_unit_split, alignment, alignment_with_boundary (the layer does not split yet); histograms, write_uncorrectable, compare*, LBA range locks,
- * quiesce, copy, qos, set_io_timeout, set_qd_sampling, DIF, ext options: not there yet. get_memory_domains, numa_id: no such thing here.
+ * Not there yet: alignment, alignment_with_boundary, histograms, write_uncorrectable, set_io_timeout, set_qd_sampling, DIF, ext options.
+ * get_memory_domains, numa_id: no such thing here.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -121,6 +121,18 @@ test('claim: one exclusive writer, found out by all who open', async () => {
   reader.close();
   assert.equal(bdev.shared.writers, 0);
   assert.equal(bdev.shared.descs, 0);
+  await cluster.close();
+});
+
+test('a disk whose module fails when it is there is taken back from every core', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  await assert.rejects(make(cluster, { name: 'F', failMade: true }), /it fails when it is there/);
+  assert.deepEqual(cluster.bdevs.list(), []);
+  assert.deepEqual(
+    stubs.destroyed.filter((name) => name === 'F'),
+    ['F'],
+  );
+  await make(cluster, { name: 'F' });
   await cluster.close();
 });
 

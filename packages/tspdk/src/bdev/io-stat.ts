@@ -13,7 +13,7 @@ const LATENCY_MAX_US = 3;
 const LATENCY_MIN_US = 4;
 const FIELDS = 5;
 
-/** Kinds, in order of their place in the array. Copy is counted once the layer copies. */
+/** Kinds, in order of their place in the array. No module copies by itself: a copy counts as the reads and writes that it is made of. */
 const KINDS = ['read', 'write', 'unmap', 'copy'] as const;
 
 /** Failures: with no memory, aborted, any other. */

@@ -43,8 +43,11 @@ export abstract class LayerIo implements IoWaitEntry {
     channel.beginEmulated(parent);
     // What fails at once must not reach the submitter inside its own call.
     channel.manager.depth++;
-    this.proceed();
-    channel.manager.depth--;
+    try {
+      this.proceed();
+    } finally {
+      channel.manager.depth--;
+    }
   }
 
   /** Starts what can be started now; `finish` when there is nothing left and nothing under way. */

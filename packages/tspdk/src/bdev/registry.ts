@@ -26,7 +26,14 @@ import type { Bdev } from './bdev.ts';
 import { callAll } from './call-all.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
 import { bdevManager } from './manager.ts';
-import { type BdevConfigCall, type BdevLimits, type BdevSpec, bdevModule, type NewBdev } from './module.ts';
+import {
+  type BdevConfigCall,
+  type BdevLimits,
+  type BdevModule,
+  type BdevSpec,
+  bdevModule,
+  type NewBdev,
+} from './module.ts';
 import { changedLimits, createQosState, QOS_LIMITS, type QosLimits, writeLimits } from './qos.ts';
 import { dropSegment, shareSegment } from './segments.ts';
 import { createSharedState } from './shared-state.ts';
@@ -173,20 +180,33 @@ export class BdevRegistry {
   async create(moduleName: string, params: unknown): Promise<Bdev> {
     const module = bdevModule(moduleName);
     const made = await module.create(params, this.reactor);
-    const names: string[] = [];
     const bases = made.bases ?? [];
+    const bdev = await this.#make(module, made, bases);
     try {
-      const spec = this.#specOf(moduleName, made, names);
+      // One may have begun to go after all cores had attached.
+      checkBases(bases);
+      await module.made?.(bdev, this.reactor);
+    } catch (error) {
+      await this.#removeOnce(bdev);
+      throw error;
+    }
+    this.onRegister(bdev);
+    for (const look of [...this.#awaited]) look(bdev);
+    this.#createDeferred(bdev);
+    if (this.options.bdev_auto_examine) void this.examine(bdev);
+    return bdev;
+  }
+
+  /** Attaches what a module has made, and has it removed with its bases. What fails is undone. */
+  async #make(module: BdevModule, made: NewBdev, bases: readonly BaseBdev[]): Promise<Bdev> {
+    const names: string[] = [];
+    try {
+      const spec = this.#specOf(module.name, made, names);
       checkBases(bases);
       await this.#attach(spec, bases);
       const bdev = this.get(spec.name);
       this.#bases.set(bdev.id, bases);
       for (const base of bases) base.onOwnersRemove = () => void this.#removeOnce(bdev);
-      await module.made?.(bdev, this.reactor);
-      this.onRegister(bdev);
-      for (const look of [...this.#awaited]) look(bdev);
-      this.#createDeferred(bdev);
-      if (this.options.bdev_auto_examine) void this.examine(bdev);
       return bdev;
     } catch (error) {
       await module.destroy(made, this.reactor);

@@ -63,6 +63,8 @@ export interface StubParams {
   readonly aliases?: string[];
   /** The core whose attach fails. */
   readonly failOn?: number;
+  /** Fails when it is there. */
+  readonly failMade?: boolean;
 }
 
 /** Everything that stub disks of this process did, for tests to look at; a test makes its own disks with names of their own. */
@@ -93,7 +95,7 @@ registerBdevModule<StubParams>({
       homeCore: params.homeCore ?? -1,
       ioTypes: params.ioTypes ?? ioTypes(IO_READ, IO_WRITE, IO_UNMAP, IO_FLUSH, IO_WRITE_ZEROES),
       ...(params.limits === undefined ? {} : { limits: params.limits }),
-      data: { failOn: params.failOn ?? -1 },
+      data: { failOn: params.failOn ?? -1, failMade: params.failMade ?? false },
     };
   },
   attach(spec, reactor: Reactor): BdevBackend {
@@ -108,6 +110,9 @@ registerBdevModule<StubParams>({
       },
       close: () => void stubs.closedBackends.push(`${spec.name} ${reactor.core}`),
     };
+  },
+  made: ({ spec }) => {
+    if ((spec.data as { failMade: boolean }).failMade) throw new Error('it fails when it is there');
   },
   destroy: (spec) => void stubs.destroyed.push(spec.name),
   configCalls: () => [],
