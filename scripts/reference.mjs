@@ -79,7 +79,7 @@ async function rpcPage() {
   const { typeText } = await load('rpc', 'params.js');
   const methods = (await askApplication()).sort((a, b) => (a.name < b.name ? -1 : 1));
   const about =
-    'The JSON-RPC 2.0 methods of `tspdk tgt`. Names, parameters and error numbers are SPDK’s where SPDK has the method. ' +
+    'The JSON-RPC 2.0 methods of `tspdk tgt`, and `perform_tests`, which is `tspdk perf`’s. Names, parameters and error numbers are SPDK’s where SPDK has the method. ' +
     'Call one with `tspdk rpc METHOD --param value`; `tspdk rpc METHOD --help` shows this text.';
   const body = methods.map(({ name }) => `- [${name}](#${name})`);
   for (const { name, summary, states, params } of methods) {
