@@ -19,6 +19,9 @@ export const packages = [
   'qemu-system-x86',
   'busybox-static',
   'kmod',
+  // What reads and writes partition tables.
+  'fdisk',
+  'gdisk',
 ];
 
 /** Those of `packages` that are not installed; all of them where there is no dpkg. */
