@@ -62,3 +62,24 @@ test('an end that is none is told', async () => {
   process.kill(target.pid, 'SIGKILL');
   await assert.rejects(target.stop(), /the target ended with SIGKILL/);
 });
+
+test('a configured disk whose module throws tells its own stack, not the kit’s', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'start-target-'));
+  const module = join(dir, 'throws.mjs');
+  writeFileSync(module, 'function openDatabase() { throw new Error("no database"); }\nopenDatabase();\n');
+  await assert.rejects(startTarget({ disks: { a: module }, cpumask: '0x3' }), (error: Error) => {
+    assert.match(error.message, /start-up failed: .*bdev_disk_create failed: .*throws\.mjs.*no database/);
+    assert.match(error.message, /\n\s+at openDatabase \(.*throws\.mjs:1:/);
+    assert.doesNotMatch(error.message, /\n\s+at .*(load-disk|control|config)\.js/);
+    return true;
+  });
+  rmSync(dir, { recursive: true });
+});
+
+test('faults behind a disk’s name are rules from the start', async () => {
+  const target = await startTarget({ disks: { a: 'malloc:1M?fault=op=write,action=error,errno=ENOSPC,count=2' } });
+  const [{ name, rule }] = await target.faults.list();
+  assert.equal(name, 'a');
+  assert.match(rule, /^op=write,action=error,errno=ENOSPC,count=2,seed=\d+$/);
+  await target.stop();
+});

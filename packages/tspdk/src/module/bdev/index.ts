@@ -36,7 +36,7 @@ export const bdevSubsystem: Subsystem = {
     registerMallocRpc(app.rpc, deps);
     registerNullRpc(app.rpc, deps);
     registerFileRpc(app.rpc, deps);
-    registerDiskRpc(app.rpc, deps);
+    registerDiskRpc(app.rpc, { ...deps, reactor: () => app.reactor });
     registerPassthruRpc(app.rpc, deps);
     registerErrorRpc(app.rpc, deps);
     registerDelayRpc(app.rpc, deps);
