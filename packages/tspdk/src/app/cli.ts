@@ -4,6 +4,7 @@
  */
 import { explain } from '../env/errors.ts';
 import type { FlagSpec } from '../event/app-args.ts';
+import { CONFORM_FLAGS } from './conform-flags.ts';
 import { exampleCores, startEarly } from './early.ts';
 import { PERF_FLAGS } from './perf-flags.ts';
 import { SERVE_FLAGS } from './serve-flags.ts';
@@ -34,6 +35,11 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
     summary: 'how fast disks are, and whether they keep what is written (as bdevperf)',
     reactors: { flags: PERF_FLAGS, cores: () => [] },
     load: async () => (await import('./perf.ts')).perf,
+  },
+  conform: {
+    summary: 'whether a disk, of one’s own or any, does what every disk must (as bdevio)',
+    reactors: { flags: CONFORM_FLAGS, cores: () => [] },
+    load: async () => (await import('./conform.ts')).conform,
   },
   start: {
     summary: 'example target: a malloc disk and a file disk over NBD',
