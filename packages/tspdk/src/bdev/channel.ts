@@ -183,7 +183,9 @@ export class BdevChannel {
     if (write && !this.#writable) return false;
     if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return false;
     if (!backend.zcopy(byteOffset, bytes, out, write)) return false;
-    this.shared.stat.countInstant(write ? IO_WRITE : IO_READ, bytes);
+    const type = write ? IO_WRITE : IO_READ;
+    this.shared.stat.countInstant(type, bytes);
+    bdev.meter?.tallyInstant(type);
     return true;
   }
 

@@ -122,6 +122,11 @@ export abstract class LayerIo implements IoWaitEntry {
   }
 }
 
+/** An I/O that the layer has made of another. */
+export function isChild(io: BdevIo): boolean {
+  return io.cb === onChild;
+}
+
 function onChild(ctx: unknown, status: number): void {
   (ctx as LayerChild).owner.ended(ctx as LayerChild, status);
 }

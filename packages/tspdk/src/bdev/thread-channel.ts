@@ -15,7 +15,7 @@ import { carryOut } from './carry-out.ts';
 import type { Gates } from './gates.ts';
 import { IoStat } from './io-stat.ts';
 import { IO_FLAG_EMULATED, IO_RESET } from './io-type.ts';
-import { LayerIo } from './layer-io.ts';
+import { isChild, LayerIo } from './layer-io.ts';
 import type { BdevManager } from './manager.ts';
 import type { BackendChannel } from './module.ts';
 import { ECANCELED, EIO, ENODEV, ENOMEM } from './status.ts';
@@ -172,6 +172,7 @@ export class ThreadChannel implements IoSink {
   finish(io: BdevIo): void {
     const pool = this.#pool;
     const { cb, ctx } = io;
+    const { meter } = this.bdev;
     let status = io.status;
     this.outstanding--;
     if (io.type === IO_RESET) this.resets--;
@@ -183,6 +184,7 @@ export class ThreadChannel implements IoSink {
     } else if ((io.flags & IO_FLAG_EMULATED) === 0) {
       this.stat.countError(status);
     }
+    if (meter !== null && !isChild(io)) meter.tally(io.type, this.#clock, pool.submitUs, io.index);
     pool.put(io);
     if (this.#nomemHead !== null) this.#retryNomem();
     if (pool.waiting > 0) pool.wake();
