@@ -17,6 +17,7 @@ import {
   IO_COMPARE,
   IO_COMPARE_AND_WRITE,
   IO_COPY,
+  IO_FLAGS_PASSED,
   IO_FLUSH,
   IO_READ,
   IO_UNMAP,
@@ -33,6 +34,8 @@ export class BdevChannel {
   readonly desc: BdevDesc;
   readonly shared: ThreadChannel;
   #writable: boolean;
+  /** What its I/Os carry in their flags. Set by the descriptor. */
+  mark = 0;
   #open = true;
 
   readonly #ioChannel: IoChannel<ThreadChannel> | null;
@@ -135,7 +138,7 @@ export class BdevChannel {
     own.iovs = io.iovs;
     own.writeIovs = io.writeIovs;
     if (type === IO_COPY) own.sourceOffset = io.sourceOffset + (byteOffset - io.byteOffset);
-    this.#submit(own, type, byteOffset, bytes, io.flags, cb, ctx);
+    this.#submit(own, type, byteOffset, bytes, io.flags & IO_FLAGS_PASSED, cb, ctx);
     return 0;
   }
 
@@ -293,7 +296,7 @@ export class BdevChannel {
     io.type = type;
     io.byteOffset = byteOffset;
     io.bytes = bytes;
-    io.flags = flags;
+    io.flags = flags | this.mark;
     io.cb = cb;
     io.ctx = ctx;
     this.shared.begin(io);
