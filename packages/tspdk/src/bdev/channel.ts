@@ -186,14 +186,19 @@ export class BdevChannel {
     if (write && !this.#writable) return false;
     if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return false;
     if (!backend.zcopy(byteOffset, bytes, out, write)) return false;
+    if (write) this.shared.windows.open(byteOffset, bytes);
     const type = write ? IO_WRITE : IO_READ;
     this.shared.stat.countInstant(type, bytes);
     bdev.meter?.tallyInstant(type);
     return true;
   }
 
-  /** The bytes named by a `zcopy` for writing have been written. */
+  /**
+   * `bytes` of what a `zcopy` for writing at `byteOffset` named have been written, the first ones; 0: it was given up. Once for each. Until then a lock of the range waits.
+   * @throws {Error} when there was no such zcopy
+   */
   zcopyWritten(byteOffset: number, bytes: number): void {
+    if (!this.shared.windows.close(byteOffset)) throw new Error(`no zcopy for writing is under way at ${byteOffset}`);
     this.shared.backend.zcopyWritten?.(byteOffset, bytes);
   }
 

@@ -19,6 +19,7 @@ import { isChild, LayerIo } from './layer-io.ts';
 import type { BdevManager } from './manager.ts';
 import type { BackendChannel } from './module.ts';
 import { ECANCELED, EIO, ENODEV, ENOMEM } from './status.ts';
+import { WriteWindows } from './write-windows.ts';
 
 /** Outstanding I/Os that must complete before the module is asked again (SPDK: NOMEM_THRESHOLD_COUNT). */
 const NOMEM_THRESHOLD = 8;
@@ -31,6 +32,8 @@ export class ThreadChannel implements IoSink {
   readonly stat = new IoStat();
   readonly manager: BdevManager;
   readonly backend: BackendChannel;
+  /** What is being written in place. */
+  readonly windows = new WriteWindows();
   /** With the module. */
   outstanding = 0;
   /** Descriptors' channels that use this one. */
