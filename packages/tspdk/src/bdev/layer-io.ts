@@ -101,7 +101,7 @@ export abstract class LayerIo implements IoWaitEntry {
   protected finish(): void {
     const { parent } = this;
     parent.driver = null;
-    parent.complete(this.status);
+    this.channel.endEmulated(parent, this.status);
   }
 
   /** Starts nothing more, and ends what it can. */

@@ -34,7 +34,7 @@ export class ThreadChannel implements IoSink {
   readonly backend: BackendChannel;
   /** What is being written in place. */
   readonly windows = new WriteWindows();
-  /** With the module. */
+  /** With the module, or carried out by the layer. */
   outstanding = 0;
   /** Descriptors' channels that use this one. */
   refs = 0;
@@ -42,6 +42,8 @@ export class ThreadChannel implements IoSink {
   resetting = 0;
   /** Of `outstanding`, those that are resets. */
   resets = 0;
+  /** Of `outstanding`, those that the layer itself carries out, by others. */
+  layered = 0;
   /** What may hold I/Os back; null: nothing does. Set by the bdev. */
   gates: Gates | null = null;
   readonly #pool: BdevIoPool;
@@ -89,11 +91,15 @@ export class ThreadChannel implements IoSink {
 
   /** To the module, or in pieces, or by others. */
   perform(io: BdevIo): void {
+    if (this.#isPlain(io)) this.submit(io);
+    else carryOut(this, io);
+  }
+
+  /** The module takes it as it is. */
+  #isPlain(io: BdevIo): boolean {
     const { bdev } = this;
     const bit = 1 << io.type;
-    if ((bdev.plainTypes & bit) !== 0 || ((bdev.moduleIoTypes & bit) !== 0 && !bdev.split.mustSplit(io)))
-      this.submit(io);
-    else carryOut(this, io);
+    return (bdev.plainTypes & bit) !== 0 || ((bdev.moduleIoTypes & bit) !== 0 && !bdev.split.mustSplit(io));
   }
 
   /** To the module. */
@@ -133,7 +139,14 @@ export class ThreadChannel implements IoSink {
     this.stamp(io);
     io.state = IO_SUBMITTED;
     this.outstanding++;
+    this.layered++;
     if (io.type === IO_RESET) this.resets++;
+  }
+
+  /** What `beginEmulated` began is done. */
+  endEmulated(io: BdevIo, status: number): void {
+    this.layered--;
+    this.complete(io, status);
   }
 
   #submitThrew(io: BdevIo, error: unknown): void {
@@ -209,10 +222,19 @@ export class ThreadChannel implements IoSink {
     this.#nomemTail = io;
     this.#nomemCount++;
     if (this.#nomemCount === 1) {
-      this.#nomemThreshold = Math.max(this.outstanding >> 1, this.outstanding - NOMEM_THRESHOLD);
+      this.#raiseThreshold();
     }
     // Nothing is left whose completion would bring us back here.
-    if (this.outstanding === 0) this.#retryLater();
+    if (this.#withModule === 0) this.#retryLater();
+  }
+
+  /** What the layer carries out may wait for what is queued here, and does not count. */
+  get #withModule(): number {
+    return this.outstanding - this.layered;
+  }
+
+  #raiseThreshold(): void {
+    this.#nomemThreshold = Math.max(this.#withModule >> 1, this.#withModule - NOMEM_THRESHOLD);
   }
 
   #retryLater(): void {
@@ -224,21 +246,22 @@ export class ThreadChannel implements IoSink {
   /** Time has passed with nothing outstanding. */
   retry(): void {
     this.#retryPending = false;
-    this.#nomemThreshold = Math.max(this.#nomemThreshold, this.outstanding);
+    this.#nomemThreshold = Math.max(this.#nomemThreshold, this.#withModule);
     this.#retryNomem();
   }
 
   #retryNomem(): void {
-    if (this.outstanding > this.#nomemThreshold) return;
+    if (this.#withModule > this.#nomemThreshold) return;
     while (this.#nomemHead !== null) {
       const io = this.#takeNomem();
       const before = this.#nomemCount;
-      this.#give(io);
+      if (this.#isPlain(io)) this.#give(io);
+      else carryOut(this, io);
       if (this.#nomemCount > before) {
         // Refused again: back to its place at the head.
         this.#putBackFirst();
-        this.#nomemThreshold = Math.max(this.outstanding >> 1, this.outstanding - NOMEM_THRESHOLD);
-        if (this.outstanding === 0) this.#retryLater();
+        this.#raiseThreshold();
+        if (this.#withModule === 0) this.#retryLater();
         return;
       }
     }
