@@ -12,7 +12,7 @@ import type { BdevDesc } from './desc.ts';
 import { type ActiveFault, FaultSet } from './faults/fault-set.ts';
 import { Gates } from './gates.ts';
 import type { IoStat } from './io-stat.ts';
-import { IO_ABORT, IO_COPY, IO_RESET, IO_WRITE_ZEROES } from './io-type.ts';
+import { IO_ABORT, IO_COPY, IO_READ, IO_RESET, IO_WRITE, IO_WRITE_ZEROES, IO_ZCOPY } from './io-type.ts';
 import type { LatencyMeter } from './latency.ts';
 import type { LockedRange } from './lba-lock.ts';
 import type { BdevManager } from './manager.ts';
@@ -22,6 +22,7 @@ import { BDEV_READY, SharedState } from './shared-state.ts';
 import { SplitRules } from './split.ts';
 import { ThreadChannel } from './thread-channel.ts';
 
+const BYTE_TYPES = (1 << IO_READ) | (1 << IO_WRITE) | (1 << IO_WRITE_ZEROES);
 const TOLD_EMULATIONS = (1 << IO_WRITE_ZEROES) | (1 << IO_COPY);
 
 export class Bdev {
@@ -45,6 +46,8 @@ export class Bdev {
   readonly takenTypes: number;
   /** What goes to the module as it is, whatever its range and memory. */
   readonly plainTypes: number;
+  /** What it takes at any byte: what is memory needs no whole blocks. */
+  readonly byteTypes: number;
   /** How I/Os have to be split. */
   readonly split: SplitRules;
   /** Ranges that are locked; every core has the same. */
@@ -102,6 +105,7 @@ export class Bdev {
     this.takenTypes = spec.ioTypes | emulated;
     this.ioTypes = spec.ioTypes | (emulated & TOLD_EMULATIONS) | (1 << IO_RESET) | (1 << IO_ABORT);
     this.split = new SplitRules(spec.limits, spec.blockSizeBytes);
+    this.byteTypes = (spec.ioTypes & (1 << IO_ZCOPY)) === 0 ? 0 : spec.ioTypes & BYTE_TYPES;
     this.plainTypes = spec.ioTypes & ~this.split.types;
     this.pastStat = pastStat;
     this.device = IoDevice.register<ThreadChannel>(manager.reactor, {

@@ -3,7 +3,7 @@
  *
  * Every call returns 0 when the I/O was taken, and then calls back exactly once, later; or a negative errno, and then never
  * calls back: -ENOMEM (queue up with `queueIoWait` and try again), -EINVAL (range, alignment, buffer), -EBADF (not open for
- * writing), -ENOTSUP, -ENODEV (being removed). Offsets and lengths are bytes, multiples of the block size. Memory is (segment, offset) and must
+ * writing), -ENOTSUP, -ENODEV (being removed). Offsets and lengths are bytes, multiples of the block size; a disk that is memory (IO_ZCOPY) takes any for reads, writes and zeroes. Memory is (segment, offset) and must
  * stay as it is until the callback. The channel's reactor and thread only. Data path: nothing is allocated.
  */
 import type { IoVecs } from '../env/iovecs.ts';
@@ -172,6 +172,12 @@ export class BdevChannel {
     return this.shared.manager.pool.cancelWait(entry);
   }
 
+  /** Whether `zcopy` is worth trying just now: nothing of this disk itself stands in the way. */
+  get inPlace(): boolean {
+    const { backend, gates } = this.shared;
+    return backend.zcopy !== undefined && gates === null && this.bdev.faults === null;
+  }
+
   /**
    * The data where it lies: appends the disk's own memory to `out`, valid until the channel is closed. False when the disk cannot, the range is
    * outside, or `out` has no room (then `out` is as before). With `write` the caller is about to change those bytes: it calls `zcopyWritten`
@@ -179,13 +185,12 @@ export class BdevChannel {
    */
   zcopy(byteOffset: number, bytes: number, out: IoVecs, write = false): boolean {
     const { bdev } = this;
-    const { backend } = this.shared;
-    // What a limit or a lock may hold back is submitted as an I/O.
-    if (backend.zcopy === undefined || bdev.removing || !this.#open) return false;
-    if (this.shared.gates !== null || bdev.faults !== null) return false;
+    // What a limit, a lock or a fault may hold back is submitted as an I/O.
+    if (!this.inPlace || bdev.removing || !this.#open) return false;
     if (write && !this.#writable) return false;
     if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return false;
-    if (!backend.zcopy(byteOffset, bytes, out, write)) return false;
+    const { backend } = this.shared;
+    if (!backend.zcopy?.(byteOffset, bytes, out, write)) return false;
     if (write) this.shared.windows.open(byteOffset, bytes);
     const type = write ? IO_WRITE : IO_READ;
     this.shared.stat.countInstant(type, bytes);
@@ -235,9 +240,8 @@ export class BdevChannel {
     if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return EINVAL;
     // Not `%`: on doubles past 2^31 that is a slow library call. Exact for safe integers: see the test.
     const block = bdev.blockSizeBytes;
-    if (Math.floor(byteOffset / block) * block !== byteOffset) return EINVAL;
-    if (Math.floor(bytes / block) * block !== bytes) return EINVAL;
-    return 0;
+    const whole = Math.floor(byteOffset / block) * block === byteOffset && Math.floor(bytes / block) * block === bytes;
+    return whole || (bdev.byteTypes & (1 << type)) !== 0 ? 0 : EINVAL;
   }
 
   #single(

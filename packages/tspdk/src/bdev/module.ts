@@ -28,7 +28,7 @@ export interface BdevSpec {
   readonly blockSizeBytes: number;
   readonly blocks: number;
   readonly writable: boolean;
-  /** Mask of `1 << IO_*` that the module takes. */
+  /** Mask of `1 << IO_*` that the module takes. With IO_ZCOPY: reads, writes and zeroes at any byte, and `zcopy` in its channels. */
   readonly ioTypes: number;
   /** Completed writes may be lost with the machine until a flush. */
   readonly volatileCache: boolean;
