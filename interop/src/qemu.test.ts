@@ -50,6 +50,24 @@ const memory = {
 const disks: [what: string, options: { readonly bdevs?: readonly object[] }][] = [
   ['memory', {}],
   [
+    'memory with protection information',
+    {
+      bdevs: [
+        {
+          method: 'bdev_malloc_create',
+          params: {
+            name: 'disk',
+            num_blocks: sizeBytes / 512,
+            block_size: 512,
+            md_size: 8,
+            md_interleave: true,
+            dif_type: 1,
+          },
+        },
+      ],
+    },
+  ],
+  [
     'filters over memory',
     {
       bdevs: [

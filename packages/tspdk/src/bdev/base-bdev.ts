@@ -20,6 +20,8 @@ export interface BaseRef {
 export interface BaseBdevOptions {
   /** One of CLAIM_*. Default CLAIM_EXCL_WRITE. */
   readonly claim?: number;
+  /** The disks above have the base's metadata as their own. Without, a base with metadata is refused. */
+  readonly metadata?: boolean;
   /** Instead of removing the disks above: the base is going; `close` it soon. */
   readonly onRemove?: () => void;
   /** The base has another size. */
@@ -60,6 +62,9 @@ export class BaseBdev {
       },
     });
     try {
+      if (desc.bdev.metadata !== null && options.metadata !== true) {
+        throw new SpdkError('ENOTSUP', `bdev "${name}" has metadata, which this kind of disk does not carry`);
+      }
       base = new BaseBdev(desc.bdev, desc, desc.claim({ type: options.claim ?? CLAIM_EXCL_WRITE }));
       return base;
     } catch (error) {

@@ -16,6 +16,7 @@ import { IO_ABORT, IO_COPY, IO_READ, IO_RESET, IO_WRITE, IO_WRITE_ZEROES, IO_ZCO
 import type { LatencyMeter } from './latency.ts';
 import type { LockedRange } from './lba-lock.ts';
 import type { BdevManager } from './manager.ts';
+import { METADATA_TYPES, Metadata } from './metadata.ts';
 import type { BdevBackend, BdevLimits, BdevSpec } from './module.ts';
 import { NO_QOS, Qos, type QosLimits } from './qos.ts';
 import { BDEV_READY, SharedState } from './shared-state.ts';
@@ -48,6 +49,8 @@ export class Bdev {
   readonly plainTypes: number;
   /** What it takes at any byte: what is memory needs no whole blocks. */
   readonly byteTypes: number;
+  /** What its blocks have beside data; null: nothing. */
+  readonly metadata: Metadata | null;
   /** How I/Os have to be split. */
   readonly split: SplitRules;
   /** Ranges that are locked; every core has the same. */
@@ -101,12 +104,13 @@ export class Bdev {
     this.manager = manager;
     this.shared = new SharedState(spec.shared);
     this.moduleIoTypes = spec.ioTypes;
-    const emulated = emulatedTypes(spec.ioTypes);
+    const emulated = emulatedTypes(spec.ioTypes, spec.metadata !== null);
+    this.metadata = spec.metadata === null ? null : new Metadata(spec.metadata, spec.blockSizeBytes);
     this.takenTypes = spec.ioTypes | emulated;
     this.ioTypes = spec.ioTypes | (emulated & TOLD_EMULATIONS) | (1 << IO_RESET) | (1 << IO_ABORT);
     this.split = new SplitRules(spec.limits, spec.blockSizeBytes);
     this.byteTypes = (spec.ioTypes & (1 << IO_ZCOPY)) === 0 ? 0 : spec.ioTypes & BYTE_TYPES;
-    this.plainTypes = spec.ioTypes & ~this.split.types;
+    this.plainTypes = spec.ioTypes & ~this.split.types & ~(this.metadata === null ? 0 : METADATA_TYPES);
     this.pastStat = pastStat;
     this.device = IoDevice.register<ThreadChannel>(manager.reactor, {
       name: `bdev_${spec.name}`.slice(0, limits.name_bytes / 4),
@@ -170,6 +174,11 @@ export class Bdev {
   /** True when a request of `type` (IO_*) is taken: by the module, or emulated by the layer. */
   ioTypeSupported(type: number): boolean {
     return (this.ioTypes & (1 << type)) !== 0;
+  }
+
+  /** What whoever sees its data alone takes for its size. */
+  get dataSizeBytes(): number {
+    return this.metadata === null ? this.sizeBytes : this.blocks * this.metadata.dataBytes;
   }
 
   /** This reactor's backend. @throws {SpdkError} ENODEV on a core that has none. */

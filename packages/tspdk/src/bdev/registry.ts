@@ -26,6 +26,7 @@ import type { Bdev } from './bdev.ts';
 import { callAll } from './call-all.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
 import { bdevManager } from './manager.ts';
+import { Metadata, type MetadataFormat } from './metadata.ts';
 import {
   type BdevConfigCall,
   type BdevLimits,
@@ -254,7 +255,8 @@ export class BdevRegistry {
         `bdev name of ${Buffer.byteLength(name)} bytes, limit 1 to ${limits.name_bytes}`,
       );
     }
-    if (!(Number.isInteger(blockSizeBytes) && blockSizeBytes >= 512 && blockSizeBytes % 512 === 0)) {
+    const dataBytes = blockSizeBytes - (made.metadata?.interleaved === true ? made.metadata.bytes : 0);
+    if (!(Number.isInteger(dataBytes) && dataBytes >= 512 && dataBytes % 512 === 0)) {
       throw new SpdkError('EINVAL', `bdev "${name}": block size ${blockSizeBytes} is not a multiple of 512`);
     }
     if (!(blocks > 0 && Number.isSafeInteger(blocks * blockSizeBytes))) {
@@ -284,10 +286,22 @@ export class BdevRegistry {
       volatileCache: made.volatileCache ?? false,
       homeCore: made.homeCore ?? -1,
       limits: { ...NO_LIMITS, ...made.limits },
+      metadata: this.#metadataOf(made),
       shared: createSharedState(),
       qos: createQosState(),
       data: made.data,
     };
+  }
+
+  /** Told here once, rather than on each core. */
+  #metadataOf({ name, metadata = null, blockSizeBytes, homeCore = -1 }: NewBdev): MetadataFormat | null {
+    if (metadata === null) return null;
+    if (homeCore >= 0) throw new SpdkError('ENOTSUP', `bdev "${name}": metadata of a disk that lives on one core`);
+    try {
+      return new Metadata(metadata, blockSizeBytes).format;
+    } catch (error) {
+      throw new SpdkError((error as SpdkError).code, `bdev "${name}": ${(error as SpdkError).message}`);
+    }
   }
 
   async #attach(spec: BdevSpec, bases: readonly BaseBdev[]): Promise<void> {
