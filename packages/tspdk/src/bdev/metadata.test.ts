@@ -18,7 +18,7 @@ import { faultRegistry } from './faults/registry.ts';
 import type { MetadataFormat } from './metadata.ts';
 import { describeBdev } from './rpc.ts';
 import { stubChannel } from './stub-module.sim.ts';
-import { channelOf, make, open } from './stub-setup.sim.ts';
+import { channelOf, make, open, runIo } from './stub-setup.sim.ts';
 
 const BLOCKS = 64;
 
@@ -67,16 +67,6 @@ async function disk(cluster: Cluster, format: Format, name = 'M') {
   return { bdev, raw: openIt(false), bare: openIt(true) };
 }
 
-async function run(cluster: Cluster, start: (cb: (ctx: unknown, status: number) => void) => number): Promise<number> {
-  let result: number | undefined;
-  const rc = start((_, status) => {
-    result = status;
-  });
-  if (rc !== 0) return rc;
-  await cluster.untilTrue(() => result !== undefined);
-  return result as number;
-}
-
 /** `bytes` of `segment` at `at`, in two or three pieces that no block ends at. */
 function vec(segment: Segment, at: number, bytes: number): IoVecs {
   const iovs = new IoVecs(3);
@@ -110,17 +100,17 @@ test('hidden metadata: what is written is read, the disk holds right protection 
         const [at, bytes] = [lba * block_size, count * block_size];
         const range = model.subarray(at, at + bytes);
         if (kind === 'read') {
-          assert.equal(await run(cluster, (cb) => bare.channel.readv(vec(buf, 1, bytes), at, cb, null)), 0);
+          assert.equal(await runIo(cluster, (cb) => bare.channel.readv(vec(buf, 1, bytes), at, cb, null)), 0);
           assert.deepEqual(buf.u8.slice(1, 1 + bytes), range.slice());
           continue;
         }
         if (kind === 'write') {
           for (let i = 0; i < bytes; i++) range[i] = value + i * 7;
           buf.u8.set(range, 1);
-          assert.equal(await run(cluster, (cb) => bare.channel.writev(vec(buf, 1, bytes), at, cb, null)), 0);
+          assert.equal(await runIo(cluster, (cb) => bare.channel.writev(vec(buf, 1, bytes), at, cb, null)), 0);
         } else {
           range.fill(0);
-          const rc = await run(cluster, (cb) =>
+          const rc = await runIo(cluster, (cb) =>
             kind === 'zero'
               ? bare.channel.writeZeroes(at, bytes, 0, cb, null)
               : bare.channel.unmap(at, bytes, cb, null),
@@ -134,7 +124,7 @@ test('hidden metadata: what is written is read, the disk holds right protection 
       const whole = bdev.blockSizeBytes;
       for (let block = 0; block < BLOCKS; block++) {
         const [iovs, md] = [vec(buf, 0, whole), vec(buf, whole + 8, md_size)];
-        const status = await run(cluster, (cb) =>
+        const status = await runIo(cluster, (cb) =>
           md_interleave
             ? raw.channel.readv(iovs, block * whole, cb, null)
             : raw.channel.readvWithMd(iovs, md, block * whole, cb, null),
@@ -181,7 +171,7 @@ test('bdev_io_init_dif_ctx_test, bdev_io_dif_error_status_test: what a user writ
           const iovs = vec(buf, 1, data.length);
           const at = lba * whole;
           const mdIovs = vec(buf, 1 + data.length, separate.length);
-          return run(cluster, (cb) =>
+          return runIo(cluster, (cb) =>
             format.md_interleave
               ? raw.channel.writev(iovs, at, cb, null)
               : raw.channel.writevWithMd(iovs, mdIovs, at, cb, null),
@@ -192,7 +182,7 @@ test('bdev_io_init_dif_ctx_test, bdev_io_dif_error_status_test: what a user writ
         const read = async () => {
           const bytes = count * dataBytes;
           assert.equal(
-            await run(cluster, (cb) => bare.channel.readv(vec(buf, 0, bytes), lba * dataBytes, cb, null)),
+            await runIo(cluster, (cb) => bare.channel.readv(vec(buf, 0, bytes), lba * dataBytes, cb, null)),
             0,
           );
           return buf.u8.slice(0, bytes);
@@ -224,19 +214,19 @@ test('what went wrong below a disk that passes metadata on is found when it is r
     const channel = channelOf(cluster, upper);
     const buf = cluster.memory(65536);
     buf.u8.fill(7, 0, 4096);
-    assert.equal(await run(cluster, (cb) => channel.write(buf, 0, 0, 4096, cb, null)), 0);
-    assert.equal(await run(cluster, (cb) => channel.read(buf, 8192, 0, 4096, cb, null)), 0);
+    assert.equal(await runIo(cluster, (cb) => channel.write(buf, 0, 0, 4096, cb, null)), 0);
+    assert.equal(await runIo(cluster, (cb) => channel.read(buf, 8192, 0, 4096, cb, null)), 0);
     assert.deepEqual(buf.u8.slice(8192, 8192 + 4096), buf.u8.slice(0, 4096));
     if (!md_interleave) {
       const below = cluster.on(0, () => BdevDesc.open('M', { write: false, onEvent: () => {} }));
       const [iovs, md] = [vec(buf, 16384, 512), vec(buf, 20000, 8)];
       const belowChannel = channelOf(cluster, below);
-      assert.equal(await run(cluster, (cb) => belowChannel.readvWithMd(iovs, md, 1024, cb, null)), 0);
+      assert.equal(await runIo(cluster, (cb) => belowChannel.readvWithMd(iovs, md, 1024, cb, null)), 0);
       assert.deepEqual([...buf.u8.subarray(20004, 20008)], [0, 0, 0, 2], 'the reference tag has come down');
       below.close();
     }
     await cluster.until(faultRegistry(cluster.reactors[0]).add('M', 'op=read,action=corrupt,corrupt_offset=1100'));
-    assert.equal(await run(cluster, (cb) => channel.read(buf, 8192, 0, 4096, cb, null)), -5);
+    assert.equal(await runIo(cluster, (cb) => channel.read(buf, 8192, 0, 4096, cb, null)), -5);
     upper.close();
     await cluster.close();
   }
@@ -254,16 +244,16 @@ test('an I/O larger than a buffer, in many pieces of memory, goes piece after pi
     for (let i = 0; i < bytes; i++) buf.u8[i] = i * 7 + (i >> 9);
     const pieces = new IoVecs(Math.ceil(bytes / 4096));
     for (let at = 0; at < bytes; at += 4096) pieces.push(buf, at, Math.min(4096, bytes - at));
-    assert.equal(await run(cluster, (cb) => channel.writev(pieces, 50 * 512, cb, null)), 0);
+    assert.equal(await runIo(cluster, (cb) => channel.writev(pieces, 50 * 512, cb, null)), 0);
     // One list of few pieces: as much as the buffer holds at once.
-    assert.equal(await run(cluster, (cb) => channel.readv(vec(buf, bytes, bytes), 50 * 512, cb, null)), 0);
+    assert.equal(await runIo(cluster, (cb) => channel.readv(vec(buf, bytes, bytes), 50 * 512, cb, null)), 0);
     assert.deepEqual(buf.u8.slice(bytes), buf.u8.slice(0, bytes));
     // Crumbs of memory, none of which holds a block.
     const crumbs = new IoVecs(64);
     for (let i = 0; i < 64; i++) crumbs.push(buf, i * 9, 8);
     const expected = Array.from({ length: 512 }, (_, i) => buf.u8[(i >> 3) * 9 + (i & 7)]);
-    assert.equal(await run(cluster, (cb) => channel.writev(crumbs, 0, cb, null)), 0);
-    assert.equal(await run(cluster, (cb) => channel.read(buf, bytes, 0, 512, cb, null)), 0);
+    assert.equal(await runIo(cluster, (cb) => channel.writev(crumbs, 0, cb, null)), 0);
+    assert.equal(await runIo(cluster, (cb) => channel.read(buf, bytes, 0, 512, cb, null)), 0);
     assert.deepEqual([...buf.u8.slice(bytes, bytes + 512)], expected);
     desc.close();
     await cluster.close();
@@ -344,7 +334,7 @@ test('open_ext_v2_test: the same disk is seen with and without its metadata; wha
     ),
     [520, 8, true, 1, false, { reftag: true, apptag: false, guard: true }],
   );
-  assert.deepEqual(mallocModule.configCalls(bdev.spec)[0].params, {
+  assert.deepEqual(mallocModule.configCalls(bdev.spec, cluster.reactors[0])[0].params, {
     name: 'M',
     uuid: bdev.uuid,
     num_blocks: BLOCKS,

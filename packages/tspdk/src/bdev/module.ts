@@ -106,8 +106,8 @@ export interface BdevModule<P = unknown> {
   /** Every reactor has let go: give back what `create` took. Also called with `spec.data` when attaching failed. */
   destroy(spec: Pick<BdevSpec, 'name' | 'data'>, reactor: Reactor): Promise<void> | void;
   /** `driver_specific` of bdev_get_bdevs. */
-  dumpInfo?(spec: BdevSpec): Record<string, unknown>;
-  configCalls(spec: BdevSpec): BdevConfigCall[];
+  dumpInfo?(spec: BdevSpec, reactor: Reactor): Record<string, unknown>;
+  configCalls(spec: BdevSpec, reactor: Reactor): BdevConfigCall[];
 }
 
 /** One disk on one reactor. */
