@@ -11,7 +11,9 @@ import { currentReactor, type Reactor } from '../event/reactor.ts';
 import { getIoChannel } from '../thread/index.ts';
 import type { Bdev } from './bdev.ts';
 import { BdevChannel } from './channel.ts';
+import { type OnOverdue, TimeoutWatch } from './io-timeout.ts';
 import { bdevManager } from './manager.ts';
+import type { Metadata } from './metadata.ts';
 import {
   type BdevClaim,
   CLAIM_EXCL_WRITE,
@@ -28,6 +30,8 @@ export interface BdevOpenOptions {
   readonly onEvent: (event: BdevEvent, bdev: Bdev) => void;
   /** Default: the current one. */
   readonly reactor?: Reactor;
+  /** Of a disk with metadata, the data alone: blocks, size and offsets are those of the data, and the layer generates, checks and strips protection information. */
+  readonly hideMetadata?: boolean;
   /** The opener's own claim, made on the app core: it may write although the disk is claimed. */
   readonly claim?: BdevClaim;
 }
@@ -41,6 +45,8 @@ export interface BdevClaimOptions {
 
 export class BdevDesc {
   readonly bdev: Bdev;
+  /** The data of a disk with metadata is all that is seen through it. */
+  readonly bare: boolean;
   #write: boolean;
   #claim: BdevClaim | null = null;
   /** Opened with the claim of another descriptor. */
@@ -48,10 +54,12 @@ export class BdevDesc {
   readonly #onEvent: BdevOpenOptions['onEvent'];
   readonly #thread: unknown;
   readonly #channels = new Set<BdevChannel>();
+  #timeout: TimeoutWatch | null = null;
   #open = true;
 
   private constructor(bdev: Bdev, options: BdevOpenOptions) {
     this.bdev = bdev;
+    this.bare = options.hideMetadata === true && bdev.metadata !== null;
     this.#write = options.write;
     this.#guest = options.claim !== undefined;
     this.#onEvent = options.onEvent;
@@ -73,6 +81,16 @@ export class BdevDesc {
     const desc = new BdevDesc(bdev, options);
     bdev.descs.add(desc);
     return desc;
+  }
+
+  /** Bytes of a block as they are seen through it. */
+  get blockSizeBytes(): number {
+    return this.bare ? (this.bdev.metadata as Metadata).dataBytes : this.bdev.blockSizeBytes;
+  }
+
+  /** Bytes of the disk as they are seen through it. */
+  get sizeBytes(): number {
+    return this.bare ? this.bdev.dataSizeBytes : this.bdev.sizeBytes;
   }
 
   /** Open for writing. */
@@ -141,6 +159,7 @@ export class BdevDesc {
       bdev.bareChannel.refs++;
       channel = new BdevChannel(this, bdev.bareChannel, null);
     }
+    channel.mark = this.#timeout?.mark ?? 0;
     this.#channels.add(channel);
     return channel;
   }
@@ -149,10 +168,25 @@ export class BdevDesc {
     this.#channels.delete(channel);
   }
 
+  /**
+   * Has `onOverdue` called for each I/O of this descriptor that takes longer than `timeoutUs`, again and again until it ends, to within a quarter of that time or a second; 0: not any more.
+   * What is under way already does not count (SPDK: spdk_bdev_set_timeout).
+   * @throws {SpdkError} EBADF when closed; EINVAL out of range; EMFILE when too many descriptors have a time-out
+   */
+  setTimeout(timeoutUs: number, onOverdue: OnOverdue = () => {}): void {
+    const { bdev } = this;
+    if (!this.#open) throw new SpdkError('EBADF', `descriptor of bdev "${bdev.name}" is closed`);
+    const next = timeoutUs === 0 ? null : new TimeoutWatch(bdev.manager, timeoutUs, onOverdue);
+    this.#timeout?.stop();
+    this.#timeout = next;
+    for (const channel of this.#channels) channel.mark = next?.mark ?? 0;
+  }
+
   /** Closes the descriptor and those of its channels that are still open. Twice is once. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#timeout?.stop();
     for (const channel of [...this.#channels]) channel.close();
     if (this.#claim !== null) this.releaseClaim();
     this.bdev.descs.delete(this);

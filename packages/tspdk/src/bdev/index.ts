@@ -20,6 +20,7 @@ export {
   faultText,
 } from './faults/rule.ts';
 export { IoStat, RESET_STAT_MODES, type ResetStatMode, TICKS_PER_SECOND } from './io-stat.ts';
+export type { OnOverdue, OverdueIo } from './io-timeout.ts';
 export * from './io-type.ts';
 export {
   type BackendChannel,
@@ -38,6 +39,8 @@ export { dropSegment, shareSegment } from './segments.ts';
 export {
   type BdevClaim,
   CLAIM_EXCL_WRITE,
+  CLAIM_NAMES,
+  CLAIM_NONE,
   CLAIM_READ_MANY_WRITE_NONE,
   CLAIM_READ_MANY_WRITE_ONE,
   CLAIM_READ_MANY_WRITE_SHARED,

@@ -14,6 +14,7 @@ import type { BaseBdev } from './base-bdev.ts';
 import type { Bdev } from './bdev.ts';
 import type { BdevIo } from './bdev-io.ts';
 import type { Extents } from './extents.ts';
+import type { MetadataFormat } from './metadata.ts';
 
 /** What a disk is. Structured-cloneable. */
 export interface BdevSpec {
@@ -28,13 +29,15 @@ export interface BdevSpec {
   readonly blockSizeBytes: number;
   readonly blocks: number;
   readonly writable: boolean;
-  /** Mask of `1 << IO_*` that the module takes. */
+  /** Mask of `1 << IO_*` that the module takes. With IO_ZCOPY: reads, writes and zeroes at any byte, and `zcopy` in its channels. */
   readonly ioTypes: number;
   /** Completed writes may be lost with the machine until a flush. */
   readonly volatileCache: boolean;
   /** The core that alone may run the backend; -1 when every core has its own. */
   readonly homeCore: number;
   readonly limits: BdevLimits;
+  /** What its blocks have beside data. */
+  readonly metadata: MetadataFormat | null;
   /** State that all cores see: see shared-state.ts and qos.ts. */
   readonly shared: SharedArrayBuffer;
   readonly qos: SharedArrayBuffer;
@@ -78,6 +81,8 @@ export interface NewBdev {
   readonly volatileCache?: boolean;
   readonly homeCore?: number;
   readonly limits?: Partial<BdevLimits>;
+  /** What its blocks have beside data. The module then takes whole blocks, with `io.mdIovs` where it is separate, and zeroes and unmaps its metadata to all ones. */
+  readonly metadata?: MetadataFormat | null;
   /** The disks it stands on, which `create` has opened. They are the layer's from now on. */
   readonly bases?: readonly BaseBdev[];
   readonly data: unknown;
@@ -101,8 +106,8 @@ export interface BdevModule<P = unknown> {
   /** Every reactor has let go: give back what `create` took. Also called with `spec.data` when attaching failed. */
   destroy(spec: Pick<BdevSpec, 'name' | 'data'>, reactor: Reactor): Promise<void> | void;
   /** `driver_specific` of bdev_get_bdevs. */
-  dumpInfo?(spec: BdevSpec): Record<string, unknown>;
-  configCalls(spec: BdevSpec): BdevConfigCall[];
+  dumpInfo?(spec: BdevSpec, reactor: Reactor): Record<string, unknown>;
+  configCalls(spec: BdevSpec, reactor: Reactor): BdevConfigCall[];
 }
 
 /** One disk on one reactor. */
@@ -122,7 +127,8 @@ export interface BackendChannel {
   abort?(io: BdevIo): boolean;
   /**
    * Appends the pieces of the disk's own memory that hold the range; false when that cannot be done or there is no room.
-   * `write`: the caller will change the bytes, and says so again by `zcopyWritten` when it has.
+   * `write`: the caller will change the bytes, and says so again by `zcopyWritten` when it has changed the first `bytes`, which may be
+   * none.
    */
   zcopy?(byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean;
   zcopyWritten?(byteOffset: number, bytes: number): void;

@@ -101,5 +101,5 @@ const drained = defineEvent('bdev.reset.drained', (id) => {
     return;
   }
   table.byId.delete(id);
-  state.io.complete(0);
+  channel.endEmulated(state.io, 0);
 });

@@ -6,7 +6,10 @@ import { RPC_RUNTIME, RPC_STARTUP, type RpcRegistry } from '../rpc/index.ts';
 import type { Bdev } from './bdev.ts';
 import { RESET_STAT_MODES, type ResetStatMode, TICKS_PER_SECOND } from './io-stat.ts';
 import { IO_TYPE_NAMES, IO_ZCOPY } from './io-type.ts';
+import { metadataJson } from './metadata.ts';
 import { bdevModule } from './module.ts';
+import { depthJson } from './observe.ts';
+import { registerObserveRpc } from './observe-rpc.ts';
 import { QOS_LIMITS } from './qos.ts';
 import type { BdevRegistry } from './registry.ts';
 import { CLAIM_NAMES, CLAIM_NONE } from './shared-state.ts';
@@ -17,7 +20,7 @@ export function describeBdev(bdev: Bdev): Record<string, unknown> {
   const supported: Record<string, boolean> = {};
   for (let type = 1; type < IO_TYPE_NAMES.length; type++) supported[IO_TYPE_NAMES[type]] = bdev.ioTypeSupported(type);
   const { claim } = bdev.shared;
-  const info = bdevModule(bdev.moduleName).dumpInfo?.({ ...bdev.spec, blocks: bdev.blocks });
+  const info = bdevModule(bdev.moduleName).dumpInfo?.({ ...bdev.spec, blocks: bdev.blocks }, bdev.manager.reactor);
   return {
     name: bdev.name,
     aliases: [...bdev.aliases],
@@ -33,6 +36,7 @@ export function describeBdev(bdev: Bdev): Record<string, unknown> {
     assigned_rate_limits: { ...bdev.rates },
     claimed: claim !== CLAIM_NONE,
     ...(claim === CLAIM_NONE ? {} : { claim_type: CLAIM_NAMES[claim] }),
+    ...metadataJson(bdev.metadata),
     zoned: false,
     supported_io_types: supported,
     ...(bdev.ioTypeSupported(IO_ZCOPY) ? { memory_domains: [{ dma_device_id: 'system', dma_device_type: 1 }] } : {}),
@@ -127,6 +131,7 @@ export function registerBdevRpc(rpc: RpcRegistry, deps: { registry: () => BdevRe
   });
 
   registerStatRpc(rpc, deps);
+  registerObserveRpc(rpc, deps);
 }
 
 function registerStatRpc(rpc: RpcRegistry, deps: { registry: () => BdevRegistry; nowUs: () => number }): void {
@@ -164,7 +169,8 @@ function registerStatRpc(rpc: RpcRegistry, deps: { registry: () => BdevRegistry;
         const rows = channels.map(({ thread, stat }) => ({ thread_id: thread, ...stat.toJson() }));
         return { ...head, name: bdev.name, channels: rows };
       }
-      return { ...head, bdevs: stats.map(({ bdev, stat }) => ({ name: bdev.name, ...stat.toJson() })) };
+      const bdevs = stats.map(({ bdev, stat }) => ({ name: bdev.name, ...stat.toJson(), ...depthJson(bdev) }));
+      return { ...head, bdevs };
     },
   });
   rpc.registerAlias('get_bdevs_iostat', 'bdev_get_iostat');

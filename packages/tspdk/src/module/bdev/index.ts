@@ -12,6 +12,8 @@ import './error/error-bdev.ts';
 import { registerErrorRpc } from './error/rpc.ts';
 import './file/file-bdev.ts';
 import { registerFileRpc } from './file/rpc.ts';
+import { examineGpt } from './gpt/gpt-bdev.ts';
+import { registerGptRpc } from './gpt/rpc.ts';
 import './logwrites/logwrites-bdev.ts';
 import { registerLogWritesRpc } from './logwrites/rpc.ts';
 import './malloc/malloc-bdev.ts';
@@ -20,6 +22,8 @@ import './null/null-bdev.ts';
 import { registerNullRpc } from './null/rpc.ts';
 import './passthru/passthru-bdev.ts';
 import { registerPassthruRpc } from './passthru/rpc.ts';
+import './split/split-bdev.ts';
+import { registerSplitRpc } from './split/rpc.ts';
 
 export const bdevSubsystem: Subsystem = {
   name: 'bdev',
@@ -41,6 +45,8 @@ export const bdevSubsystem: Subsystem = {
     registerErrorRpc(app.rpc, deps);
     registerDelayRpc(app.rpc, deps);
     registerLogWritesRpc(app.rpc, deps);
+    registerSplitRpc(app.rpc, deps);
+    registerGptRpc(app.rpc, deps);
   },
 
   async init(app: App) {
@@ -50,6 +56,7 @@ export const bdevSubsystem: Subsystem = {
     notify.registerType('bdev_unregister');
     registry.onRegister = (bdev) => void notify.send('bdev_register', bdev.name);
     registry.onUnregister = (bdev) => void notify.send('bdev_unregister', bdev.name);
+    registry.examineHooks.push(examineGpt);
     await registry.init();
   },
 
