@@ -1,5 +1,14 @@
 /** Checks of what can be asked of a disk besides reads and writes, and of what must be refused. */
-import { BdevDesc, EXTENT_HOLE, EXTENT_ZERO, Extents, IO_FLAG_FUA, IO_FLAG_NO_HOLE } from '../bdev/index.ts';
+import {
+  BdevDesc,
+  EXTENT_HOLE,
+  EXTENT_ZERO,
+  Extents,
+  IO_FLAG_FUA,
+  IO_FLAG_NO_HOLE,
+  IO_READ,
+  IO_WRITE,
+} from '../bdev/index.ts';
 import { EILSEQ, EINVAL } from '../bdev/status.ts';
 import type { Check } from './check.ts';
 import { codeOf, compare, type DiskUnderTest, fail, NotForThisDisk, pattern, patternOf } from './disk-under-test.ts';
@@ -191,6 +200,8 @@ export const typeChecks: readonly Check[] = [
       const round = disk.round();
       if (disk.bdev.writable) await disk.write(size - block, block, round);
       for (const [where, at, bytes] of outside) {
+        // A disk in memory may take parts of blocks.
+        if (where.includes('half') && disk.bdev.byteTypes !== 0) continue;
         await disk.refused(`read ${where}`, EINVAL, (cb) => channel.read(memory, buffer, at, bytes, cb, null));
         if (!disk.bdev.writable) continue;
         await disk.refused(`write ${where}`, EINVAL, (cb) => channel.write(memory, buffer, at, bytes, cb, null));
@@ -200,6 +211,32 @@ export const typeChecks: readonly Check[] = [
         channel.read(memory, memory.sizeBytes - block / 2, 0, block, cb, null),
       );
       if (disk.bdev.writable) await disk.holds(size - block, block, round);
+    },
+  },
+  {
+    name: 'parts-of-blocks',
+    summary: 'a write of some bytes, where the disk takes that, changes those and no others',
+    async run(disk) {
+      disk.needsWrite();
+      const both = (1 << IO_READ) | (1 << IO_WRITE);
+      if ((disk.bdev.byteTypes & both) !== both) throw new NotForThisDisk('it takes whole blocks only');
+      const bytes = Math.min(disk.areaBytes, 2 * disk.block);
+      for (const [at, length] of [
+        [4, 8],
+        [disk.block - 4, 8],
+        [12, disk.block],
+      ]) {
+        if (at + length > bytes) continue;
+        const [under, over] = [disk.round(), disk.round()];
+        await disk.write(0, bytes, under);
+        await disk.write(at, length, over);
+        const got = await disk.read(0, bytes);
+        if (!disk.settings.keepsData) continue;
+        const wanted = patternOf(0, bytes, under);
+        pattern(wanted, at, at, length, over);
+        compare(got, wanted, 0, `${length} bytes written at ${at}, and nothing else changed`);
+        await disk.holds(at, length, over);
+      }
     },
   },
   {

@@ -115,7 +115,7 @@ for (const [what, make, reactors = 1] of DISKS) {
     const skipped = named(results, 'skipped');
     for (const name of skipped) {
       assert.ok(
-        ['read-only', 'zero-copy', ...(reactors === 1 ? ['every-core'] : [])].includes(name),
+        ['read-only', 'zero-copy', 'parts-of-blocks', ...(reactors === 1 ? ['every-core'] : [])].includes(name),
         `${name} was skipped`,
       );
     }

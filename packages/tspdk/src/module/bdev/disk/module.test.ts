@@ -89,9 +89,9 @@ test('what it tells, and the call that makes it again', async () => {
   const cluster = await startCluster();
   const module = file('saved.mjs', MEMORY);
   const { spec } = await create(cluster, module, { blocks: 8 });
-  const info = bdevModule('disk').dumpInfo?.(spec) as { memory: { segment: number } };
+  const info = bdevModule('disk').dumpInfo?.(spec, cluster.reactors[0]) as { memory: { segment: number } };
   assert.equal(typeof info.memory.segment, 'number');
-  const [{ method, params }] = bdevModule('disk').configCalls(spec);
+  const [{ method, params }] = bdevModule('disk').configCalls(spec, cluster.reactors[0]);
   assert.equal(method, 'bdev_disk_create');
   assert.deepEqual([params.name, params.options, 'core' in params], ['D', { blocks: 8 }, false]);
   await cluster.close();
