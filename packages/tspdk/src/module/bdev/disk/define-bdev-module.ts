@@ -55,7 +55,7 @@ export interface MemoryPieces {
   readonly bytes: { readonly [i: number]: number };
 }
 
-/** An I/O that a channel has to carry out. Range, alignment, memory and permission have been checked. */
+/** An I/O that a channel has to carry out. Range, memory and permission have been checked, and that it is of whole blocks; but a disk that names `zcopy` takes reads and writes of any bytes. */
 export interface ModuleIo {
   /** One of IO_READ, IO_WRITE, ...: only types that the disk has named. */
   readonly type: (typeof IO_TYPES)[IoTypeName];
