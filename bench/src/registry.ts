@@ -8,5 +8,16 @@ import { pollers } from './pollers.ts';
 import { roundTrip } from './round-trip.ts';
 import { target } from './target.ts';
 import { tsan } from './tsan/tsan.ts';
+import { userDisk } from './user-disk.ts';
 
-export const benchmarks: readonly Benchmark[] = [events, roundTrip, pollers, bdev, nbd, nbdUnix, target, tsan];
+export const benchmarks: readonly Benchmark[] = [
+  events,
+  roundTrip,
+  pollers,
+  bdev,
+  nbd,
+  nbdUnix,
+  userDisk,
+  target,
+  tsan,
+];
