@@ -4,6 +4,8 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { parseNbdAddress } from '../nbd/index.ts';
+import { SocketClient } from '../nbd/socket-client.sim.ts';
 import { startTarget } from './start-target.ts';
 
 test('several targets run at once, each with its own disks, rules and sockets', async () => {
@@ -81,5 +83,29 @@ test('faults behind a disk’s name are rules from the start', async () => {
   const [{ name, rule }] = await target.faults.list();
   assert.equal(name, 'a');
   assert.match(rule, /^op=write,action=error,errno=ENOSPC,count=2,seed=\d+$/);
+  await target.stop();
+});
+
+test('a rule for one connection strikes that client alone', async () => {
+  const target = await startTarget({ disks: { a: '1M' }, cpumask: '0x3' });
+  const { address, exportName } = parseNbdAddress(target.uri('a'));
+  const clients = await Promise.all(Array.from({ length: 3 }, () => SocketClient.enter(address, exportName)));
+  const connections = (await target.rpc('nbd_get_connections')) as { id: number }[];
+  assert.equal(connections.length, 3);
+  // Which of the numbers is whose is found out by what fails.
+  const failing = new Set<number>();
+  for (const { id } of connections) {
+    const rule = await target.faults.add('a', { op: 'write', action: 'error', errno: 'ENOSPC', connection: id });
+    const errors: number[] = [];
+    for (const client of clients) errors.push((await client.ask({ type: 1, data: new Uint8Array(512) })).error);
+    assert.deepEqual([...errors].sort(), [0, 0, 28]);
+    failing.add(errors.indexOf(28));
+    const [{ seen, struck }] = await target.faults.list('a');
+    assert.deepEqual([seen, struck], [1, 1], 'others are not even counted');
+    await target.faults.remove(rule);
+  }
+  assert.equal(failing.size, 3, 'each number is another client');
+  await assert.rejects(target.faults.add('a', { connection: -1 }), /connection/);
+  await Promise.all(clients.map((client) => client.disconnect()));
   await target.stop();
 });
