@@ -32,7 +32,7 @@ export interface DiskBdevParams {
   /** A disk of this very program; it lives on the app core. */
   readonly disk?: Disk | undefined;
   readonly uuid?: string | undefined;
-  /** Time that a call may take, ms. Default `limits.bdev_disk_timeout_ms`. */
+  /** Time that a call may take, ms. Default: what the disk says, or `limits.bdev_disk_timeout_ms`. */
   readonly timeout_ms?: number | undefined;
   /** Where it runs. Default: the last core, which leaves the app core to control. */
   readonly core?: number | undefined;
@@ -60,14 +60,17 @@ async function create(params: DiskBdevParams, reactor: Reactor): Promise<NewBdev
     throw new SpdkError('EINVAL', `disk "${name}": either a module or a disk`);
   }
   if (disk !== undefined && !isDisk(disk)) throw new SpdkError('EINVAL', `disk "${name}": use defineDisk({ ... })`);
-  const timeoutMs = params.timeout_ms ?? limits.bdev_disk_timeout_ms;
-  if (!(timeoutMs > 0)) throw new SpdkError('EINVAL', `disk "${name}": timeout of ${timeoutMs} ms`);
+  const { timeout_ms } = params;
+  if (timeout_ms !== undefined && !(timeout_ms > 0)) {
+    throw new SpdkError('EINVAL', `disk "${name}": timeout_ms is ${timeout_ms}; it is at least 1`);
+  }
   const core = disk !== undefined ? reactor.core : (params.core ?? (reactor.cores.at(-1) as number));
   if (!reactor.cores.includes(core)) {
     throw new SpdkError('EINVAL', `disk "${name}": no reactor on core ${core}: cores are ${reactor.cores.join(',')}`);
   }
   const token = newToken(reactor);
   const url = module === undefined ? '' : module.startsWith('file:') ? module : pathToFileURL(module).href;
+  const timeoutMs = timeout_ms ?? 0;
   const data: DiskData = { kind: 'disk', token, core, url, timeoutMs, options };
   if (disk !== undefined) {
     keepLoaded(reactor, token, disk);
@@ -86,7 +89,9 @@ async function create(params: DiskBdevParams, reactor: Reactor): Promise<NewBdev
   }
 }
 
-function newDisk(name: string, uuid: string | undefined, facts: DiskFacts, data: DiskData): NewBdev {
+function newDisk(name: string, uuid: string | undefined, facts: DiskFacts, given: DiskData): NewBdev {
+  const timeoutMs = given.timeoutMs || facts.timeoutMs || limits.bdev_disk_timeout_ms;
+  const data: DiskData = { ...given, timeoutMs };
   return {
     name,
     uuid,

@@ -12,6 +12,8 @@ export interface DiskFacts {
   readonly kind: 'disk';
   readonly size: number;
   readonly blockSize: number;
+  /** What a call may take, if the disk says so. */
+  readonly timeoutMs: number | undefined;
   readonly has: { readonly write: boolean; readonly flush: boolean; readonly trim: boolean; readonly zero: boolean };
 }
 
@@ -58,6 +60,7 @@ export function factsOf(what: Disk | UserBdevModule): DiskFacts | ModuleFacts {
     kind: 'disk',
     size: what.size,
     blockSize: what.blockSize,
+    timeoutMs: what.timeoutMs,
     has: { write: has('write'), flush: has('flush'), trim: has('trim'), zero: has('zero') },
   };
 }

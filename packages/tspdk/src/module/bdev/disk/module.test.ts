@@ -10,7 +10,12 @@ import { BdevDesc } from '../../../bdev/desc.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { bdevModule } from '../../../bdev/module.ts';
 import '../malloc/malloc-bdev.ts';
-import { type BdevModuleDefinition, defineBdevModule } from './define-bdev-module.ts';
+import {
+  type BdevModuleDefinition,
+  defineBdevModule,
+  type ModuleIo,
+  type NewModuleBdev,
+} from './define-bdev-module.ts';
 import './disk-bdev.ts';
 import { ioStatus, statusOfThrown } from './io-status.ts';
 
@@ -223,4 +228,35 @@ test('what is thrown has the status that it names, or that of its cause', () => 
   if (process.platform === 'linux') cases.push([coded('EDQUOT'), -122], [coded('ENOTCONN'), -107]);
   for (const [thrown, status] of cases) assert.equal(statusOfThrown(thrown), status, String(thrown));
   assert.equal(ioStatus('ENOSPC'), -28);
+});
+
+test('what TypeScript lets nobody write of a module', () => {
+  const whole = {
+    name: 'm',
+    create: () => ({ sizeBytes: 512, ioTypes: ['read' as const], data: { segment: 1 } }),
+  };
+  const backend = (submit: (io: ModuleIo) => void) => ({ createChannel: () => ({ submit }) });
+  const wrong: (() => unknown)[] = [
+    // @ts-expect-error: a status is 0 or what ioStatus gave, not an errno
+    () => defineBdevModule({ ...whole, attach: () => backend((io) => io.complete(28)) }),
+    // @ts-expect-error: nor a name
+    () => defineBdevModule({ ...whole, attach: () => backend((io) => io.complete('EIO')) }),
+    () =>
+      backend((io) => {
+        // @ts-expect-error: what is not the disk's is not changed
+        io.bytes = 0;
+      }),
+    // @ts-expect-error: attach gets the data that create gave
+    () => defineBdevModule({ ...whole, attach: ({ data }) => backend(() => data.memory) }),
+    () => {
+      // @ts-expect-error: no such type of I/O
+      const made: NewModuleBdev<number> = { sizeBytes: 512, ioTypes: ['trim'], data: 1 };
+      return made;
+    },
+  ];
+  const right = defineBdevModule({
+    ...whole,
+    attach: ({ data }) => backend((io) => io.complete(data.segment === 1 ? 0 : ioStatus('ENOSPC'))),
+  });
+  assert.deepEqual([wrong.length, right.name], [5, 'm']);
 });

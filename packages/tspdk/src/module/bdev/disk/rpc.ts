@@ -18,7 +18,7 @@ export function registerDiskRpc(
       {
         name: 'timeout_ms',
         type: 'uint32',
-        description: 'Time a call may take; then it fails with EIO. Default 30000',
+        description: 'Time a call may take; then it fails with EIO. Default: what the disk says, or 30000',
       },
       { name: 'core', type: 'uint32', description: 'Core a defineDisk runs on; default the last' },
       { name: 'options', type: 'object', description: 'For the module: what its exported function, or create, gets' },
