@@ -10,6 +10,7 @@ import { allowedCores } from '../env/affinity.ts';
 import { App, type AppOptions } from '../event/index.ts';
 import { type DiskDefinition, defineDisk } from '../module/bdev/disk/define-disk.ts';
 import { bdevSubsystem } from '../module/bdev/index.ts';
+import { createSplit } from '../module/bdev/split/split-bdev.ts';
 import { iobufSubsystem } from '../module/rpc/iobuf.ts';
 import { CHECKS, type CheckResult, type ConformOptions, conform, conformModuleUrl } from './index.ts';
 
@@ -102,6 +103,23 @@ const DISKS: [string, (app: App) => Promise<string>, number?][] = [
     above('delay', { avg_read_latency: 10, p99_read_latency: 20, avg_write_latency: 10, p99_write_latency: 20 }),
   ],
   ['disk', user(userDisk()), 2],
+  [
+    'a part of a split',
+    async (app) => {
+      await malloc(app);
+      return (await createSplit(app.reactor, { base_bdev: 'Base', split_count: 2 }))[1];
+    },
+    2,
+  ],
+  [
+    'logwrites',
+    async (app) => {
+      const registry = bdevRegistry(app.reactor);
+      await registry.create('malloc', { name: 'Log', block_size: 512, num_blocks: 262144 });
+      const bases = { base_bdev_name: await malloc(app), log_bdev_name: 'Log' };
+      return (await registry.create('logwrites', { name: 'Top', ...bases })).name;
+    },
+  ],
 ];
 
 for (const [what, make, reactors = 1] of DISKS) {
