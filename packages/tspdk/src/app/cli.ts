@@ -53,7 +53,7 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
 };
 
 function usage(): string {
-  const rows = Object.entries(PROGRAMS).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`);
+  const rows = Object.entries(PROGRAMS).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
   return ['usage: tspdk PROGRAM [arguments]', '', ...rows, '', 'tspdk PROGRAM --help tells more.'].join('\n');
 }
 
