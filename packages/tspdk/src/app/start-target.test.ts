@@ -109,3 +109,29 @@ test('a rule for one connection strikes that client alone', async () => {
   await Promise.all(clients.map((client) => client.disconnect()));
   await target.stop();
 });
+
+test('a disk’s file is loaded again by RPC, and what it is given is in the configuration', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'start-target-'));
+  const module = join(dir, 'sized.mjs');
+  const api = JSON.stringify(new URL('../index.js', import.meta.url).href);
+  const text = (times: number) =>
+    `import { defineDisk } from ${api};
+     export default ({ size }) => defineDisk({ size: Number(size) * ${times}, read(_, buffer) { buffer.fill(${times}); } });`;
+  writeFileSync(module, text(1));
+  const target = await startTarget({ disks: { a: `${module}?size=4096` } });
+  const { address, exportName } = parseNbdAddress(target.uri('a'));
+  const client = await SocketClient.enter(address, exportName);
+  assert.deepEqual([client.sizeBytes, (await client.read(0, 512))[0]], [4096, 1]);
+  writeFileSync(module, text(2));
+  assert.equal(await target.rpc('bdev_disk_reload', { name: 'a' }), 8192);
+  assert.equal((await client.read(4096, 512))[0], 2, 'the client that was there reaches what has been added');
+  writeFileSync(module, 'nonsense(');
+  await assert.rejects(target.rpc('bdev_disk_reload', { name: 'a' }), /sized\.mjs" failed to load/);
+  assert.equal((await client.read(0, 512))[0], 2);
+  const calls = (await target.rpc('framework_get_config', { name: 'bdev' })) as { method: string; params: object }[];
+  const made = calls.find(({ method }) => method === 'bdev_disk_create')?.params as { options: object };
+  assert.deepEqual(made.options, { size: '4096' });
+  await client.disconnect();
+  await target.stop();
+  rmSync(dir, { recursive: true });
+});
