@@ -124,6 +124,46 @@ test('what overlaps waits for its turn, what does not goes beside it; one that w
   await cluster.close();
 });
 
+test('who waits keeps his place; of several that differ at once the first to be found is told', async () => {
+  const cluster = await startCluster();
+  for (const name of ['A', 'B']) await make(cluster, { name });
+  await over(cluster, 'A', 'B');
+  const desc = open(cluster, 'V');
+  const channel = channelOf(cluster, desc);
+  const [a, b] = [stubChannel('A'), stubChannel('B')];
+  const buf = cluster.memory(65536);
+  const cb = (): void => {};
+  const at = (stub: typeof a) => stub.outstanding.map(({ byteOffset }) => byteOffset / 512);
+  channel.write(buf, 0, 0, 2 * 512, cb, null);
+  channel.write(buf, 0, 3 * 512, 2 * 512, cb, null);
+  // Over both; and one behind it that only it is in the way of.
+  channel.write(buf, 0, 512, 3 * 512, cb, null);
+  channel.write(buf, 0, 2 * 512, 512, cb, null);
+  a.complete(1);
+  b.complete(1);
+  cluster.turns();
+  assert.deepEqual(at(a), [3]);
+  a.complete(1);
+  b.complete(1);
+  cluster.turns();
+  assert.deepEqual(at(a), [1]);
+  a.complete(1);
+  b.complete(1);
+  cluster.turns();
+  assert.deepEqual(at(a), [2]);
+  a.complete(1);
+  b.complete(1);
+  channel.read(buf, 0, 0, 512, cb, null);
+  channel.read(buf, 512, 0, 512, cb, null);
+  assert.deepEqual(at(a), [0, 0], 'reads do not wait for each other');
+  a.complete(2);
+  b.complete(1, -28);
+  b.complete(1, -5);
+  assert.match(difference(cluster), /with 0 and with -28/);
+  desc.close();
+  await cluster.close();
+});
+
 test('memory and I/Os of the pool are waited for', async () => {
   const { cluster, desc, channel } = await pair();
   const { iobuf } = cluster.reactors[0];
