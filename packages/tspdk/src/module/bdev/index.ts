@@ -24,6 +24,8 @@ import './passthru/passthru-bdev.ts';
 import { registerPassthruRpc } from './passthru/rpc.ts';
 import './split/split-bdev.ts';
 import { registerSplitRpc } from './split/rpc.ts';
+import './verify/verify-bdev.ts';
+import { registerVerifyRpc } from './verify/rpc.ts';
 
 export const bdevSubsystem: Subsystem = {
   name: 'bdev',
@@ -47,6 +49,7 @@ export const bdevSubsystem: Subsystem = {
     registerLogWritesRpc(app.rpc, deps);
     registerSplitRpc(app.rpc, deps);
     registerGptRpc(app.rpc, deps);
+    registerVerifyRpc(app.rpc, deps);
   },
 
   async init(app: App) {
