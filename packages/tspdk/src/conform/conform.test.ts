@@ -112,6 +112,16 @@ const DISKS: [string, (app: App) => Promise<string>, number?][] = [
     2,
   ],
   [
+    'verify',
+    async (app) => {
+      const registry = bdevRegistry(app.reactor);
+      await registry.create('malloc', { name: 'Mirror', block_size: 512, num_blocks: SIZE / 512 });
+      const bases = { base_bdev_name: await malloc(app), mirror_bdev_name: 'Mirror' };
+      return (await registry.create('verify', { name: 'Top', ...bases })).name;
+    },
+    2,
+  ],
+  [
     'logwrites',
     async (app) => {
       const registry = bdevRegistry(app.reactor);
