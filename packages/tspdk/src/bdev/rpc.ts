@@ -17,7 +17,7 @@ export function describeBdev(bdev: Bdev): Record<string, unknown> {
   const supported: Record<string, boolean> = {};
   for (let type = 1; type < IO_TYPE_NAMES.length; type++) supported[IO_TYPE_NAMES[type]] = bdev.ioTypeSupported(type);
   const { claim } = bdev.shared;
-  const info = bdevModule(bdev.moduleName).dumpInfo?.({ ...bdev.spec, blocks: bdev.blocks });
+  const info = bdevModule(bdev.moduleName).dumpInfo?.({ ...bdev.spec, blocks: bdev.blocks }, bdev.manager.reactor);
   return {
     name: bdev.name,
     aliases: [...bdev.aliases],

@@ -20,6 +20,9 @@ import './null/null-bdev.ts';
 import { registerNullRpc } from './null/rpc.ts';
 import './passthru/passthru-bdev.ts';
 import { registerPassthruRpc } from './passthru/rpc.ts';
+import './raid/raid-bdev.ts';
+import { raidRegistry } from './raid/raid-registry.ts';
+import { registerRaidRpc } from './raid/rpc.ts';
 
 export const bdevSubsystem: Subsystem = {
   name: 'bdev',
@@ -41,6 +44,7 @@ export const bdevSubsystem: Subsystem = {
     registerErrorRpc(app.rpc, deps);
     registerDelayRpc(app.rpc, deps);
     registerLogWritesRpc(app.rpc, deps);
+    registerRaidRpc(app.rpc, { raids: () => raidRegistry(app.reactor) });
   },
 
   async init(app: App) {
@@ -51,8 +55,10 @@ export const bdevSubsystem: Subsystem = {
     registry.onRegister = (bdev) => void notify.send('bdev_register', bdev.name);
     registry.onUnregister = (bdev) => void notify.send('bdev_unregister', bdev.name);
     await registry.init();
+    // It looks at every disk from now on.
+    raidRegistry(app.reactor);
   },
 
   fini: (app: App) => bdevRegistry(app.reactor).fini(),
-  writeConfig: (app: App) => bdevRegistry(app.reactor).configCalls(),
+  writeConfig: (app: App) => [...raidRegistry(app.reactor).configCalls(), ...bdevRegistry(app.reactor).configCalls()],
 };
