@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { root } from './bootstrap.mjs';
 
-/** Tests on real threads. Those that run all cores in one isolate share memory with nobody. */
+/** Tests on real threads, and that of the simulator: those that run all cores in one isolate share memory with nobody, but its runs must be the same ones. */
 const files = [
   'event/app',
   'event/rpc-service',
@@ -13,6 +13,7 @@ const files = [
   'module/bdev/real-reactors',
   'nbd/target',
   'perf/perform-tests',
+  'sim/sim',
   'thread/shared-thread-table',
   'thread/spin-lock',
 ];

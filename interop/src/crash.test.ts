@@ -60,15 +60,27 @@ async function noConnections(server: Server): Promise<void> {
   }
 }
 
-/** Writes block after block, each with its own number in it, until the server dies. Gives what was acknowledged: by write, and made lasting by flush or FUA. */
-async function writeUntilDeath(server: Server, kill: (acknowledged: number) => void): Promise<Map<number, number>> {
+const writers = 4;
+const blocks = sizeBytes / blockBytes;
+
+/** What each block must hold at least: a version that was acknowledged, and then made lasting by a flush or FUA. */
+type Lasting = Map<number, number>;
+
+/**
+ * Writes to every fourth block from `first` on, each time with a higher version, until the server dies; versions above `from`. `acknowledged` is called for each write that was.
+ */
+async function writeUntilDeath(
+  server: Server,
+  first: number,
+  from: number,
+  lasting: Lasting,
+  acknowledged: () => void,
+): Promise<void> {
   const client = await RawClient.open(server);
-  const lasting = new Map<number, number>();
-  const written = new Map<number, number>();
-  const blocks = sizeBytes / blockBytes;
+  const written: Lasting = new Map();
   try {
-    for (let version = 1; ; version++) {
-      const block = (version * 7919) % blocks;
+    for (let version = from + 1; ; version++) {
+      const block = ((version * 7919) % (blocks / writers)) * writers + first;
       const flags = version % 50 === 0 ? commandFlag.fua : 0;
       const request = { type: command.write, flags, offset: block * blockBytes, data: stamped(block, version) };
       assert.equal((await client.request(request)).error, 0);
@@ -79,14 +91,31 @@ async function writeUntilDeath(server: Server, kill: (acknowledged: number) => v
         for (const [each, when] of written) lasting.set(each, when);
         written.clear();
       }
-      kill(version);
+      acknowledged();
     }
   } catch (error) {
     if (error instanceof assert.AssertionError) throw error;
   } finally {
     client.close();
   }
-  return lasting;
+}
+
+async function assertLasting(server: Server, lasting: Lasting): Promise<void> {
+  const client = await RawClient.open(server);
+  for (const [block, version] of lasting) {
+    const { error, data } = await client.request({
+      type: command.read,
+      offset: block * blockBytes,
+      length: blockBytes,
+    });
+    assert.equal(error, 0);
+    assert.equal(data.readUInt32LE(0), block);
+    // A later write that was not acknowledged may have arrived as well.
+    const found = data.readUInt32LE(4);
+    assert(found >= version, `block ${block} holds version ${found}; ${version} was acknowledged`);
+    assert.deepEqual(data, stamped(block, found), `block ${block} is torn`);
+  }
+  client.close();
 }
 
 function stamped(block: number, version: number): Buffer {
@@ -99,38 +128,32 @@ function stamped(block: number, version: number): Buffer {
 }
 
 for (const transport of ['unix', 'tcp'] as const) {
-  test(`a server killed under write load keeps what it said was written, ${transport}`, async (t) => {
+  test(`a server killed ten times under write load keeps what it said was lasting, ${transport}`, async (t) => {
     if (!requiresServer(t)) return;
     const file = join(scratch(t), 'disk');
     const fd = openSync(file, 'wx');
     ftruncateSync(fd, sizeBytes);
     closeSync(fd);
-    for (let round = 1; round <= 3; round++) {
+    const lasting: Lasting = new Map();
+    const perRound = 10_000;
+    for (let round = 1; round <= 10; round++) {
       const server = await startServer(t, { sizeBytes, file, transport, reactors: 2 });
-      const enough = 300 * round;
+      await assertLasting(server, lasting);
+      const before = lasting.size;
+      let left = 150 * round;
       let dying: Promise<void> | undefined;
-      const lasting = await writeUntilDeath(server, (acknowledged) => {
-        if (acknowledged === enough) dying = server.kill();
-      });
+      const acknowledged = (): void => {
+        if (--left === 0) dying = server.kill();
+      };
+      const load = Array.from({ length: writers }, (_, first) =>
+        writeUntilDeath(server, first, perRound * round, lasting, acknowledged),
+      );
+      await Promise.all(load);
       await dying;
-      assert(lasting.size > 200, `only ${lasting.size} blocks were flushed`);
-      const again = await startServer(t, { sizeBytes, file, transport });
-      const client = await RawClient.open(again);
-      for (const [block, version] of lasting) {
-        const { error, data } = await client.request({
-          type: command.read,
-          offset: block * blockBytes,
-          length: blockBytes,
-        });
-        assert.equal(error, 0);
-        assert.equal(data.readUInt32LE(0), block);
-        // A later write that was not acknowledged may have arrived as well.
-        const found = data.readUInt32LE(4);
-        assert(found >= version, `block ${block} holds version ${found}; ${version} was acknowledged`);
-        assert.deepEqual(data, stamped(block, found), `block ${block} is torn`);
-      }
-      client.close();
-      await again.stop();
+      assert(lasting.size > before, 'nothing new was made lasting');
     }
+    const last = await startServer(t, { sizeBytes, file, transport });
+    await assertLasting(last, lasting);
+    await last.stop();
   });
 }

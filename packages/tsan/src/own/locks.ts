@@ -21,6 +21,8 @@ import {
 import { appendText, readText } from '../runtime/text.ts';
 import { sharedPlaceOf, type Target } from './record.ts';
 
+const { compareExchange, load } = Atomics;
+
 const Field = { state: 0, holder: 1, word: 2, creatorWord: 3, name: 4, creator: 5, last: 6 } as const;
 const State = { unknown: 0, created: 1, destroyed: 2 } as const;
 const nobody = -1;
@@ -158,12 +160,12 @@ export class Locks {
       Key.lock | ((place.offset & 3) << 8),
     );
     if (variable === 0) return undefined;
-    const known = Atomics.load(control.syncInts, variable + annotatedField);
+    const known = load(control.syncInts, variable + annotatedField);
     if (known !== 0) return { id: known, variable };
     if (!make) return undefined;
     const id = control.take(Header.nextLock);
     if (id >= maxLocks) return undefined;
-    const before = Atomics.compareExchange(control.syncInts, variable + annotatedField, 0, id);
+    const before = compareExchange(control.syncInts, variable + annotatedField, 0, id);
     return { id: before === 0 ? id : before, variable };
   }
 

@@ -1,8 +1,8 @@
 // Where reports of all threads of a process meet: equal ones are dropped, suppressed ones counted, the others written at once by the thread that found
 // them. What threads have in common lies in one shared block, so a thread that dies, or blocks for ever, keeps nobody else from reporting.
 //
-//   int32   0       1          2                                              2 + 1024
-//         writer | reported | a counter for each line of the suppression file | keys of reports, 64 bits each, 0 is free
+//   int32   0       1          2         3      4                                              4 + 1024
+//         writer | reported | halting | none | a counter for each line of the suppression file | keys of reports, 64 bits each, 0 is free
 
 import { BroadcastChannel } from 'node:worker_threads';
 import type { Options } from './options.ts';
@@ -12,14 +12,17 @@ import { maxSuppressions, readSuppressions, type Suppression, suppressionOf } fr
 
 const writerAt = 0;
 const reportedAt = 1;
-const countersAt = 2;
+const haltingAt = 2;
+const countersAt = 4;
 const keysAt = countersAt + maxSuppressions;
 /** Different reports that are told apart; of more, equal ones are printed again. */
 const maxKeys = 8192;
 /** A thread that was terminated while it wrote is waited for this long, once by each. */
 const writerPatienceMs = 500;
-/** How long a worker leaves the main thread to end the process before it does so itself. */
-const haltPatienceMs = 500;
+/** How long the main thread may take to hear that the process is to end: it may be blocked, or on a busy machine. Then a worker ends the process itself. */
+const haltPatienceMs = 2_000;
+/** How long it may take to end, once it has heard. */
+const endPatienceMs = 60_000;
 const haltChannel = 'jstsan-halt';
 
 // The originals: by the time of a report the sanitizer's own versions stand in their places.
@@ -116,14 +119,20 @@ export class Reporter {
   private halt(): void {
     if (this.isMainThread) process.exit(this.options.exitcode);
     new Channel(haltChannel).postMessage(0);
-    wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, haltPatienceMs);
+    if (wait(this.words, haltingAt, 0, haltPatienceMs) !== 'timed-out') {
+      wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, endPatienceMs);
+    }
     this.finish();
     process.kill(process.pid, 'SIGKILL');
   }
 
   private haltWhenAsked(): void {
     const channel = new Channel(haltChannel);
-    channel.onmessage = () => process.exit(this.options.exitcode);
+    channel.onmessage = () => {
+      store(this.words, haltingAt, 1);
+      notify(this.words, haltingAt);
+      process.exit(this.options.exitcode);
+    };
     channel.unref();
   }
 }

@@ -8,6 +8,8 @@ import type { Runtime } from './runtime.ts';
 import { framesOf } from './sites.ts';
 import { recordOf, uidAt } from './thread-table.ts';
 
+const { load } = Atomics;
+
 export class RaceReporter {
   readonly #runtime: Runtime;
   readonly #seen = new Set<string>();
@@ -28,7 +30,7 @@ export class RaceReporter {
     const first = offset + 31 - Math.clz32(mask & -mask);
     const end = offset + 32 - Math.clz32(mask);
     const { benign, header } = this.#runtime.control;
-    const count = Math.min(Atomics.load(header, Header.benign), maxBenign);
+    const count = Math.min(load(header, Header.benign), maxBenign);
     for (let at = 0; at < count * benignDoubles; at += benignDoubles) {
       if (benign[at + 2] === buffer.id && benign[at]! <= first && end <= benign[at + 1]!) return true;
     }

@@ -5,6 +5,8 @@ import type { Frame } from '../report/report.ts';
 import { type Control, Header, maxModules, maxStacks, moduleInts } from './control.ts';
 import { appendText, readText } from './text.ts';
 
+const { load, store } = Atomics;
+
 /** What the rewriter knows of a module; `sites` has 4 ints for each: source, line, column (from 1), name of the function around it. */
 export interface SiteTable {
   readonly url: string;
@@ -26,15 +28,15 @@ export function addModule(control: Control, table: SiteTable): number {
   const at = index * moduleInts;
   control.modules[at + 1] = count;
   control.modules[at + 2] = appendText(control, JSON.stringify(table));
-  Atomics.store(control.modules, at, base);
+  store(control.modules, at, base);
   return base;
 }
 
 /** The place of a site, or undefined for what nobody has entered. */
 export function siteFrame(control: Control, site: number): Frame | undefined {
-  const count = Math.min(Atomics.load(control.header, Header.modules), maxModules);
+  const count = Math.min(load(control.header, Header.modules), maxModules);
   for (let at = 0; at < count * moduleInts; at += moduleInts) {
-    const base = Atomics.load(control.modules, at);
+    const base = load(control.modules, at);
     if (base === 0 || site < base || site >= base + control.modules[at + 1]!) continue;
     const text = readText(control, control.modules[at + 2]!);
     return text === '' ? undefined : frameOf(JSON.parse(text) as SiteTable, (site - base) * 4);
@@ -53,7 +55,7 @@ export function addStack(control: Control, frames: readonly Frame[]): number {
   if (text === 0) return 0;
   const index = control.take(Header.nextStack);
   if (index >= maxStacks) return 0;
-  Atomics.store(control.stacks, index, text);
+  store(control.stacks, index, text);
   return stackWord | index;
 }
 
@@ -63,6 +65,6 @@ export function framesOf(control: Control, word: number): Frame[] {
     const frame = siteFrame(control, word);
     return frame === undefined ? [] : [frame];
   }
-  const text = readText(control, Atomics.load(control.stacks, word & siteMax));
+  const text = readText(control, load(control.stacks, word & siteMax));
   return text === '' ? [] : (JSON.parse(text) as Frame[]);
 }

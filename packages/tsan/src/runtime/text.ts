@@ -3,6 +3,8 @@
 
 import { type Control, Header } from './control.ts';
 
+const { load } = Atomics;
+
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
@@ -11,7 +13,7 @@ export function appendText(control: Control, text: string): number {
   const bytes = encoder.encode(text);
   const size = (bytes.length + 4 + 7) & ~7;
   const room = control.text.length;
-  if (Atomics.load(control.header, Header.textTop) + size > room) return 0;
+  if (load(control.header, Header.textTop) + size > room) return 0;
   const at = control.take(Header.textTop, size);
   if (at + size > room) return 0;
   const length = new Int32Array(control.text.buffer, control.text.byteOffset + at, 1);

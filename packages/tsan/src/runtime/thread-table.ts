@@ -6,7 +6,7 @@ import { type Control, Header, maxSlots, maxThreads, Slot, ThreadField, threadIn
 import { acquireLock, releaseLock } from './lock.ts';
 import { appendText, readText } from './text.ts';
 
-const { load, store } = Atomics;
+const { add, compareExchange, load, store, sub } = Atomics;
 
 export interface ThreadRecord {
   readonly uid: number;
@@ -56,7 +56,7 @@ function enter(control: Control, creator: Clock | undefined, word: number, name:
   threads[at + ThreadField.name] = name === '' ? 0 : appendText(control, name);
   noteStart(control, clock);
   store(threads, at + ThreadField.running, 1);
-  Atomics.add(control.header, Header.alive, 1);
+  add(control.header, Header.alive, 1);
   return clock;
 }
 
@@ -110,7 +110,7 @@ export function noteEnding(control: Control, uid: number): void {
   const record = recordOf(control, uid);
   // One that has long ended can be told so again; its slot may be another thread's by now.
   if (record === undefined || load(control.slots, record.slot * 4) !== uid) return;
-  Atomics.compareExchange(control.slots, record.slot * 4 + 1, Slot.live, Slot.ending);
+  compareExchange(control.slots, record.slot * 4 + 1, Slot.live, Slot.ending);
 }
 
 /** It is over. What it did is before whatever the one who calls does next. */
@@ -120,7 +120,7 @@ export function leave(clock: Clock, uid: number): void {
   if (record === undefined || control.threads[(uid % maxThreads) * threadInts + ThreadField.running] === 0) return;
   clock.joinThread(record.slot);
   control.threads[(uid % maxThreads) * threadInts + ThreadField.running] = 0;
-  Atomics.sub(control.header, Header.alive, 1);
+  sub(control.header, Header.alive, 1);
   store(control.slots, record.slot * 4 + 1, Slot.dead);
   leaveCreatedBy(clock, uid);
 }

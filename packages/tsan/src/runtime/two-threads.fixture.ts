@@ -16,6 +16,14 @@ function put(view: Int32Array, index: number, value: number, site: number): void
 }
 
 const kind = process.argv[2]!;
+if (kind === 'replaced') {
+  for (const name of Object.getOwnPropertyNames(Atomics)) {
+    const value = (): never => {
+      throw new Error(`the program's own Atomics.${name} was called`);
+    };
+    Object.defineProperty(Atomics, name, { value });
+  }
+}
 if (workerData === null || workerData === undefined) await main();
 else work(workerData as { shared: Int32Array });
 
@@ -23,7 +31,7 @@ async function main(): Promise<void> {
   const shared = new Int32Array(new SharedArrayBuffer(16));
   put(shared, 1, 1, 1001);
   const worker = new Worker(new URL(import.meta.url), { workerData: { shared }, argv: [kind] });
-  if (kind === 'race') {
+  if (kind === 'race' || kind === 'replaced') {
     put(shared, 1, 2, 1002);
     await once(worker, 'exit');
   } else if (kind === 'exit') {

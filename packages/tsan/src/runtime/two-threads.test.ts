@@ -27,6 +27,14 @@ test('two unordered writes are a race, with both stacks and the threads', () => 
   assert.match(stderr, /Thread T1/);
 });
 
+// A simulator that counts atomic accesses must count the program's own alone.
+test('the sanitizer calls none of the functions that a program puts in place of Atomics', () => {
+  const { status, stderr } = run('replaced');
+  assert.equal(status, 66, stderr);
+  assert.match(stderr, /WARNING: ThreadSanitizer: data race/);
+  assert.doesNotMatch(stderr, /own Atomics/);
+});
+
 for (const kind of ['atomics', 'message', 'exit']) {
   test(`the same writes ordered by ${kind} are none`, () => {
     const { status, stderr } = run(kind);

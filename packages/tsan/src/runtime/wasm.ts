@@ -7,6 +7,8 @@ import { Header } from './control.ts';
 import { patchGetter } from './patch.ts';
 import type { Runtime } from './runtime.ts';
 
+const { exchange } = Atomics;
+
 /** Not in the types of the language alone. */
 interface Memories {
   readonly Memory?: { readonly prototype: object };
@@ -36,6 +38,6 @@ export function patchWasm(runtime: Runtime): void {
 }
 
 function say({ control }: Runtime): void {
-  if (Atomics.exchange(control.header, Header.wasmSaid, 1) !== 0) return;
+  if (exchange(control.header, Header.wasmSaid, 1) !== 0) return;
   writeSync(2, 'ThreadSanitizer: accesses to the memory of WebAssembly modules are not checked\n');
 }

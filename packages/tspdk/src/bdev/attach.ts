@@ -47,6 +47,7 @@ export const detachBdev = defineControl('bdev.detach', async (id: number, reacto
   if (bdev === undefined) return;
   manager.byId.delete(id);
   for (const [name, named] of [...manager.byName]) if (named === bdev) manager.byName.delete(name);
+  bdev.sampler?.stop();
   closeHomeEnd(bdev);
   await new Promise<void>((resolve) => bdev.device.unregister(resolve));
   await bdev.backend?.close();

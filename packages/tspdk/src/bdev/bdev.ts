@@ -7,11 +7,13 @@ import { limits } from '../env/limits.ts';
 import { IoDevice, type Thread } from '../thread/index.ts';
 import { makeHomeChannel } from './carry.ts';
 import { emulatedTypes } from './carry-out.ts';
+import type { DepthSampler } from './depth.ts';
 import type { BdevDesc } from './desc.ts';
 import { type ActiveFault, FaultSet } from './faults/fault-set.ts';
 import { Gates } from './gates.ts';
 import type { IoStat } from './io-stat.ts';
 import { IO_ABORT, IO_COPY, IO_RESET, IO_WRITE_ZEROES } from './io-type.ts';
+import type { LatencyMeter } from './latency.ts';
 import type { LockedRange } from './lba-lock.ts';
 import type { BdevManager } from './manager.ts';
 import type { BdevBackend, BdevLimits, BdevSpec } from './module.ts';
@@ -53,6 +55,10 @@ export class Bdev {
   qos: Qos | null = null;
   /** What they are. App core only. */
   rates: QosLimits = NO_QOS;
+  /** How long its I/Os take on this core; null: nobody wants to know. */
+  meter: LatencyMeter | null = null;
+  /** Looks at its queue depth; null: nobody wants to know. */
+  sampler: DepthSampler | null = null;
   /** What the module itself takes. */
   readonly moduleIoTypes: number;
   blocks: number;

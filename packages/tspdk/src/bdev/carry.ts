@@ -14,6 +14,7 @@ import { IoVecs } from '../env/iovecs.ts';
 import { currentReactor, localKey, type Reactor } from '../event/reactor.ts';
 import type { Bdev } from './bdev.ts';
 import { type BdevIo, IO_SUBMITTED, type IoSink, type IoWaitEntry } from './bdev-io.ts';
+import { IO_FLAGS_PASSED } from './io-type.ts';
 import { bdevManager } from './manager.ts';
 import type { BackendChannel } from './module.ts';
 import { EINVAL, ENODEV, ENOMEM } from './status.ts';
@@ -54,7 +55,7 @@ class AwayChannel implements BackendChannel {
     const d = ptr >>> 3;
     heap.i32[w] = this.#bdev.id;
     heap.i32[w + 1] = io.type;
-    heap.i32[w + 2] = io.flags;
+    heap.i32[w + 2] = io.flags & IO_FLAGS_PASSED;
     heap.i32[w + 3] = iovs.count;
     heap.f64[d + 2] = io.byteOffset;
     heap.f64[d + 3] = io.bytes;

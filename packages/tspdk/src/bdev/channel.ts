@@ -17,6 +17,7 @@ import {
   IO_COMPARE,
   IO_COMPARE_AND_WRITE,
   IO_COPY,
+  IO_FLAGS_PASSED,
   IO_FLUSH,
   IO_READ,
   IO_UNMAP,
@@ -33,6 +34,8 @@ export class BdevChannel {
   readonly desc: BdevDesc;
   readonly shared: ThreadChannel;
   #writable: boolean;
+  /** What its I/Os carry in their flags. Set by the descriptor. */
+  mark = 0;
   #open = true;
 
   readonly #ioChannel: IoChannel<ThreadChannel> | null;
@@ -135,7 +138,7 @@ export class BdevChannel {
     own.iovs = io.iovs;
     own.writeIovs = io.writeIovs;
     if (type === IO_COPY) own.sourceOffset = io.sourceOffset + (byteOffset - io.byteOffset);
-    this.#submit(own, type, byteOffset, bytes, io.flags, cb, ctx);
+    this.#submit(own, type, byteOffset, bytes, io.flags & IO_FLAGS_PASSED, cb, ctx);
     return 0;
   }
 
@@ -183,12 +186,19 @@ export class BdevChannel {
     if (write && !this.#writable) return false;
     if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return false;
     if (!backend.zcopy(byteOffset, bytes, out, write)) return false;
-    this.shared.stat.countInstant(write ? IO_WRITE : IO_READ, bytes);
+    if (write) this.shared.windows.open(byteOffset, bytes);
+    const type = write ? IO_WRITE : IO_READ;
+    this.shared.stat.countInstant(type, bytes);
+    bdev.meter?.tallyInstant(type);
     return true;
   }
 
-  /** The bytes named by a `zcopy` for writing have been written. */
+  /**
+   * `bytes` of what a `zcopy` for writing at `byteOffset` named have been written, the first ones; 0: it was given up. Once for each. Until then a lock of the range waits.
+   * @throws {Error} when there was no such zcopy
+   */
   zcopyWritten(byteOffset: number, bytes: number): void {
+    if (!this.shared.windows.close(byteOffset)) throw new Error(`no zcopy for writing is under way at ${byteOffset}`);
     this.shared.backend.zcopyWritten?.(byteOffset, bytes);
   }
 
@@ -291,7 +301,7 @@ export class BdevChannel {
     io.type = type;
     io.byteOffset = byteOffset;
     io.bytes = bytes;
-    io.flags = flags;
+    io.flags = flags | this.mark;
     io.cb = cb;
     io.ctx = ctx;
     this.shared.begin(io);

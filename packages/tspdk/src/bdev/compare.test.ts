@@ -291,6 +291,30 @@ test('lock_lba_range_with_split_io: a lock waits for all pieces, and they do not
   await tearDown();
 });
 
+test('bdev_zcopy_write: a lock waits for what is being written in place, on every core', async () => {
+  const { cluster, channels, close } = await disk(2);
+  const { bdev } = channels[0];
+  const out = new IoVecs(4);
+  const held: string[] = [];
+  const lock = (name: string, block: number) =>
+    cluster.on(0, () =>
+      lockRange(bdev, block * BLOCK, 10 * BLOCK, false, (status) => void held.push(`${name} ${status}`)),
+    );
+  assert.equal(channels[1].zcopy(8 * BLOCK, 2 * BLOCK, out, true), true);
+  assert.equal(channels[1].zcopy(19 * BLOCK, BLOCK, out, false), true, 'reading holds nobody up');
+  const [first, second] = [lock('over it', 0), lock('behind it', 10)];
+  for (let i = 0; i < 50; i++) cluster.round();
+  assert.deepEqual(held, ['behind it 0']);
+  channels[1].zcopyWritten(8 * BLOCK, BLOCK);
+  await cluster.untilTrue(() => held.length === 2);
+  assert.equal(channels[1].zcopy(9 * BLOCK, BLOCK, out, true), false, 'what comes later is submitted, and waits');
+  first.release();
+  second.release();
+  await cluster.untilTrue(() => channels[1].shared.gates === null);
+  assert.throws(() => channels[1].zcopyWritten(8 * BLOCK, BLOCK), /no zcopy for writing is under way at 4096/);
+  await close();
+});
+
 test('bdev_quiesce, bdev_unregister_during_quiesced_range_unlock: reads wait, too; removal ends what waits', async () => {
   const { cluster, cores, log, buf, cb, lock, close } = await lockable(2);
   const [a, b] = cores;

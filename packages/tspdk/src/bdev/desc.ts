@@ -11,6 +11,7 @@ import { currentReactor, type Reactor } from '../event/reactor.ts';
 import { getIoChannel } from '../thread/index.ts';
 import type { Bdev } from './bdev.ts';
 import { BdevChannel } from './channel.ts';
+import { type OnOverdue, TimeoutWatch } from './io-timeout.ts';
 import { bdevManager } from './manager.ts';
 import {
   type BdevClaim,
@@ -48,6 +49,7 @@ export class BdevDesc {
   readonly #onEvent: BdevOpenOptions['onEvent'];
   readonly #thread: unknown;
   readonly #channels = new Set<BdevChannel>();
+  #timeout: TimeoutWatch | null = null;
   #open = true;
 
   private constructor(bdev: Bdev, options: BdevOpenOptions) {
@@ -141,6 +143,7 @@ export class BdevDesc {
       bdev.bareChannel.refs++;
       channel = new BdevChannel(this, bdev.bareChannel, null);
     }
+    channel.mark = this.#timeout?.mark ?? 0;
     this.#channels.add(channel);
     return channel;
   }
@@ -149,10 +152,25 @@ export class BdevDesc {
     this.#channels.delete(channel);
   }
 
+  /**
+   * Has `onOverdue` called for each I/O of this descriptor that takes longer than `timeoutUs`, again and again until it ends, to within a quarter of that time or a second; 0: not any more.
+   * What is under way already does not count (SPDK: spdk_bdev_set_timeout).
+   * @throws {SpdkError} EBADF when closed; EINVAL out of range; EMFILE when too many descriptors have a time-out
+   */
+  setTimeout(timeoutUs: number, onOverdue: OnOverdue = () => {}): void {
+    const { bdev } = this;
+    if (!this.#open) throw new SpdkError('EBADF', `descriptor of bdev "${bdev.name}" is closed`);
+    const next = timeoutUs === 0 ? null : new TimeoutWatch(bdev.manager, timeoutUs, onOverdue);
+    this.#timeout?.stop();
+    this.#timeout = next;
+    for (const channel of this.#channels) channel.mark = next?.mark ?? 0;
+  }
+
   /** Closes the descriptor and those of its channels that are still open. Twice is once. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;
+    this.#timeout?.stop();
     for (const channel of [...this.#channels]) channel.close();
     if (this.#claim !== null) this.releaseClaim();
     this.bdev.descs.delete(this);

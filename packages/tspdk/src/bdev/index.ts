@@ -20,6 +20,7 @@ export {
   faultText,
 } from './faults/rule.ts';
 export { IoStat, RESET_STAT_MODES, type ResetStatMode, TICKS_PER_SECOND } from './io-stat.ts';
+export type { OnOverdue, OverdueIo } from './io-timeout.ts';
 export * from './io-type.ts';
 export {
   type BackendChannel,

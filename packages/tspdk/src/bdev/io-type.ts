@@ -57,6 +57,12 @@ export const IO_FLAG_NO_HOLE = 2;
 /** The layer's own mark: carried out by other I/Os, which are what is counted. */
 export const IO_FLAG_EMULATED = 1 << 8;
 
+/** From here on a mark of who wants to know when the I/O takes long: io-timeout.ts. */
+export const IO_FLAG_MARK_SHIFT = 16;
+export const IO_FLAG_MARK_BITS = 12;
+/** What a disk below is told of an I/O's flags. */
+export const IO_FLAGS_PASSED = IO_FLAG_FUA | IO_FLAG_NO_HOLE;
+
 /** What changes data, and so needs a descriptor that may write. */
 export const MODIFYING_TYPES = ioTypes(IO_WRITE, IO_UNMAP, IO_WRITE_ZEROES, IO_COMPARE_AND_WRITE, IO_COPY);
 /** What a lock of a range holds back (SPDK: bdev_io_range_is_locked). Compare-and-write takes a lock itself. */

@@ -9,7 +9,7 @@
 import { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import { type BdevIo, IO_SUBMITTED, type IoWaitEntry } from './bdev-io.ts';
-import { IO_FLAG_EMULATED } from './io-type.ts';
+import { IO_FLAG_EMULATED, IO_FLAGS_PASSED } from './io-type.ts';
 import { ECANCELED } from './status.ts';
 import type { ThreadChannel } from './thread-channel.ts';
 
@@ -80,7 +80,7 @@ export abstract class LayerIo implements IoWaitEntry {
     io.type = type;
     io.byteOffset = byteOffset;
     io.bytes = bytes;
-    io.flags = flags & ~IO_FLAG_EMULATED;
+    io.flags = flags & IO_FLAGS_PASSED;
     io.cb = onChild;
     io.ctx = child;
     this.outstanding++;
@@ -101,7 +101,7 @@ export abstract class LayerIo implements IoWaitEntry {
   protected finish(): void {
     const { parent } = this;
     parent.driver = null;
-    parent.complete(this.status);
+    this.channel.endEmulated(parent, this.status);
   }
 
   /** Starts nothing more, and ends what it can. */
@@ -120,6 +120,11 @@ export abstract class LayerIo implements IoWaitEntry {
     }
     return true;
   }
+}
+
+/** An I/O that the layer has made of another. */
+export function isChild(io: BdevIo): boolean {
+  return io.cb === onChild;
 }
 
 function onChild(ctx: unknown, status: number): void {

@@ -174,6 +174,11 @@ class Drain implements Retry {
   retry(): void {
     const { reactor, pool } = this.#manager;
     const { start, end, quiesce } = this.#range;
+    for (const { windows } of this.#bdev?.channels ?? []) {
+      if (!windows.overlap(start, end)) continue;
+      this.#manager.retryAfter(DRAIN_POLL_US, this);
+      return;
+    }
     for (const io of pool.all) {
       if (io.state !== IO_SUBMITTED && io.state !== IO_QUEUED) continue;
       const channel = io.sink as ThreadChannel;

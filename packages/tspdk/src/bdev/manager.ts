@@ -30,6 +30,8 @@ export class BdevManager implements Pollable {
   readonly byId = new Map<number, Bdev>();
   /** How many `submit`s of modules are on the stack. */
   depth = 0;
+  /** Marks of descriptors with a time-out: io-timeout.ts. */
+  readonly timeouts = new Set<number>();
   /** Splits that are not in use. */
   readonly splits: SplitIo[] = [];
   #deferred: BdevIo[] = [];

@@ -122,7 +122,8 @@ export interface BackendChannel {
   abort?(io: BdevIo): boolean;
   /**
    * Appends the pieces of the disk's own memory that hold the range; false when that cannot be done or there is no room.
-   * `write`: the caller will change the bytes, and says so again by `zcopyWritten` when it has.
+   * `write`: the caller will change the bytes, and says so again by `zcopyWritten` when it has changed the first `bytes`, which may be
+   * none.
    */
   zcopy?(byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean;
   zcopyWritten?(byteOffset: number, bytes: number): void;

@@ -96,10 +96,11 @@ const drained = defineEvent('bdev.reset.drained', (id) => {
   const table = reactor.local(resets);
   const state = table.byId.get(id);
   if (state === undefined || --state.waitingFor > 0) return;
-  const { backend } = state.io.sink as ThreadChannel;
+  const channel = state.io.sink as ThreadChannel;
+  const { backend } = channel;
   if (state.opening) {
     table.byId.delete(id);
-    state.io.complete(state.status);
+    channel.endEmulated(state.io, state.status);
   } else if (backend.reset === undefined) reopen(id, 0);
   else backend.reset(belowIsReset, id);
 });

@@ -7,6 +7,8 @@ import type { Bdev } from './bdev.ts';
 import { RESET_STAT_MODES, type ResetStatMode, TICKS_PER_SECOND } from './io-stat.ts';
 import { IO_TYPE_NAMES, IO_ZCOPY } from './io-type.ts';
 import { bdevModule } from './module.ts';
+import { depthJson } from './observe.ts';
+import { registerObserveRpc } from './observe-rpc.ts';
 import { QOS_LIMITS } from './qos.ts';
 import type { BdevRegistry } from './registry.ts';
 import { CLAIM_NAMES, CLAIM_NONE } from './shared-state.ts';
@@ -127,6 +129,7 @@ export function registerBdevRpc(rpc: RpcRegistry, deps: { registry: () => BdevRe
   });
 
   registerStatRpc(rpc, deps);
+  registerObserveRpc(rpc, deps);
 }
 
 function registerStatRpc(rpc: RpcRegistry, deps: { registry: () => BdevRegistry; nowUs: () => number }): void {
@@ -164,7 +167,8 @@ function registerStatRpc(rpc: RpcRegistry, deps: { registry: () => BdevRegistry;
         const rows = channels.map(({ thread, stat }) => ({ thread_id: thread, ...stat.toJson() }));
         return { ...head, name: bdev.name, channels: rows };
       }
-      return { ...head, bdevs: stats.map(({ bdev, stat }) => ({ name: bdev.name, ...stat.toJson() })) };
+      const bdevs = stats.map(({ bdev, stat }) => ({ name: bdev.name, ...stat.toJson(), ...depthJson(bdev) }));
+      return { ...head, bdevs };
     },
   });
   rpc.registerAlias('get_bdevs_iostat', 'bdev_get_iostat');

@@ -142,6 +142,25 @@ test('split_with_io_wait: pieces wait for memory of the module and for I/Os of t
   await tearDown();
 });
 
+test('what the layer carries out does not count when the module is asked again: it may wait for what waits', async () => {
+  const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp({ limits: { maxRwBlocks: 4 } });
+  stub.depth = 1;
+  // Each is one I/O of the layer, whose read is one of the layer again, in two pieces: four times as many under way as the module has.
+  for (let i = 0; i < 10; i++) {
+    const iovs = new IoVecs(1);
+    iovs.push(buf, i * 4096, 8 * BLOCK);
+    assert.equal(channel.comparev(iovs, 0, cb, i), 0);
+  }
+  while (done.length < 10) {
+    await cluster.untilTrue(() => stub.outstanding.length > 0 || done.length === 10);
+    stub.complete(stub.outstanding.length);
+    cluster.turns();
+    assert.ok(stub.outstanding.length > 0 || done.length === 10, 'the next one is with the module at once');
+  }
+  assert.equal(done.filter((each) => each.endsWith(' 0')).length, 10);
+  await tearDown();
+});
+
 test('write_unit_split: each unit is a write, and what is no whole unit is refused', async () => {
   const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp({
     limits: { writeUnitBlocks: 4, splitOnWriteUnit: true },

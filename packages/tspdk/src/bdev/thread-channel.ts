@@ -15,10 +15,11 @@ import { carryOut } from './carry-out.ts';
 import type { Gates } from './gates.ts';
 import { IoStat } from './io-stat.ts';
 import { IO_FLAG_EMULATED, IO_RESET } from './io-type.ts';
-import { LayerIo } from './layer-io.ts';
+import { isChild, LayerIo } from './layer-io.ts';
 import type { BdevManager } from './manager.ts';
 import type { BackendChannel } from './module.ts';
 import { ECANCELED, EIO, ENODEV, ENOMEM } from './status.ts';
+import { WriteWindows } from './write-windows.ts';
 
 /** Outstanding I/Os that must complete before the module is asked again (SPDK: NOMEM_THRESHOLD_COUNT). */
 const NOMEM_THRESHOLD = 8;
@@ -31,7 +32,9 @@ export class ThreadChannel implements IoSink {
   readonly stat = new IoStat();
   readonly manager: BdevManager;
   readonly backend: BackendChannel;
-  /** With the module. */
+  /** What is being written in place. */
+  readonly windows = new WriteWindows();
+  /** With the module, or carried out by the layer. */
   outstanding = 0;
   /** Descriptors' channels that use this one. */
   refs = 0;
@@ -39,6 +42,8 @@ export class ThreadChannel implements IoSink {
   resetting = 0;
   /** Of `outstanding`, those that are resets. */
   resets = 0;
+  /** Of `outstanding`, those that the layer itself carries out, by others. */
+  layered = 0;
   /** What may hold I/Os back; null: nothing does. Set by the bdev. */
   gates: Gates | null = null;
   readonly #pool: BdevIoPool;
@@ -86,11 +91,15 @@ export class ThreadChannel implements IoSink {
 
   /** To the module, or in pieces, or by others. */
   perform(io: BdevIo): void {
+    if (this.#isPlain(io)) this.submit(io);
+    else carryOut(this, io);
+  }
+
+  /** The module takes it as it is. */
+  #isPlain(io: BdevIo): boolean {
     const { bdev } = this;
     const bit = 1 << io.type;
-    if ((bdev.plainTypes & bit) !== 0 || ((bdev.moduleIoTypes & bit) !== 0 && !bdev.split.mustSplit(io)))
-      this.submit(io);
-    else carryOut(this, io);
+    return (bdev.plainTypes & bit) !== 0 || ((bdev.moduleIoTypes & bit) !== 0 && !bdev.split.mustSplit(io));
   }
 
   /** To the module. */
@@ -130,7 +139,14 @@ export class ThreadChannel implements IoSink {
     this.stamp(io);
     io.state = IO_SUBMITTED;
     this.outstanding++;
+    this.layered++;
     if (io.type === IO_RESET) this.resets++;
+  }
+
+  /** What `beginEmulated` began is done. */
+  endEmulated(io: BdevIo, status: number): void {
+    this.layered--;
+    this.complete(io, status);
   }
 
   #submitThrew(io: BdevIo, error: unknown): void {
@@ -172,6 +188,7 @@ export class ThreadChannel implements IoSink {
   finish(io: BdevIo): void {
     const pool = this.#pool;
     const { cb, ctx } = io;
+    const { meter } = this.bdev;
     let status = io.status;
     this.outstanding--;
     if (io.type === IO_RESET) this.resets--;
@@ -183,6 +200,7 @@ export class ThreadChannel implements IoSink {
     } else if ((io.flags & IO_FLAG_EMULATED) === 0) {
       this.stat.countError(status);
     }
+    if (meter !== null && !isChild(io)) meter.tally(io.type, this.#clock, pool.submitUs, io.index);
     pool.put(io);
     if (this.#nomemHead !== null) this.#retryNomem();
     if (pool.waiting > 0) pool.wake();
@@ -204,10 +222,19 @@ export class ThreadChannel implements IoSink {
     this.#nomemTail = io;
     this.#nomemCount++;
     if (this.#nomemCount === 1) {
-      this.#nomemThreshold = Math.max(this.outstanding >> 1, this.outstanding - NOMEM_THRESHOLD);
+      this.#raiseThreshold();
     }
     // Nothing is left whose completion would bring us back here.
-    if (this.outstanding === 0) this.#retryLater();
+    if (this.#withModule === 0) this.#retryLater();
+  }
+
+  /** What the layer carries out may wait for what is queued here, and does not count. */
+  get #withModule(): number {
+    return this.outstanding - this.layered;
+  }
+
+  #raiseThreshold(): void {
+    this.#nomemThreshold = Math.max(this.#withModule >> 1, this.#withModule - NOMEM_THRESHOLD);
   }
 
   #retryLater(): void {
@@ -219,21 +246,22 @@ export class ThreadChannel implements IoSink {
   /** Time has passed with nothing outstanding. */
   retry(): void {
     this.#retryPending = false;
-    this.#nomemThreshold = Math.max(this.#nomemThreshold, this.outstanding);
+    this.#nomemThreshold = Math.max(this.#nomemThreshold, this.#withModule);
     this.#retryNomem();
   }
 
   #retryNomem(): void {
-    if (this.outstanding > this.#nomemThreshold) return;
+    if (this.#withModule > this.#nomemThreshold) return;
     while (this.#nomemHead !== null) {
       const io = this.#takeNomem();
       const before = this.#nomemCount;
-      this.#give(io);
+      if (this.#isPlain(io)) this.#give(io);
+      else carryOut(this, io);
       if (this.#nomemCount > before) {
         // Refused again: back to its place at the head.
         this.#putBackFirst();
-        this.#nomemThreshold = Math.max(this.outstanding >> 1, this.outstanding - NOMEM_THRESHOLD);
-        if (this.outstanding === 0) this.#retryLater();
+        this.#raiseThreshold();
+        if (this.#withModule === 0) this.#retryLater();
         return;
       }
     }

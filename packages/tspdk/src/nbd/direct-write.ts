@@ -177,7 +177,7 @@ export class DirectWrite {
       this.#conn.cancelWait(piece);
       this.#recycle(piece);
     }
-    if (request !== null && this.#inPlace && this.#received > 0) {
+    if (request !== null && this.#inPlace) {
       this.#conn.export.channel.zcopyWritten(this.#conn.at[request.index], this.#received);
     }
     if (request !== null && request.pending === 0) this.#conn.executor.finish(request, request.error);

@@ -8,8 +8,8 @@
 import { type BdevChannel, IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES } from '../bdev/index.ts';
 import { ECANCELED, EIO, ENOMEM } from '../bdev/status.ts';
 import type { Clock } from '../env/clock.ts';
+import { Histogram } from '../env/histogram.ts';
 import type { Segment } from '../env/segment.ts';
-import { Histogram } from './histogram.ts';
 import { IntRandom } from './int-random.ts';
 import {
   newJobStats,

@@ -4,7 +4,7 @@
 import { IO_TYPE_NAMES } from '../bdev/index.ts';
 import { Cpuset } from '../env/cpuset.ts';
 import { codeOfErrno } from '../env/errors.ts';
-import { Histogram } from './histogram.ts';
+import { Histogram } from '../env/histogram.ts';
 import type { Failure } from './job.ts';
 import type { JobReport, JobSpec } from './job-control.ts';
 import {

@@ -1,7 +1,22 @@
 // The block layer on simulated reactors: every I/O completes once, with the data that its user wrote, whatever the core, the order of completion, the
-// resets and the moment at which the disk is removed; and an application with a disk stops without a leak.
+// splits, aborts, locks, resets and the moment at which the disk, or what it stands on, is removed; and an application with a disk stops without a leak.
 import assert from 'node:assert/strict';
-import { type Bdev, type BdevChannel, BdevDesc, bdevRegistry } from '../bdev/index.ts';
+import {
+  type Bdev,
+  type BdevChannel,
+  BdevDesc,
+  type BdevLimits,
+  bdevRegistry,
+  IO_FLUSH,
+  IO_READ,
+  IO_UNMAP,
+  IO_WRITE,
+  ioTypes,
+} from '../bdev/index.ts';
+import { lockRange } from '../bdev/lba-lock.ts';
+import { bdevManager } from '../bdev/manager.ts';
+import { enableHistogram, setSamplingPeriod } from '../bdev/observe.ts';
+import { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
 import type { App } from '../event/index.ts';
 import type { Reactor } from '../event/reactor.ts';
@@ -12,30 +27,65 @@ import type { Sim } from './simulate.ts';
 
 const BLOCK = 512;
 const REGION = 8;
+/** Of one user. */
+const MEMORY = 2 * REGION * BLOCK;
 
-/** Someone on one core with a region of the disk, who writes, reads back and compares, one I/O at a time. */
+type Kind = 'write' | 'read' | 'zero' | 'unmap' | 'flush' | 'reset' | 'compare' | 'compare-and-write' | 'copy';
+const KINDS: readonly Kind[] = [
+  'write',
+  'write',
+  'read',
+  'read',
+  'zero',
+  'unmap',
+  'flush',
+  'reset',
+  'compare',
+  'compare-and-write',
+  'copy',
+];
+const [ENODEV, ECANCELED] = [-19, -125];
+
+/** One I/O of a user, in blocks of the user's region. */
+interface Op {
+  readonly kind: Kind;
+  readonly first: number;
+  readonly blocks: number;
+  /** Where a copy comes from. */
+  readonly from: number;
+  readonly value: number;
+  readonly memory: Uint8Array;
+}
+
+/** Someone on one core with a region of the disk, who writes, reads back and compares, one I/O at a time; some are aborted. */
 class User {
   removed = false;
   readonly #sim: Sim;
   readonly #desc: BdevDesc;
   readonly #channel: BdevChannel;
+  /** Twice the region: what is read, written or compared with, and what a compare-and-write writes. */
   readonly #memory: Segment;
   readonly #memoryAt: number;
   readonly #first: number;
   /** What each block of the region holds: one byte repeated, or null when that is not known. */
   readonly #model: (number | null)[] = new Array(REGION).fill(0);
   readonly #done: () => void;
+  readonly #vecs = [new IoVecs(2), new IoVecs(2)];
   #left: number;
-  #outstanding = false;
+  #op: Op | null = null;
+  /** What an abort asks for. */
+  #ctx = 0;
 
   constructor(sim: Sim, reactor: Reactor, disk: string, index: number, memory: Segment, done: () => void) {
     this.#sim = sim;
     this.#memory = memory;
-    this.#memoryAt = index * REGION * BLOCK;
+    this.#memoryAt = index * MEMORY;
     this.#first = index * REGION;
     this.#done = done;
     this.#left = 1 + sim.random.int(12);
     this.#desc = BdevDesc.open(disk, { write: true, reactor, onEvent: (event) => this.#onEvent(event) });
+    if (sim.random.chance(0.2))
+      this.#desc.setTimeout(1 + sim.random.int(200), ({ ctx }) => void this.#channel.abort(ctx));
     this.#channel = this.#desc.getIoChannel();
   }
 
@@ -46,51 +96,111 @@ class User {
       return;
     }
     const { random } = this.#sim;
-    const first = random.int(REGION);
-    const blocks = 1 + random.int(REGION - first);
-    const [at, bytes] = [(this.#first + first) * BLOCK, blocks * BLOCK];
-    const memoryAt = this.#memoryAt + first * BLOCK;
-    const kind = random.pick(['write', 'write', 'read', 'read', 'zero', 'unmap', 'flush', 'reset']);
-    const value = 1 + random.int(255);
-    const channel = this.#channel;
-    const memory = this.#memory.u8.subarray(memoryAt, memoryAt + bytes);
-    this.#outstanding = true;
-    const cb = (_: unknown, status: number): void => this.#completed(kind, first, blocks, value, memory, status);
-    if (kind === 'write') memory.fill(value);
-    if (kind === 'read') memory.fill(0xee);
-    let rc = 0;
-    if (kind === 'write') rc = channel.write(this.#memory, memoryAt, at, bytes, cb, null);
-    else if (kind === 'read') rc = channel.read(this.#memory, memoryAt, at, bytes, cb, null);
-    else if (kind === 'zero') rc = channel.writeZeroes(at, bytes, 0, cb, null);
-    else if (kind === 'unmap') rc = channel.unmap(at, bytes, cb, null);
-    else if (kind === 'flush') rc = channel.flush(at, bytes, cb, null);
-    else channel.reset(cb, null);
-    if (rc === 0) return;
-    assert.equal(rc, -19, `${kind} is refused only while the disk goes`);
-    this.#outstanding = false;
+    const op = this.#draw();
+    this.#op = op;
+    const rc = this.#submit(op, ++this.#ctx);
+    if (rc === 0) {
+      if (random.chance(0.1)) this.#sim.at(this.#core, random.int(60), () => this.#abort(this.#ctx));
+      return;
+    }
+    assert.equal(rc, ENODEV, `${op.kind} is refused only while the disk goes`);
+    this.#op = null;
     this.removed = true;
     this.#close();
   }
 
-  #completed(kind: string, first: number, blocks: number, value: number, memory: Uint8Array, status: number): void {
-    assert.equal(this.#outstanding, true, 'an I/O completes once, and after it was submitted');
-    this.#outstanding = false;
-    assert.ok(status === 0 || status === -125 || status === -19, `${kind} ends with ${status}`);
-    if (kind === 'read' && status === 0) this.#compare(first, blocks, memory);
-    const writes = kind === 'write' || kind === 'zero' || kind === 'unmap';
-    if (writes) this.#model.fill(status !== 0 ? null : kind === 'write' ? value : 0, first, first + blocks);
-    this.#sim.at(this.#desc.bdev.manager.reactor.core, this.#sim.random.int(40), () => this.step());
+  get #core(): number {
+    return this.#desc.bdev.manager.reactor.core;
   }
 
-  #compare(first: number, blocks: number, memory: Uint8Array): void {
+  #abort(ctx: number): void {
+    if (this.#op !== null && ctx === this.#ctx) this.#channel.abort(ctx);
+  }
+
+  #draw(): Op {
+    const { random } = this.#sim;
+    let kind = random.pick(KINDS);
+    let blocks = 1 + random.int(kind === 'copy' ? REGION / 2 : REGION);
+    let first = random.int(REGION - blocks + 1);
+    const from = first >= blocks ? first - blocks : first + blocks;
+    if (from + blocks > REGION) [first, blocks] = [0, REGION / 2];
+    const known = this.#model.slice(first, first + blocks).every((value) => value !== null);
+    if (!known && kind.startsWith('compare')) kind = 'read';
+    const memoryAt = this.#memoryAt + first * BLOCK;
+    const memory = this.#memory.u8.subarray(memoryAt, memoryAt + blocks * BLOCK);
+    return { kind, first, blocks, from: first === 0 ? blocks : from, value: 1 + random.int(255), memory };
+  }
+
+  #submit({ kind, first, blocks, from, value, memory }: Op, ctx: number): number {
+    const [at, bytes] = [(this.#first + first) * BLOCK, blocks * BLOCK];
+    const memoryAt = this.#memoryAt + first * BLOCK;
+    const channel = this.#channel;
+    const cb = (_: unknown, status: number): void => this.#completed(status);
+    const [iovs, writeIovs] = this.#vecs;
+    iovs.reset();
+    writeIovs.reset();
+    switch (kind) {
+      case 'write':
+        memory.fill(value);
+        return channel.write(this.#memory, memoryAt, at, bytes, cb, ctx);
+      case 'read':
+        memory.fill(0xee);
+        // Two pieces that no block ends at.
+        iovs.push(this.#memory, memoryAt, 100);
+        iovs.push(this.#memory, memoryAt + 100, bytes - 100);
+        return channel.readv(iovs, at, cb, ctx);
+      case 'zero':
+        return channel.writeZeroes(at, bytes, 0, cb, ctx);
+      case 'unmap':
+        return channel.unmap(at, bytes, cb, ctx);
+      case 'flush':
+        return channel.flush(at, bytes, cb, ctx);
+      case 'reset':
+        return channel.reset(cb, ctx);
+      case 'copy':
+        return channel.copy(at, (this.#first + from) * BLOCK, bytes, cb, ctx);
+      default: {
+        for (let i = 0; i < blocks; i++) {
+          memory.fill(this.#model[first + i] as number, i * BLOCK, (i + 1) * BLOCK);
+        }
+        iovs.push(this.#memory, memoryAt, bytes);
+        if (kind === 'compare') return channel.comparev(iovs, at, cb, ctx);
+        const newAt = memoryAt + REGION * BLOCK;
+        this.#memory.u8.fill(value, newAt, newAt + bytes);
+        writeIovs.push(this.#memory, newAt, bytes);
+        return channel.comparevAndWritev(iovs, writeIovs, at, cb, ctx);
+      }
+    }
+  }
+
+  #completed(status: number): void {
+    const op = this.#op as Op;
+    assert.notEqual(op, null, 'an I/O completes once, and after it was submitted');
+    this.#op = null;
+    assert.ok(status === 0 || status === ECANCELED || status === ENODEV, `${op.kind} ends with ${status}`);
+    if (op.kind === 'read' && status === 0) this.#compare(op);
+    this.#apply(op, status === 0);
+    this.#sim.at(this.#core, this.#sim.random.int(40), () => this.step());
+  }
+
+  #apply({ kind, first, blocks, from, value }: Op, whole: boolean): void {
+    if (kind === 'read' || kind === 'flush' || kind === 'reset' || kind === 'compare') return;
+    const source = this.#model.slice(from, from + blocks);
+    for (let i = 0; i < blocks; i++) {
+      const becomes = kind === 'copy' ? source[i] : kind === 'zero' || kind === 'unmap' ? 0 : value;
+      this.#model[first + i] = whole ? becomes : null;
+    }
+  }
+
+  #compare({ first, blocks, memory }: Op): void {
     for (let block = 0; block < blocks; block++) {
       const expected = this.#model[first + block];
       const got = memory.subarray(block * BLOCK, (block + 1) * BLOCK);
-      if (expected !== null)
-        assert.ok(
-          got.every((byte) => byte === expected),
-          `block ${this.#first + first + block}`,
-        );
+      if (expected === null) continue;
+      assert.ok(
+        got.every((byte) => byte === expected),
+        `block ${this.#first + first + block}`,
+      );
     }
   }
 
@@ -108,10 +218,45 @@ class User {
   }
 }
 
-async function scenario(sim: Sim, app: App, disk: string, remove: boolean): Promise<void> {
+/** What goes on beside the users: locks, rates, a closer look. Each ends before the disk does, or with it. */
+function disturb(sim: Sim, app: App, disk: string): Promise<unknown>[] {
+  const { random } = sim;
+  const going: Promise<unknown>[] = [];
+  const registry = bdevRegistry(app.reactor);
+  const bdev = registry.get(disk);
+  const unlessGone = (error: { code?: string }): void => assert.equal(error.code, 'ENODEV', String(error));
+  if (random.chance(0.3)) {
+    going.push(registry.setRates(disk, { rw_ios_per_sec: 1000 * (1 + random.int(100)) }).catch(unlessGone));
+  }
+  if (random.chance(0.3)) going.push(setSamplingPeriod(bdev, 1 + random.int(50)));
+  if (random.chance(0.3)) {
+    going.push(enableHistogram(bdev, { type: 0, granularity: 7, minNs: 0, maxNs: Number.MAX_SAFE_INTEGER }));
+  }
+  for (let i = random.int(3); i > 0; i--) {
+    const quiesce = random.chance(0.5);
+    const [at, bytes] = [random.int(32) * BLOCK, (1 + random.int(32)) * BLOCK];
+    going.push(
+      new Promise<void>((resolve) => {
+        sim.at(random.pick(app.cores), random.int(200), (reactor) => {
+          const own = reactor.local(bdevManager).byName.get(disk);
+          if (own === undefined) return resolve();
+          const lock = lockRange(own, at, bytes, quiesce, (status) => {
+            assert.equal(status, 0);
+            sim.at(reactor.core, random.int(100), () => lock.release(resolve));
+          });
+        });
+      }),
+    );
+  }
+  return going;
+}
+
+/** Users on `disk`; `remove`, when it is not null, is removed meanwhile: the disk itself or what it stands on. */
+async function scenario(sim: Sim, app: App, disk: string, remove: string | null): Promise<void> {
   const { random } = sim;
   const count = 1 + random.int(6);
-  const memory = await app.shareSegment(count * REGION * BLOCK);
+  const memory = await app.shareSegment(count * MEMORY);
+  const disturbances = disturb(sim, app, disk);
   let left = count;
   await new Promise<void>((resolve) => {
     const done = (): void => {
@@ -131,11 +276,12 @@ async function scenario(sim: Sim, app: App, disk: string, remove: boolean): Prom
     const removeDisk = (): void => {
       if (left > 0)
         bdevRegistry(app.reactor)
-          .delete(disk)
+          .delete(remove as string)
           .catch((error) => assert.fail(error));
     };
-    if (remove) sim.at(app.mainCore, random.int(400), removeDisk);
+    if (remove !== null) sim.at(app.mainCore, random.int(400), removeDisk);
   });
+  await Promise.all(disturbances);
   await app.dropSegment(memory);
 }
 
@@ -145,8 +291,35 @@ const clean = (sim: Sim): void =>
     [],
   );
 
+/** What the simulated disk cannot take whole. */
+function drawLimits(sim: Sim): Partial<BdevLimits> {
+  const { random } = sim;
+  return random.pick([
+    {},
+    { optimalIoBoundaryBlocks: 1 + random.int(6), splitOnOptimalIoBoundary: true },
+    { maxRwBlocks: 1 + random.int(4), maxSegments: random.pick([0, 2, 3]) },
+    { writeUnitBlocks: 1, splitOnWriteUnit: true, maxUnmapBlocks: 2, maxWriteZeroesBlocks: 3 },
+  ]);
+}
+
+/** Puts up to two filters on `disk`; the name of the uppermost. */
+async function stack(sim: Sim, app: App, disk: string): Promise<string> {
+  const { random } = sim;
+  let top = disk;
+  for (let i = random.int(3); i > 0; i--) {
+    const name = `${top}${i}`;
+    const [module, more] = random.pick([
+      ['passthru', {}],
+      ['delay', { avg_read_latency: 5, p99_read_latency: 50, avg_write_latency: 5, p99_write_latency: 50 }],
+    ] as const);
+    await bdevRegistry(app.reactor).create(module, { name, base_bdev_name: top, ...more });
+    top = name;
+  }
+  return top;
+}
+
 forEachSeed(
-  'a simulated disk: each I/O once, each byte as written, across cores, resets and removal',
+  'a simulated disk: each I/O once, each byte as written, across cores, splits, aborts, locks, limits, resets and removal',
   1000,
   async (sim) => {
     const { random } = sim;
@@ -159,10 +332,13 @@ forEachSeed(
         homeCore,
         delayUs: random.pick([0, 20, 300]),
         noMemory: random.pick([0, 0.3]),
+        limits: drawLimits(sim),
+        ...(random.chance(0.3) ? { ioTypes: ioTypes(IO_READ, IO_WRITE, IO_FLUSH, IO_UNMAP) } : {}),
       };
       const bdev: Bdev = await bdevRegistry(app.reactor).create('sim', params);
       assert.equal(bdev.name, 'D');
-      await scenario(sim, app, 'D', random.chance(0.5));
+      const top = await stack(sim, app, 'D');
+      await scenario(sim, app, top, random.pick([null, null, top, 'D']));
       app.stop(0);
     });
     assert.equal(rc, 0);
@@ -175,7 +351,7 @@ forEachSeed('a malloc disk under the same users', 300, async (sim) => {
   const cores = random.pick([[0], [0, 1], [0, 1, 2]]);
   const rc = await sim.start({ cores, subsystems: [bdevSubsystem] }, async (app) => {
     await bdevRegistry(app.reactor).create('malloc', { name: 'M', block_size: BLOCK, num_blocks: 64 });
-    await scenario(sim, app, 'M', random.chance(0.5));
+    await scenario(sim, app, 'M', random.pick([null, 'M']));
     app.stop(0);
   });
   assert.equal(rc, 0);

@@ -8,6 +8,7 @@ import {
   type BackendChannel,
   type BdevBackend,
   type BdevIo,
+  type BdevLimits,
   IO_FLUSH,
   IO_READ,
   IO_UNMAP,
@@ -33,6 +34,9 @@ export interface SimDiskParams {
   readonly delayUs?: number;
   /** Probability that an I/O is first answered with -ENOMEM, though not when it is the only one. */
   readonly noMemory?: number;
+  readonly limits?: Partial<BdevLimits>;
+  /** Mask of what it takes; default all it can. */
+  readonly ioTypes?: number;
 }
 
 interface SimDiskData {
@@ -106,7 +110,8 @@ registerBdevModule<SimDiskParams>({
     blockSizeBytes: 512,
     blocks: params.blocks,
     homeCore: params.homeCore ?? -1,
-    ioTypes: ioTypes(IO_READ, IO_WRITE, IO_UNMAP, IO_FLUSH, IO_WRITE_ZEROES),
+    ioTypes: params.ioTypes ?? ioTypes(IO_READ, IO_WRITE, IO_UNMAP, IO_FLUSH, IO_WRITE_ZEROES),
+    limits: params.limits ?? {},
     data: {
       bytes: new SharedArrayBuffer(params.blocks * 512),
       delayUs: params.delayUs ?? 50,

@@ -7,7 +7,7 @@ import { RPC_RUNTIME, RpcRegistry } from '../../rpc/index.ts';
 import '../../module/bdev/malloc/malloc-bdev.ts';
 import { startCluster } from '../cluster.sim.ts';
 import { BdevDesc } from '../desc.ts';
-import { IO_READ, IO_WRITE } from '../io-type.ts';
+import { IO_READ, IO_WRITE, ioTypes } from '../io-type.ts';
 import { setUp } from '../stub-setup.sim.ts';
 import { faultRegistry } from './registry.ts';
 import { registerFaultRpc } from './rpc.ts';
@@ -16,15 +16,15 @@ import { FAULT_ACTIONS, type FaultInput, faultRule, faultStatus, faultText } fro
 const BLOCK = 512;
 
 /** A stub disk with rules to come, whose I/Os name themselves. */
-async function faulty(reactors = 1) {
-  const one = await setUp({ blocks: 1024 });
+async function faulty(params: Parameters<typeof setUp>[0] = {}) {
+  const one = await setUp({ blocks: 1024, ...params });
   const faults = faultRegistry(one.cluster.reactors[0]);
   const add = (rule: FaultInput | string): Promise<number> => one.cluster.until(faults.add('S', rule));
   /** Turns until there is nothing to wait for but what is stuck or delayed. */
   const settle = (): void => {
     for (let i = 0; i < 5; i++) one.cluster.turns();
   };
-  return { ...one, reactors, faults, add, settle };
+  return { ...one, faults, add, settle };
 }
 
 test('a rule is said as text or as fields, and what is wrong with it is named', () => {
@@ -130,6 +130,30 @@ test('nomem: it waits, as if the module had no memory, and is then carried out',
   stub.complete(1);
   cluster.turns();
   assert.deepEqual(done, ['a 0']);
+  await tearDown();
+});
+
+test('nomem: what the disk does not take whole is split when its turn comes, and what it lacks is emulated', async () => {
+  const limits = { maxRwBlocks: 2 };
+  const { cluster, channel, stub, buf, done, cb, add, tearDown } = await faulty({
+    limits,
+    ioTypes: ioTypes(IO_READ, IO_WRITE),
+  });
+  await add('action=nomem,count=2');
+  assert.equal(channel.read(buf, 0, 0, 4 * BLOCK, cb, 'split'), 0);
+  assert.equal(channel.writeZeroes(0, 2 * BLOCK, 0, cb, 'emulated'), 0);
+  assert.equal(channel.shared.queued, 2);
+  const seen: string[] = [];
+  while (done.length < 2) {
+    await cluster.untilTrue(() => stub.outstanding.length > 0 || done.length === 2);
+    seen.push(
+      ...stub.outstanding.map(({ type, byteOffset, bytes }) => `${type} ${byteOffset / BLOCK}+${bytes / BLOCK}`),
+    );
+    stub.complete(stub.outstanding.length);
+    cluster.turns();
+  }
+  assert.deepEqual(seen.sort(), [`${IO_READ} 0+2`, `${IO_READ} 2+2`, `${IO_WRITE} 0+2`]);
+  assert.deepEqual(done.sort(), ['emulated 0', 'split 0']);
   await tearDown();
 });
 

@@ -126,7 +126,7 @@ class MallocChannel implements BackendChannel {
   }
 
   zcopyWritten(byteOffset: number, bytes: number): void {
-    this.#backend.map.set(byteOffset, bytes);
+    if (bytes > 0) this.#backend.map.set(byteOffset, bytes);
   }
 
   blockStatus(byteOffset: number, bytes: number, out: Extents): number {

@@ -64,9 +64,14 @@ test('memory below is reached without a copy', async () => {
   const upper = open(cluster, 'P');
   const lower = open(cluster, 'M', false);
   const [a, b] = [new IoVecs(4), new IoVecs(4)];
-  assert.equal(channelOf(cluster, upper).zcopy(512, 1024, a), true);
-  assert.equal(channelOf(cluster, lower).zcopy(512, 1024, b), true);
+  const [above, below] = [channelOf(cluster, upper), channelOf(cluster, lower)];
+  assert.equal(above.zcopy(512, 1024, a), true);
+  assert.equal(below.zcopy(512, 1024, b), true);
   assert.deepEqual([a.segment[0], a.offset[0]], [b.segment[0], b.offset[0]]);
+  assert.equal(above.zcopy(0, 512, a, true), true);
+  assert.equal(below.shared.windows.overlap(0, 1), true, 'a lock of the lower disk waits for it');
+  above.zcopyWritten(0, 0);
+  assert.equal(below.shared.windows.count, 0);
   upper.close();
   lower.close();
   await cluster.close();

@@ -4,9 +4,11 @@
  * A value is a whole number of nanoseconds. Below 128 each has a bucket of its own; from there on each doubling has 128, so that a bucket is never wider than a
  * 128th of what it holds. Counts are doubles in one array: exact to 2^53, added up without allocation, and cloned from core to core.
  */
-import type { Clock } from '../env/clock.ts';
+import type { Clock } from './clock.ts';
 
-const SUB_BITS = 7;
+/** A doubling has 2 to the power of this many buckets (SPDK: SPDK_HISTOGRAM_GRANULARITY_DEFAULT). */
+export const HISTOGRAM_BITS = 7;
+const SUB_BITS = HISTOGRAM_BITS;
 const SUB = 1 << SUB_BITS;
 /** Values have 53 bits at most. */
 const RANGES = 53 - SUB_BITS + 1;
