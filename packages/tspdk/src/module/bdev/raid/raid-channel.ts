@@ -8,7 +8,7 @@ import type { BackendChannel } from '../../../bdev/index.ts';
 import { ENODEV, ENOMEM } from '../../../bdev/status.ts';
 import { current } from '../../../env/current.ts';
 import type { RaidBackend } from './raid-backend.ts';
-import { LEG_BEGUN, LEG_FAILED, LEG_OK, type RaidLeg, RaidOp } from './raid-op.ts';
+import { LEG_BEGUN, LEG_FAILED, LEG_OK, LEG_SETTLED, type RaidLeg, RaidOp } from './raid-op.ts';
 import { RaidReset } from './raid-reset.ts';
 
 export abstract class RaidChannel implements BackendChannel {
@@ -112,6 +112,31 @@ export abstract class RaidChannel implements BackendChannel {
       op.pending++;
     }
     return rc;
+  }
+
+  /**
+   * All legs are over, for a level that works when `least` of them went well: it is acknowledged when the members on which it failed are dropped. With fewer it
+   * has failed.
+   */
+  protected endWrite(op: RaidOp, least: number): void {
+    const { backend } = this;
+    let failed = 0;
+    for (let slot = 0; slot < op.legs.length; slot++) {
+      const leg = op.legs[slot];
+      if (leg.state !== LEG_FAILED) continue;
+      if (backend.isCurrent(slot, leg.generation)) failed++;
+      else leg.state = LEG_SETTLED;
+    }
+    const enough = backend.succeeded(op) >= least;
+    if (failed === 0 || !enough) {
+      this.finish(op, enough ? 0 : op.status || ENODEV);
+      return;
+    }
+    backend.park(op);
+    for (let slot = 0; slot < op.legs.length; slot++) {
+      const leg = op.legs[slot];
+      if (leg.state === LEG_FAILED) backend.memberFailed(slot, leg.generation);
+    }
   }
 
   #legFailed(leg: RaidLeg, status: number): void {

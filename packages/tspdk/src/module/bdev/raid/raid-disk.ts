@@ -110,7 +110,10 @@ export class RaidDisk {
     return this.slots.filter(({ good }) => good);
   }
 
-  /** Takes over what a superblock says; before it starts. A disk that is here and not wanted any more stays, to be rebuilt. */
+  /**
+   * Takes over what a superblock says; before it starts. A disk that is here and up to date no more stays, to be rebuilt; one in whose place there is another
+   * now is let go.
+   */
   adopt(sb: RaidSuperblock): void {
     this.#seq = sb.seqNumber;
     this.blocks = sb.raidSize;
@@ -119,7 +122,8 @@ export class RaidDisk {
       slot.sbState = entry.state;
       slot.dataOffset = entry.dataOffset;
       slot.dataBlocks = entry.dataSize;
-      if (slot.base === null) slot.uuid = entry.uuid;
+      if (slot.uuid !== entry.uuid) slot.close();
+      slot.uuid = entry.uuid;
     }
   }
 

@@ -162,6 +162,10 @@ export class RaidProcess {
     return 0;
   }
 
+  get doneBlocks(): number {
+    return this.#done;
+  }
+
   describe(): Record<string, unknown> {
     const percent = Math.floor((this.#done * 100) / this.#blocks);
     return { type: 'rebuild', target: this.slot.name, progress: { blocks: this.#done, percent } };

@@ -15,7 +15,8 @@ export function wholeBlockBytes(bytes: number, blockBytes: number): number {
   return Math.ceil(bytes / blockBytes) * blockBytes;
 }
 
-function largeBuffer(reactor: Reactor): Promise<IoBuf> {
+/** A large I/O buffer, as soon as there is one. */
+export function largeBuffer(reactor: Reactor): Promise<IoBuf> {
   const { iobuf } = reactor;
   return new Promise((resolve) => {
     const buf = iobuf.getLarge();
