@@ -8,7 +8,7 @@
 
 import type { BackendChannel, BdevBackend, BdevDesc, BdevSpec } from '../../../bdev/index.ts';
 import { openBase } from '../../../bdev/index.ts';
-import { bdevManager } from '../../../bdev/manager.ts';
+import { type BdevManager, bdevManager } from '../../../bdev/manager.ts';
 import { defineControl } from '../../../event/control.ts';
 import { localKey, type Reactor } from '../../../event/reactor.ts';
 import { makeRaidChannel } from './make-channel.ts';
@@ -24,6 +24,7 @@ export class RaidBackend implements BdevBackend {
   readonly spec: BdevSpec;
   readonly data: RaidData;
   readonly reactor: Reactor;
+  readonly manager: BdevManager;
   readonly blockBytes: number;
   /** By slot; null: no member. */
   readonly descs: (BdevDesc | null)[];
@@ -45,6 +46,7 @@ export class RaidBackend implements BdevBackend {
     this.spec = spec;
     this.data = data;
     this.reactor = reactor;
+    this.manager = reactor.local(bdevManager);
     this.blockBytes = spec.blockSizeBytes;
     this.descs = data.members.map(() => null);
     this.offsets = new Float64Array(slots);
@@ -137,7 +139,7 @@ export class RaidBackend implements BdevBackend {
 
   /** The disk itself, as this reactor knows it; undefined while it is made or ended. */
   get bdev() {
-    return this.reactor.local(bdevManager).byId.get(this.spec.id);
+    return this.manager.byId.get(this.spec.id);
   }
 
   async close(): Promise<void> {

@@ -5,11 +5,14 @@
 import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import type { BackendChannel } from '../../../bdev/index.ts';
-import { ENODEV, ENOMEM } from '../../../bdev/status.ts';
+import { ECANCELED, ENODEV, ENOMEM } from '../../../bdev/status.ts';
 import { current } from '../../../env/current.ts';
 import type { RaidBackend } from './raid-backend.ts';
 import { LEG_BEGUN, LEG_FAILED, LEG_OK, LEG_SETTLED, type RaidLeg, RaidOp } from './raid-op.ts';
 import { RaidReset } from './raid-reset.ts';
+
+/** When a leg that was aborted is begun again. */
+const RETRY_US = 100;
 
 export abstract class RaidChannel implements BackendChannel {
   readonly backend: RaidBackend;
@@ -141,11 +144,30 @@ export abstract class RaidChannel implements BackendChannel {
 
   #legFailed(leg: RaidLeg, status: number): void {
     leg.state = LEG_FAILED;
-    if (leg.op.status === 0) leg.op.status = status;
+    // That a disk is gone says less than what another said.
+    if (leg.op.status === 0 || leg.op.status === ENODEV) leg.op.status = status;
+  }
+
+  /** A member is reset by others, and what was under way there ends; that says nothing about the member. */
+  protected retriesAborted = false;
+
+  /** Begins a leg once more. */
+  retryLeg(leg: RaidLeg): void {
+    const { op, slot, generation } = leg;
+    const member = this.members[slot];
+    op.pending--;
+    const rc = this.backend.isCurrent(slot, generation) ? this.submitLeg(op, slot, member) : NO_MEMBER;
+    if (rc === 0) return;
+    op.pending++;
+    this.legDone(leg, rc === ENOMEM ? ECANCELED : rc);
   }
 
   legDone(leg: RaidLeg, status: number): void {
     const { op } = leg;
+    if (status === ECANCELED && this.retriesAborted) {
+      this.backend.manager.retryAfter(RETRY_US, leg);
+      return;
+    }
     op.pending--;
     if (status === 0) leg.state = LEG_OK;
     else this.#legFailed(leg, status);

@@ -9,6 +9,7 @@
 
 import { callAll } from '../../../bdev/call-all.ts';
 import { type Bdev, bdevRegistry, dropSegment, type NewBdev, shareSegment } from '../../../bdev/index.ts';
+import { bdevManager } from '../../../bdev/manager.ts';
 import { explain, SpdkError } from '../../../env/errors.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { addRaidMember, dropRaidMember, refuseRaidDrop, setRaidReadable } from './raid-backend.ts';
@@ -30,6 +31,9 @@ import {
   type RaidSuperblock,
 } from './raid-superblock.ts';
 import { wholeBlockBytes, writeRaidSuperblock } from './superblock-io.ts';
+
+/** When what failed for want of a superblock is tried again. */
+const AGAIN_US = 1_000_000;
 
 export type RaidState = 'configuring' | 'online' | 'offline';
 
@@ -298,7 +302,10 @@ export class RaidDisk {
       slot.good = good;
       slot.leaving = false;
       slot.sbState = before;
+      // What failed on it fails; all that has been acknowledged is there.
       await callAll(reactor, refuseRaidDrop, call);
+      if (good) await callAll(reactor, setRaidReadable, { ...call, readable: true });
+      this.#dropLater(slot, generation, sbState);
       return;
     }
     await callAll(reactor, dropRaidMember, call);
@@ -307,6 +314,17 @@ export class RaidDisk {
     // Not before: it may wait for a write that has waited for the drop.
     await process?.ended;
     raidLog.warn(`raid "${this.params.name}" goes on without "${name}"`);
+  }
+
+  /** The others could not be told by a superblock. */
+  #dropLater(slot: RaidSlot, generation: number, sbState: number): void {
+    if (slot.dropDue) return;
+    slot.dropDue = true;
+    const retry = (): void => {
+      slot.dropDue = false;
+      void this.serial(() => this.drop(slot, generation, sbState));
+    };
+    this.reactor.local(bdevManager).retryAfter(AGAIN_US, { retry });
   }
 
   /** Not enough members are left: the disk goes. */
@@ -424,6 +442,11 @@ export class RaidDisk {
       else raidLog.error(`${name} could not be rebuilt`);
       // Dropped by a superblock that says so: one that says otherwise may be on another member.
       if (!done) await this.drop(slot, generation, RAID_SB_FAILED);
+      // No superblock could be written: it stays, and is tried again.
+      if (!done && slot.base !== null) {
+        this.reactor.local(bdevManager).retryAfter(AGAIN_US, { retry: () => this.#rebuildNext() });
+        return;
+      }
     }
     this.#rebuildNext();
   }

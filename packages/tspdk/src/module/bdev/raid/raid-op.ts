@@ -5,6 +5,7 @@
  * begun twice. The channel of the level (raid-channel.ts) says what a leg is and what its failure means.
  */
 import type { BdevIo, IoWaitEntry } from '../../../bdev/bdev-io.ts';
+import type { Retry } from '../../../bdev/manager.ts';
 import type { RaidChannel } from './raid-channel.ts';
 
 /** Nothing was begun there. */
@@ -16,7 +17,7 @@ export const LEG_FAILED = 3;
 export const LEG_SETTLED = 4;
 
 /** The context of a leg's I/O. */
-export class RaidLeg {
+export class RaidLeg implements Retry {
   readonly op: RaidOp;
   readonly slot: number;
   /** LEG_* */
@@ -27,6 +28,11 @@ export class RaidLeg {
   constructor(op: RaidOp, slot: number) {
     this.op = op;
     this.slot = slot;
+  }
+
+  /** Some time after it was aborted below. */
+  retry(): void {
+    this.op.channel.retryLeg(this);
   }
 }
 

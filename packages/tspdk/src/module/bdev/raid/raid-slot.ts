@@ -20,6 +20,8 @@ export class RaidSlot {
   good = false;
   /** It is about to be dropped. */
   leaving = false;
+  /** Dropping it is tried again soon. */
+  dropDue = false;
   /** Blocks. */
   dataOffset = 0;
   dataBlocks = 0;

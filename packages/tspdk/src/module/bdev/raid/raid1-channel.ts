@@ -17,6 +17,7 @@ import { LEG_BEGUN, LEG_FAILED, LEG_NONE, LEG_OK, LEG_SETTLED, type RaidLeg, typ
 import { repairRaid1 } from './raid1-repair.ts';
 
 export class Raid1Channel extends RaidChannel {
+  protected override retriesAborted = true;
   /** Bytes being read of each member. */
   readonly #reading: Float64Array;
 

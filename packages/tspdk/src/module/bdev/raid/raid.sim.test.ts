@@ -1,0 +1,49 @@
+// RAID disks on simulated reactors: members are pulled, added, rebuilt and fail while users on every core write and read back, and resets go through.
+// Every read gives what was written, nothing fails that another member has, and in the end every good member holds all of it.
+import assert from 'node:assert/strict';
+import type { App } from '../../../event/index.ts';
+import { forEachSeed } from '../../../sim/for-each-seed.ts';
+import type { Sim } from '../../../sim/simulate.ts';
+import { bdevSubsystem } from '../index.ts';
+import { RAID1 } from './raid-level.ts';
+import { BLOCK, bytesOf, compare, type LoadOptions, raidUnderLoad } from './raid-load.sim.ts';
+
+function raid1Options(sim: Sim, faults: boolean): LoadOptions {
+  const { random } = sim;
+  return {
+    level: RAID1,
+    members: 2 + random.int(2),
+    superblock: random.chance(0.3),
+    unitBlocks: 1 + random.int(4),
+    stripSizeKb: 0,
+    faults,
+    cores: random.pick([[0], [0, 1], [0, 1, 2]]),
+    users: 1 + random.int(4),
+  };
+}
+
+async function check(sim: Sim, app: App, options: LoadOptions): Promise<void> {
+  const { disk, model } = await raidUnderLoad(sim, app, options);
+  const bytes = model.length * BLOCK;
+  compare('R', await bytesOf(app, 'R', 0, bytes), model);
+  const good = disk.slots.filter((slot) => slot.good);
+  assert.ok(good.length >= disk.least);
+  for (const slot of options.level === RAID1 ? good : []) {
+    compare(slot.name, await bytesOf(app, slot.name, slot.dataOffset * BLOCK, bytes), model);
+  }
+}
+
+async function run(sim: Sim, options: LoadOptions): Promise<void> {
+  let failed: unknown = null;
+  const rc = await sim.start({ cores: [...options.cores], subsystems: [bdevSubsystem] }, async (app) => {
+    await check(sim, app, options).catch((error: unknown) => {
+      failed = error;
+    });
+    app.stop(0);
+  });
+  if (failed !== null) throw failed;
+  assert.equal(rc, 0);
+}
+
+forEachSeed('raid1 under load, members pulled and added', 250, (sim) => run(sim, raid1Options(sim, false)));
+forEachSeed('raid1 under load, members that fail now and then', 250, (sim) => run(sim, raid1Options(sim, true)));
