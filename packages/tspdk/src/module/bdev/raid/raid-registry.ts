@@ -127,15 +127,15 @@ export class RaidRegistry {
     return this.bdevs.list().find((bdev) => bdev.ready && (bdev.name === name || bdev.aliases.includes(name)));
   }
 
-  /** A disk that must not be a member of anything yet. */
-  async #claimNew(disk: RaidDisk, slot: RaidSlot, bdev: Bdev): Promise<void> {
+  /** A disk that must not be a member of anything yet, but for the one that is told here. */
+  async #claimNew(disk: RaidDisk, slot: RaidSlot, bdev: Bdev, again = false): Promise<void> {
     disk.claim(slot, bdev.name);
     const found = await readRaidSuperblock(bdev, this.reactor).catch((error: unknown) => {
       raidLog.info(`bdev "${bdev.name}": ${explain(error)}`);
       return null;
     });
     if (slot.base === null) throw new SpdkError('ENODEV', `bdev "${bdev.name}" is being removed`);
-    if (found === null) return;
+    if (found === null || (again && found.uuid === disk.params.uuid)) return;
     slot.close();
     throw new SpdkError('EEXIST', `bdev "${bdev.name}" has the superblock of raid "${found.name}"`);
   }
@@ -173,7 +173,7 @@ export class RaidRegistry {
           throw new SpdkError('EINVAL', `raid "${name}": bdev "${bdev.name}" has ${bdev.blocks} blocks, ${needs}`);
         }
         slot.dataBlocks = Math.max(disk.memberBlocks, Math.min(slot.dataBlocks, bdev.blocks - slot.dataOffset));
-        await this.#claimNew(disk, slot, bdev);
+        await this.#claimNew(disk, slot, bdev, true);
       } catch (error) {
         slot.name = before;
         slot.uuid = uuid;
