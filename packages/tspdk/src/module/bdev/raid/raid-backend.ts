@@ -9,6 +9,7 @@
 import type { BackendChannel, BdevBackend, BdevDesc, BdevSpec } from '../../../bdev/index.ts';
 import { openBase } from '../../../bdev/index.ts';
 import { type BdevManager, bdevManager } from '../../../bdev/manager.ts';
+import type { Segment } from '../../../env/segment.ts';
 import { defineControl } from '../../../event/control.ts';
 import { localKey, type Reactor } from '../../../event/reactor.ts';
 import { makeRaidChannel } from './make-channel.ts';
@@ -34,6 +35,9 @@ export class RaidBackend implements BdevBackend {
   readonly readable: Uint8Array;
   readonly generations: Int32Array;
   readonly channels = new Set<RaidChannel>();
+  /** Memory for parity, one strip a buffer; null: the level needs none. */
+  readonly scratch: Segment | null;
+  readonly #buffers: number[] = [];
   /** What else must be over before the disk is closed. */
   readonly tasks = new Set<Promise<void>>();
   /** By slot: the generation whose failure the app core has been told of. */
@@ -54,6 +58,8 @@ export class RaidBackend implements BdevBackend {
     this.readable = new Uint8Array(slots);
     this.generations = new Int32Array(slots);
     this.#told = new Int32Array(slots).fill(-1);
+    this.scratch = data.scratch === 0 ? null : reactor.segments.get(data.scratch);
+    if (this.scratch !== null) this.#cutBuffers(this.scratch);
     try {
       for (const [slot, member] of data.members.entries()) {
         if (member === null) continue;
@@ -65,6 +71,24 @@ export class RaidBackend implements BdevBackend {
       throw error;
     }
     reactor.local(raidBackends).set(data.key, this);
+  }
+
+  /** This core's part of the scratch memory. */
+  #cutBuffers(scratch: Segment): void {
+    const { cores, core } = this.reactor;
+    const stripBytes = this.data.stripBlocks * this.blockBytes;
+    const each = Math.floor(scratch.sizeBytes / stripBytes / cores.length);
+    const first = cores.indexOf(core) * each;
+    for (let i = 0; i < each; i++) this.#buffers.push((first + i) * stripBytes);
+  }
+
+  /** Where a strip's worth of `scratch` is; -1 when all are in use. Data path. */
+  takeBuffer(): number {
+    return this.#buffers.pop() ?? -1;
+  }
+
+  giveBuffer(offset: number): void {
+    this.#buffers.push(offset);
   }
 
   createChannel(): BackendChannel {

@@ -66,8 +66,12 @@ export abstract class RaidChannel implements BackendChannel {
     this.members[slot] = null;
   }
 
+  protected newOp(): RaidOp {
+    return new RaidOp(this, this.members.length);
+  }
+
   protected take(io: BdevIo): RaidOp {
-    const op = this.#free.pop() ?? new RaidOp(this, this.members.length);
+    const op = this.#free.pop() ?? this.newOp();
     op.io = io;
     io.driver = op;
     return op;

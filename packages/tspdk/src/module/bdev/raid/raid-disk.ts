@@ -182,7 +182,7 @@ export class RaidDisk {
     this.stripBlocks = (params.stripSizeKb * 1024) / this.blockBytes;
     if (fresh) this.#layOut();
     const bases = this.#good.map(({ base }) => (base as NonNullable<RaidSlot['base']>).bdev);
-    const geometry = raidGeometry(this, bases);
+    const geometry = raidGeometry(this, bases, reactor.cores.length);
     if (fresh) this.blocks = geometry.blocks;
     else if (geometry.blocks < this.blocks) {
       throw new SpdkError(

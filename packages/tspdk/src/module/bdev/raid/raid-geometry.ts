@@ -12,7 +12,7 @@ import {
 } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import { CONCAT, RAID0, RAID1 } from './raid-level.ts';
-import { ConcatMap, Raid0Map } from './raid-map.ts';
+import { ConcatMap, Raid0Map, Raid5fMap } from './raid-map.ts';
 
 export interface RaidGeometry {
   readonly blocks: number;
@@ -38,7 +38,7 @@ function common(bases: readonly Bdev[]): number {
 }
 
 /** @throws {SpdkError} EINVAL when the members are too small, or a strip is not whole blocks. */
-export function raidGeometry(shape: RaidShape, bases: readonly Bdev[]): RaidGeometry {
+export function raidGeometry(shape: RaidShape, bases: readonly Bdev[], cores: number): RaidGeometry {
   const { slots, stripBlocks, blockBytes } = shape;
   const { level, name } = shape.params;
   const types = common(bases);
@@ -56,5 +56,24 @@ export function raidGeometry(shape: RaidShape, bases: readonly Bdev[]): RaidGeom
     const limits = { optimalIoBoundaryBlocks: stripBlocks, splitOnOptimalIoBoundary: slots.length > 1 };
     return { blocks, ioTypes: types | zcopy, limits, scratchBytes: 0 };
   }
-  throw new SpdkError('EINVAL', `raid "${name}": no such level`);
+  const { blocks, stripeBlocks } = new Raid5fMap(sizes, stripBlocks);
+  return {
+    blocks,
+    ioTypes: types & ioTypes(IO_READ, IO_WRITE, IO_FLUSH, IO_WRITE_ZEROES),
+    limits: {
+      optimalIoBoundaryBlocks: stripBlocks,
+      splitOnOptimalIoBoundary: true,
+      writeUnitBlocks: stripeBlocks,
+      splitOnWriteUnit: true,
+      preferredWriteAlignmentBlocks: stripeBlocks,
+      preferredWriteGranularityBlocks: stripeBlocks,
+      optimalWriteSizeBlocks: stripeBlocks,
+    },
+    scratchBytes: cores * parityBuffers(stripBlocks * blockBytes) * stripBlocks * blockBytes,
+  };
+}
+
+/** Buffers of one core: as many as share 4 MiB, from 2 to 32. */
+function parityBuffers(stripBytes: number): number {
+  return Math.max(2, Math.min(32, Math.floor((4 * 1024 * 1024) / stripBytes)));
 }
