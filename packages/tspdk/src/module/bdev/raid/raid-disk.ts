@@ -339,8 +339,8 @@ export class RaidDisk {
   }
 
   /**
-   * The superblock as things are now, on every good member, `last` last of all. One that does not take it is no good member any more. False: too few
-   * took it.
+   * The superblock as things are now, on every good member. One that does not take it is no good member any more; false when too few took it. With `last`, a
+   * member that is to be a good one: on all, that one last, or false.
    */
   async #commit(last: RaidSlot | null = null): Promise<boolean> {
     if (!this.params.superblock) return true;
@@ -355,14 +355,15 @@ export class RaidDisk {
         raidLog.error(`raid "${this.params.name}": the superblock of "${slot.name}" cannot be written: ${status}`);
         failed.push(slot);
       };
-      await Promise.all(this.#good.filter((slot) => slot !== last).map(write));
-      // The one that is new among them must not be the only one that says so.
-      if (last !== null && failed.length > 0) return false;
-      if (last !== null) await write(last);
+      await Promise.all(this.#good.map(write));
+      if (last !== null) {
+        // The one that is new among them must not be the only one that says so.
+        if (failed.length === 0) await write(last);
+        return failed.length === 0;
+      }
       if (failed.length === 0) return true;
       if (this.#good.length - failed.length < this.least) return false;
       for (const slot of failed) await this.#leaveOut(slot);
-      last = null;
     }
   }
 
@@ -454,16 +455,14 @@ export class RaidDisk {
   /** A member that is written like the others has got their data: it is one of them. */
   async #promote(slot: RaidSlot): Promise<boolean> {
     const before = slot.sbState;
-    slot.good = true;
     slot.sbState = RAID_SB_CONFIGURED;
-    const committed = await this.#commit(slot);
-    if (committed && slot.good) {
-      await callAll(this.reactor, setRaidReadable, { key: this.key, slot: slot.index, readable: true });
-      return true;
+    if (!(await this.#commit(slot))) {
+      slot.sbState = before;
+      return false;
     }
-    if (!committed) slot.sbState = before;
-    slot.good = false;
-    return false;
+    await callAll(this.reactor, setRaidReadable, { key: this.key, slot: slot.index, readable: true });
+    slot.good = true;
+    return true;
   }
 
   /** Everything is let go. Twice is once. */

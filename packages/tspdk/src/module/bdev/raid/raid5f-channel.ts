@@ -170,9 +170,10 @@ export class Raid5fChannel extends RaidChannel {
     leg.state = LEG_NONE;
     if (op.aborted) this.finish(op, ECANCELED);
     else if (op.step === 0) {
+      op.status = status;
       if (status === 0) this.finish(op, 0);
       else this.#reconstruct(op);
-    } else if (status !== 0) this.finish(op, status);
+    } else if (status !== 0) this.#notReconstructed(op, status);
     else {
       if (op.step > 1) this.#xorBuffer(op);
       op.step++;
@@ -206,7 +207,7 @@ export class Raid5fChannel extends RaidChannel {
       return;
     }
     if (!this.#isReadable(slot)) {
-      this.finish(op, EIO);
+      this.#notReconstructed(op, EIO);
       return;
     }
     if (op.step === 1) {
@@ -218,6 +219,19 @@ export class Raid5fChannel extends RaidChannel {
     const member = this.members[slot] as BdevChannel;
     const scratch = this.backend.scratch as Segment;
     this.#readBegun(op, slot, member.read(scratch, op.buffer, at, bytes, readDone, op.legs[slot]));
+  }
+
+  /** One of the others fails, too; the member itself may have come back meanwhile. */
+  #notReconstructed(op: RaidOp, status: number): void {
+    this.#mapRead(op);
+    if (op.status !== 0 || !this.#isReadable(this.#range.member)) {
+      this.finish(op, status);
+      return;
+    }
+    this.backend.giveBuffer(op.buffer);
+    op.buffer = -1;
+    op.step = 0;
+    this.#readDirect(op);
   }
 
   /** XORs what was read last into the submitter's memory. */
