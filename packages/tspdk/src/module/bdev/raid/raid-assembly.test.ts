@@ -302,3 +302,48 @@ test('no superblock can be written: what failed on a member fails, and is not ac
   await answering(cluster, names, cluster.bdevs.fini());
   await cluster.close();
 });
+
+test('a member that is rebuilt is called good by the others first, and not at all when they cannot be told', async () => {
+  const { cluster, create, call, raids } = await setUpRaid();
+  const names = await stubDisks(cluster, 3, { blocks: BLOCKS });
+  await answering(cluster, names, create('raid1', [names[0], names[1], ''], { superblock: true }));
+  const add = { raid_bdev: 'R', base_bdev: names[2] };
+  const raid = raids.list()[0];
+  for (const status of [-5, 0]) {
+    await answering(cluster, names, call('bdev_raid_add_base_bdev', add));
+    // All but superblocks is answered.
+    const copied = () => {
+      for (const name of names) {
+        for (const channel of all(name)) {
+          const data = channel.outstanding.filter((io) => io.byteOffset !== 0 || io.type !== IO_WRITE);
+          for (const io of data) channel.outstanding.splice(channel.outstanding.indexOf(io), 1);
+          for (const io of data) io.complete(0);
+        }
+      }
+      return own(names[0]).length === 1 && own(names[1]).length === 1;
+    };
+    await cluster.untilTrue(copied);
+    assert.deepEqual(own(names[2]), []);
+    assert.deepEqual(states(written(own(names[0])[0])), [1, 1, RAID_SB_CONFIGURED]);
+    answer(names[0]);
+    answer(names[1], status);
+    if (status !== 0) {
+      await cluster.untilTrue(() => own(names[0]).length === 1 && own(names[1]).length === 1);
+      assert.deepEqual(states(written(own(names[0])[0])), [1, 1, RAID_SB_FAILED], 'the others take it back');
+      assert.deepEqual(own(names[2]), []);
+    }
+    await answering(
+      cluster,
+      names,
+      cluster.untilTrue(() => raid.process === null && (raid.slots[2].base === null) === (status !== 0)),
+    );
+    await answering(
+      cluster,
+      names,
+      raid.serial(async () => {}),
+    );
+    assert.equal(raid.slots[2].good, status === 0);
+  }
+  await answering(cluster, names, cluster.bdevs.fini());
+  await cluster.close();
+});

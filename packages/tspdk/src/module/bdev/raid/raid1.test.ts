@@ -183,6 +183,25 @@ test('a reset ends reads, waits for writes, and resets the members', async () =>
   await tearDown();
 });
 
+test('what a reset of a member by others has aborted is begun again there, and the member stays', async () => {
+  const { cluster, names, stub, list, channel, done, cb, buf, tearDown } = await onStubs(2);
+  const other = open(cluster, names[0], false);
+  const below = channelOf(cluster, other);
+  channel.write(buf, 0, 512, 512, cb, 'w');
+  stub[1].complete(1);
+  assert.equal(below.reset(cb, 'reset'), 0);
+  await cluster.untilTrue(() => done.length === 1);
+  assert.deepEqual(done, ['reset 0']);
+  await cluster.untilTrue(() => stub[0].outstanding.length === 1);
+  assert.deepEqual(ops(stub), [['2 512 512'], []]);
+  stub[0].complete(1);
+  cluster.turns();
+  assert.deepEqual(done, ['reset 0', 'w 0']);
+  assert.equal((await list('online'))[0].num_base_bdevs_operational, 2);
+  other.close();
+  await tearDown();
+});
+
 test('too few BdevIos: each member gets a write once', async () => {
   const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(3);
   const { pool } = channel.shared.manager;
