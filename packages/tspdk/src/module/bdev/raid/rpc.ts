@@ -87,7 +87,7 @@ export function registerRaidRpc(rpc: RpcRegistry, deps: { raids: () => RaidRegis
       { name: 'process_window_size_kb', type: 'uint32', description: 'KiB of a base bdev rebuilt at once' },
       { name: 'process_max_bandwidth_mb_sec', type: 'uint32', description: 'MiB rebuilt a second; 0: no limit' },
     ],
-    summary: 'Sets how RAID disks are rebuilt, from the next on.',
+    summary: 'Sets how RAID disks are rebuilt.',
     handler: ({ process_window_size_kb, process_max_bandwidth_mb_sec }) => {
       const { options } = deps.raids();
       if (process_window_size_kb !== undefined) {
