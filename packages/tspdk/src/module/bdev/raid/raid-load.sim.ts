@@ -25,6 +25,8 @@ export interface LoadOptions {
   readonly stripSizeKb: number;
   /** Members also fail single I/Os: then the disk's own may fail too. */
   readonly faults: boolean;
+  /** The raid is deleted while it is in use. */
+  readonly deleted?: boolean;
   readonly cores: readonly number[];
   readonly users: number;
 }
@@ -40,7 +42,8 @@ class User {
   readonly #unit: number;
   readonly #first: number;
   readonly #model: Model;
-  readonly #faults: boolean;
+  readonly #allowed: readonly number[];
+  #removed = false;
   readonly #done: () => void;
   readonly #failed: (error: unknown) => void;
   #left: number;
@@ -61,15 +64,20 @@ class User {
     this.#unit = o.unitBlocks;
     this.#first = index * UNITS * o.unitBlocks;
     this.#model = model;
-    this.#faults = o.faults;
+    this.#allowed = [0, -125, ...(o.faults ? [-5, -19] : []), ...(o.deleted === true ? [-19] : [])];
     this.#done = done;
     this.#left = 5 + sim.random.int(25);
-    this.#desc = BdevDesc.open('R', { write: true, reactor, onEvent: () => assert.fail('the raid stays') });
+    this.#desc = BdevDesc.open('R', { write: true, reactor, onEvent: () => this.#onRemove(o.deleted === true) });
     this.#channel = this.#desc.getIoChannel();
   }
 
+  #onRemove(expected: boolean): void {
+    if (!expected) this.#failed(new Error('the raid stays'));
+    this.#removed = true;
+  }
+
   step(): void {
-    if (this.#left-- === 0) {
+    if (this.#removed || this.#left-- === 0) {
       this.#channel.close();
       this.#desc.close();
       this.#done();
@@ -101,12 +109,15 @@ class User {
     else if (kind === 'zero') rc = this.#channel.writeZeroes(at, bytes, 0, cb, null);
     else if (kind === 'flush') rc = this.#channel.flush(at, bytes, cb, null);
     else rc = this.#channel.reset(cb, null);
-    assert.equal(rc, 0, kind);
+    if (rc === 0) return;
+    // Refused, as it is going on another core already.
+    assert.ok(this.#allowed.includes(rc), `${kind} is refused: ${rc}`);
+    this.#removed = true;
+    this.step();
   }
 
   #completed(kind: string, first: number, blocks: number, value: number, memory: Uint8Array, status: number): void {
-    const allowed = this.#faults ? [0, -125, -5, -19] : [0, -125];
-    assert.ok(allowed.includes(status), `${kind} ends with ${status}`);
+    assert.ok(this.#allowed.includes(status), `${kind} ends with ${status}`);
     if (kind === 'read' && status === 0) {
       for (let i = 0; i < blocks; i++) {
         const expected = this.#model[first + i];
@@ -139,7 +150,9 @@ async function chaos(sim: Sim, app: App, disk: RaidDisk, o: LoadOptions, over: (
     else if (what === 'add' && disk.slots.some(({ base }) => base === null)) {
       const name = `D${made++}`;
       await bdevs.create('sim', simDisk(sim, name, o));
-      await raids.addBaseBdev('R', name);
+      await raids.addBaseBdev('R', name).catch((error: unknown) => {
+        if (o.deleted !== true) throw error;
+      });
     } else if (what === 'fail' && o.faults && good.length > 0) {
       const op = random.pick(['read', 'write', 'all'] as const);
       const rule = { op, action: 'error', errno: 'EIO', count: 1 + random.int(2) } as const;
@@ -155,6 +168,12 @@ const simDisk = (sim: Sim, name: string, o: LoadOptions) => ({
   delayUs: sim.random.pick([0, 20, 200]),
   noMemory: sim.random.pick([0, 0, 0.3]),
 });
+
+/** Ends the raid; by taking one of its members away, where it has none to spare. */
+async function end(sim: Sim, app: App, disk: RaidDisk): Promise<void> {
+  if (disk.least < disk.slots.length || sim.random.chance(0.5)) await raidRegistry(app.reactor).delete('R');
+  else await bdevRegistry(app.reactor).delete(sim.random.pick(disk.slots).name);
+}
 
 /** Runs the load on a fresh disk. Returns it with what it must hold. */
 export async function raidUnderLoad(sim: Sim, app: App, o: LoadOptions): Promise<{ disk: RaidDisk; model: Model }> {
@@ -175,12 +194,23 @@ export async function raidUnderLoad(sim: Sim, app: App, o: LoadOptions): Promise
         try {
           new User(sim, reactor, i, reactor.segments.get(memory.id), model, o, done, reject).step();
         } catch (error) {
-          reject(error);
+          // It has gone before this one could open it.
+          if (o.deleted === true && (error as { code?: string }).code === 'ENODEV') done();
+          else reject(error);
         }
       });
     }
   });
-  await Promise.all([chaos(sim, app, disk, o, () => left === 0), ended]);
+  const removed = () => o.deleted === true && disk.state === 'offline';
+  await Promise.all([
+    chaos(sim, app, disk, o, () => left === 0 || removed()),
+    ended,
+    o.deleted === true ? sim.sleep(sim.random.int(3000)).then(() => end(sim, app, disk)) : undefined,
+  ]);
+  if (removed()) {
+    await app.dropSegment(memory);
+    return { disk, model };
+  }
   for (const { name } of bdevRegistry(app.reactor).list()) await faultRegistry(app.reactor).clear(name);
   await atRest(sim, disk);
   await app.dropSegment(memory);
