@@ -54,7 +54,7 @@ export class RaidBackend implements BdevBackend {
     this.blockBytes = spec.blockSizeBytes;
     this.descs = data.members.map(() => null);
     this.offsets = new Float64Array(slots);
-    this.dataBytes = Float64Array.from(data.dataBlocks, (blocks) => blocks * spec.blockSizeBytes);
+    this.dataBytes = new Float64Array(slots);
     this.readable = new Uint8Array(slots);
     this.generations = new Int32Array(slots);
     this.#told = new Int32Array(slots).fill(-1);
@@ -99,6 +99,7 @@ export class RaidBackend implements BdevBackend {
   openMember(slot: number, member: RaidMemberRef, generation: number): void {
     this.descs[slot] = openBase(member.ref, this.reactor);
     this.offsets[slot] = member.dataOffsetBytes;
+    this.dataBytes[slot] = member.dataBytes;
     this.generations[slot] = generation;
     this.readable[slot] = 0;
     for (const channel of this.channels) channel.openMember(slot);

@@ -9,6 +9,7 @@ export interface RaidMemberRef {
   readonly ref: BaseRef;
   /** Where its data starts. */
   readonly dataOffsetBytes: number;
+  readonly dataBytes: number;
 }
 
 /** The module's data of a spec. */

@@ -20,9 +20,7 @@ import { raidLog } from './raid-log.ts';
 import { type RaidOptions, RaidProcess } from './raid-process.ts';
 import { RaidSlot } from './raid-slot.ts';
 import {
-  encodeRaidSuperblock,
   RAID_MIN_DATA_OFFSET_BYTES,
-  RAID_ONLINE,
   RAID_SB_BYTES,
   RAID_SB_CONFIGURED,
   RAID_SB_FAILED,
@@ -30,7 +28,7 @@ import {
   RAID_SB_MISSING,
   type RaidSuperblock,
 } from './raid-superblock.ts';
-import { wholeBlockBytes, writeRaidSuperblock } from './superblock-io.ts';
+import { fillSuperblock, wholeBlockBytes, writeRaidSuperblock } from './superblock-io.ts';
 
 /** When what failed for want of a superblock is tried again. */
 const AGAIN_US = 1_000_000;
@@ -117,8 +115,13 @@ export class RaidDisk {
   /**
    * Takes over what a superblock says; before it starts. A disk that is here and up to date no more stays, to be rebuilt; one in whose place there is another
    * now is let go.
+   * @throws {SpdkError} EINVAL when it is about another kind of disk
    */
   adopt(sb: RaidSuperblock): void {
+    const { name, level, numBaseBdevs } = sb;
+    if (level !== this.params.level || numBaseBdevs !== this.slots.length) {
+      throw new SpdkError('EINVAL', `raid "${name}": a superblock says level ${level}, ${numBaseBdevs} base bdevs`);
+    }
     this.#seq = sb.seqNumber;
     this.blocks = sb.raidSize;
     for (const entry of sb.baseBdevs) {
@@ -348,7 +351,7 @@ export class RaidDisk {
       this.#seq++;
       const failed: RaidSlot[] = [];
       const segment = this.reactor.segments.get(this.#superblock);
-      const bytes = this.#encode(segment.u8);
+      const bytes = fillSuperblock(this, segment.u8);
       const write = async (slot: RaidSlot): Promise<void> => {
         const status = await writeRaidSuperblock(slot.io, segment, bytes);
         if (status === 0) return;
@@ -376,26 +379,6 @@ export class RaidDisk {
     slot.sbState = RAID_SB_FAILED;
     const { generation } = slot;
     void this.serial(() => this.drop(slot, generation, RAID_SB_FAILED));
-  }
-
-  #encode(into: Uint8Array): number {
-    const { name, uuid, level } = this.params;
-    const sb = encodeRaidSuperblock({
-      uuid,
-      name,
-      raidSize: this.blocks,
-      blockSize: this.blockBytes,
-      level,
-      stripSize: this.stripBlocks,
-      state: RAID_ONLINE,
-      seqNumber: this.#seq,
-      flags: 0,
-      numBaseBdevs: this.slots.length,
-      baseBdevs: this.slots.map(({ sbEntry }) => sbEntry),
-    });
-    into.fill(0);
-    into.set(sb);
-    return wholeBlockBytes(sb.length, this.blockBytes);
   }
 
   /** Adds a disk, claimed, in `slot`; it is rebuilt. Inside `serial`. @throws {SpdkError} ENODEV when it is going */

@@ -68,7 +68,12 @@ export class RaidSlot {
 
   get ref(): RaidMemberRef | null {
     if (this.base === null) return null;
-    return { ref: this.base.ref, dataOffsetBytes: this.dataOffset * this.base.bdev.blockSizeBytes };
+    const { blockSizeBytes } = this.base.bdev;
+    return {
+      ref: this.base.ref,
+      dataOffsetBytes: this.dataOffset * blockSizeBytes,
+      dataBytes: this.dataBlocks * blockSizeBytes,
+    };
   }
 
   get sbEntry(): RaidSbBaseBdev {

@@ -5,7 +5,15 @@ import type { IoBuf } from '../../../env/iobuf.ts';
 import type { Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { BaseIo } from './base-io.ts';
-import { decodeRaidSuperblock, RAID_SB_BYTES, RAID_SB_MAX_BYTES, type RaidSuperblock } from './raid-superblock.ts';
+import type { RaidDisk } from './raid-disk.ts';
+import {
+  decodeRaidSuperblock,
+  encodeRaidSuperblock,
+  RAID_ONLINE,
+  RAID_SB_BYTES,
+  RAID_SB_MAX_BYTES,
+  type RaidSuperblock,
+} from './raid-superblock.ts';
 
 /** What is read first: it holds the superblock of up to 60 members. */
 const FIRST_BYTES = 4096;
@@ -53,6 +61,27 @@ export async function readRaidSuperblock(bdev: Bdev, reactor: Reactor): Promise<
   } finally {
     reactor.iobuf.put(buf);
   }
+}
+
+/** The superblock of a disk as it is now, into memory that holds the largest; how many bytes to write. */
+export function fillSuperblock(disk: RaidDisk, into: Uint8Array): number {
+  const { name, uuid, level } = disk.params;
+  const sb = encodeRaidSuperblock({
+    uuid,
+    name,
+    raidSize: disk.blocks,
+    blockSize: disk.blockBytes,
+    level,
+    stripSize: disk.stripBlocks,
+    state: RAID_ONLINE,
+    seqNumber: disk.seq,
+    flags: 0,
+    numBaseBdevs: disk.slots.length,
+    baseBdevs: disk.slots.map(({ sbEntry }) => sbEntry),
+  });
+  into.fill(0);
+  into.set(sb);
+  return wholeBlockBytes(sb.length, disk.blockBytes);
 }
 
 /** Writes `bytes` of `segment` to the start of a member, on to stable storage. A status. */
