@@ -4,6 +4,7 @@ import { test } from 'node:test';
 import { setImmediate as tick } from 'node:timers/promises';
 import { bdevRegistry, faultRegistry } from '../../../bdev/index.ts';
 import { App } from '../../../event/index.ts';
+import { RPC_RUNTIME } from '../../../rpc/index.ts';
 import { bdevSubsystem } from '../index.ts';
 import { fixtureUrl, writeAndRead } from '../real-reactors.fixture.ts';
 import type { RaidDisk } from './raid-disk.ts';
@@ -73,3 +74,36 @@ for (const [what, level, stripSizeKb, names] of [
     assert.equal(rc, 0, 'a leak would make it 1');
   });
 }
+
+test('raids that are there and raids that wait are in the configuration, and come back from it', async () => {
+  const options = { cores: [0], pin: false, signals: false, subsystems: [bdevSubsystem] };
+  const configs: { method: string; params: object }[][] = [];
+  const saved = async (app: App) => {
+    const all = (await bdevSubsystem.writeConfig?.(app)) as { method: string; params: object }[];
+    return all.filter(({ method }) => method.startsWith('bdev_raid') || method.startsWith('bdev_malloc'));
+  };
+  await App.start(options, async (app) => {
+    app.rpc.state = RPC_RUNTIME;
+    const create = (params: object) => app.rpc.call('bdev_raid_create', params);
+    for (const name of ['M0', 'M1']) {
+      await app.rpc.call('bdev_malloc_create', { name, num_blocks: 256, block_size: 512 });
+    }
+    await create({ name: 'R', raid_level: 'raid0', strip_size_kb: 4, base_bdevs: ['M1', 'M0'] });
+    await create({ name: 'W', raid_level: '1', base_bdevs: ['M2', 'M3'], superblock: true });
+    await app.rpc.call('bdev_raid_set_options', { process_window_size_kb: 64 });
+    configs.push(await saved(app));
+    app.stop(0);
+  });
+  assert.deepEqual(
+    configs[0].map(({ method }) => method),
+    ['bdev_raid_set_options', 'bdev_raid_create', 'bdev_malloc_create', 'bdev_malloc_create', 'bdev_raid_create'],
+  );
+  await App.start(options, async (app) => {
+    app.rpc.state = RPC_RUNTIME;
+    for (const { method, params } of configs[0]) await app.rpc.call(method, params);
+    configs.push(await saved(app));
+    assert.equal(bdevRegistry(app.reactor).get('R').blocks, 512);
+    app.stop(0);
+  });
+  assert.deepEqual(configs[1], configs[0]);
+});

@@ -183,6 +183,31 @@ test('a reset ends reads, waits for writes, and resets the members', async () =>
   await tearDown();
 });
 
+test('a channel that is opened while a member goes: its writes wait for the drop, too', async () => {
+  const { cluster, raids, names, stub, desc, done, cb, buf, tearDown } = await onStubs(2);
+  const removal = cluster.bdevs.delete(names[0]);
+  while (!cluster.bdevs.get(names[0]).removing) await null;
+  // Outside of a thread it is another channel.
+  const late = desc.getIoChannel();
+  assert.equal(late.write(buf, 0, 0, 512, cb, 'w'), 0);
+  const dropped: boolean[] = [];
+  const look = (_: unknown, status: number) => {
+    cb('v', status);
+    dropped.push(raids.list()[0].slots[0].sbState !== 1);
+  };
+  assert.equal(late.write(buf, 0, 512, 512, look, null), 0);
+  const own = stubs.channels.get(names[1])?.find(({ outstanding }) => outstanding.length === 2);
+  assert.ok(own !== undefined);
+  own.complete(2);
+  await cluster.untilTrue(() => done.length === 2);
+  assert.deepEqual(done, ['w 0', 'v 0']);
+  assert.deepEqual(dropped, [true]);
+  assert.deepEqual(ops(stub), [[], []]);
+  await cluster.until(removal);
+  late.close();
+  await tearDown();
+});
+
 test('what a reset of a member by others has aborted is begun again there, and the member stays', async () => {
   const { cluster, names, stub, list, channel, done, cb, buf, tearDown } = await onStubs(2);
   const other = open(cluster, names[0], false);
