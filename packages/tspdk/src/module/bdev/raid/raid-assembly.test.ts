@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
 import type { Cluster } from '../../../bdev/cluster.sim.ts';
+import { faultRegistry } from '../../../bdev/index.ts';
 import { IO_FLAG_FUA, IO_WRITE } from '../../../bdev/io-type.ts';
 import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
@@ -345,5 +346,23 @@ test('a member that is rebuilt is called good by the others first, and not at al
     assert.equal(raid.slots[2].good, status === 0);
   }
   await answering(cluster, names, cluster.bdevs.fini());
+  await cluster.close();
+});
+
+test('a raid that cannot be made leaves nothing behind, on disks or in memory', async () => {
+  const { cluster, create, list, settle } = await setUpRaid({ reactors: 2 });
+  const disks = [await Pluggable.make(cluster, 'P0', BLOCKS), await Pluggable.make(cluster, 'P1', BLOCKS)];
+  await settle();
+  const rule = { op: 'write', action: 'error', errno: 'EIO', count: 1 } as const;
+  await cluster.until(faultRegistry(cluster.reactors[0]).add('P1', rule));
+  const made = () => create('raid1', ['P0', 'P1'], { superblock: true });
+  await assert.rejects(made(), { code: 'EIO' });
+  assert.deepEqual(await list(), []);
+  for (const disk of disks) {
+    assert.equal(await superblock(disk), null);
+    open(cluster, disk.name).close();
+  }
+  await made();
+  assert.deepEqual(states(await superblock(disks[1])), [1, 1]);
   await cluster.close();
 });

@@ -197,7 +197,13 @@ export class RaidDisk {
     if (params.superblock) {
       this.#superblock = await shareSegment(reactor, wholeBlockBytes(RAID_SB_MAX_BYTES, this.blockBytes));
       this.state = 'online';
-      if (!(await this.#commit())) throw new SpdkError('EIO', `raid "${params.name}": no superblock could be written`);
+      // One that never was leaves none behind.
+      this.clearOnClose ||= fresh;
+      const good = this.#good.length;
+      if (!(await this.#commit()) || (fresh && this.#good.length < good)) {
+        throw new SpdkError('EIO', `raid "${params.name}": a superblock could not be written`);
+      }
+      this.clearOnClose &&= !fresh;
     }
     this.state = 'online';
     const data: RaidData = {
