@@ -304,6 +304,40 @@ test('no superblock can be written: what failed on a member fails, and is not ac
   await cluster.close();
 });
 
+test('a drop that no superblock could record is tried again after a second; until then the member is read', async () => {
+  const { cluster, create, raids } = await setUpRaid();
+  const names = await stubDisks(cluster, 2, { blocks: BLOCKS });
+  await answering(cluster, names, create('raid1', names, { superblock: true }));
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  const buf = cluster.memory(512);
+  const done: number[] = [];
+  const cb = (_: unknown, status: number) => void done.push(status);
+  channel.write(buf, 0, 0, 512, cb, null);
+  stubChannel(names[0]).complete(1);
+  stubChannel(names[1]).complete(1, -28);
+  await cluster.untilTrue(() => own(names[0]).length === 1);
+  answer(names[0], -5);
+  const [raid] = raids.list();
+  await cluster.until(raid.serial(async () => {}));
+  assert.deepEqual(done.splice(0), [-28]);
+  for (let i = 0; i < 2; i++) channel.read(buf, 0, 0, 512, cb, null);
+  assert.equal(stubChannel(names[1]).outstanding.length, 1);
+  for (const name of names) answer(name);
+  cluster.clock.nowUs += 900_000;
+  for (let i = 0; i < 20; i++) await cluster.until(Promise.resolve());
+  assert.deepEqual(own(names[0]), []);
+  cluster.clock.nowUs += 200_000;
+  await cluster.untilTrue(() => own(names[0]).length === 1);
+  answer(names[0]);
+  await cluster.until(raid.serial(async () => {}));
+  assert.equal(raid.slots[1].base, null);
+  assert.deepEqual(done, [0, 0]);
+  desc.close();
+  await answering(cluster, names, cluster.bdevs.fini());
+  await cluster.close();
+});
+
 test('a member that is rebuilt is called good by the others first, and not at all when they cannot be told', async () => {
   const { cluster, create, call, raids } = await setUpRaid();
   const names = await stubDisks(cluster, 3, { blocks: BLOCKS });
