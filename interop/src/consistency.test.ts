@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import type { Server } from './nbd-server.ts';
 import { PipelinedClient } from './pipelined-client.ts';
+import { random } from './random.ts';
 import { command, commandFlag } from './raw-client.ts';
 import { scratch } from './scratch.ts';
 import { requiresServer, startServer } from './server.ts';
@@ -18,17 +19,6 @@ const lanes = 96;
 const sizeBytes = lanes * laneBytes;
 const connections = 4;
 const seconds = 8;
-
-/** A small generator, so that a failing run can be done again: TSPDK_SEED. */
-function random(seed: number): (below: number) => number {
-  let state = seed >>> 0 || 1;
-  return (below) => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) % below;
-  };
-}
 
 /** One lane: writes, zeroes or trims a random range, then reads it, or more, on any connection, and compares with its own copy. */
 async function runLane(

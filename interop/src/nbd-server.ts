@@ -10,6 +10,8 @@ export interface ServerOptions {
   /** How tspdk is set up; the others have no such thing. */
   readonly reactors?: 1 | 2;
   readonly poll?: boolean;
+  /** Instead of memory or `file`: calls that make tspdk's disk "disk", of `sizeBytes`. */
+  readonly bdevs?: readonly object[];
   /** Environment variables for the server. */
   readonly env?: Readonly<Record<string, string>>;
 }

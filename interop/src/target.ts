@@ -75,7 +75,7 @@ export async function startTarget(t: TestContext, options: ServerOptions): Promi
   };
 }
 
-function config({ sizeBytes, file }: ServerOptions, listen: object): object {
+function config({ sizeBytes, file, bdevs }: ServerOptions, listen: object): object {
   const bdev =
     file === undefined
       ? { method: 'bdev_malloc_create', params: { name: exportName, num_blocks: sizeBytes / 512, block_size: 512 } }
@@ -86,7 +86,7 @@ function config({ sizeBytes, file }: ServerOptions, listen: object): object {
   ];
   return {
     subsystems: [
-      { subsystem: 'bdev', config: [bdev] },
+      { subsystem: 'bdev', config: bdevs ?? [bdev] },
       { subsystem: 'nbd', config: nbd },
     ],
   };

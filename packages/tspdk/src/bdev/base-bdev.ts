@@ -2,7 +2,7 @@
  * The disk that another disk stands on, as the upper one's module holds it (SPDK: lib/bdev/part.c does the like for partitions).
  *
  * On the app core a module's `create` opens and claims the base (`BaseBdev.open`) and names it in `NewBdev.bases`: the block layer then removes the upper disk
- * when the base goes, tells it when the base grows, and lets the base go after the upper disk has been destroyed. On every reactor the backend opens
+ * when the base goes, tells it when the base grows, and lets the base go after the upper disk has been destroyed. Several disks may share one (`retain`). On every reactor the backend opens
  * it once more with what `ref` carries there (`openBase`), and takes a channel of it for each of its own.
  */
 import { SpdkError } from '../env/errors.ts';
@@ -20,6 +20,8 @@ export interface BaseRef {
 export interface BaseBdevOptions {
   /** One of CLAIM_*. Default CLAIM_EXCL_WRITE. */
   readonly claim?: number;
+  /** The disks above have the base's metadata as their own. Without, a base with metadata is refused. */
+  readonly metadata?: boolean;
   /** Instead of removing the disks above: the base is going; `close` it soon. */
   readonly onRemove?: () => void;
   /** The base has another size. */
@@ -33,8 +35,9 @@ export class BaseBdev {
   /** The base is going. */
   removed = false;
   readonly #desc: BdevDesc;
-  /** Removes what stands on it. Set by the registry. */
-  onOwnersRemove: () => void = () => {};
+  /** Remove what stands on it. The registry's. */
+  readonly owners = new Set<() => void>();
+  #uses = 1;
 
   private constructor(bdev: Bdev, desc: BdevDesc, claim: BdevClaim) {
     this.bdev = bdev;
@@ -55,11 +58,15 @@ export class BaseBdev {
         if (event === 'resize') options.onResize?.(bdev);
         else if (base !== null) {
           base.removed = true;
-          (options.onRemove ?? base.onOwnersRemove)();
+          if (options.onRemove !== undefined) options.onRemove();
+          else for (const remove of [...base.owners]) remove();
         }
       },
     });
     try {
+      if (desc.bdev.metadata !== null && options.metadata !== true) {
+        throw new SpdkError('ENOTSUP', `bdev "${name}" has metadata, which this kind of disk does not carry`);
+      }
       base = new BaseBdev(desc.bdev, desc, desc.claim({ type: options.claim ?? CLAIM_EXCL_WRITE }));
       return base;
     } catch (error) {
@@ -68,9 +75,20 @@ export class BaseBdev {
     }
   }
 
-  /** Lets the base go. Twice is once. */
+  /** One disk more stands on it, and closes it one day. */
+  retain(): this {
+    this.#uses++;
+    return this;
+  }
+
+  /** Nobody stands on it any more. */
+  get closed(): boolean {
+    return this.#uses === 0;
+  }
+
+  /** Lets the base go, when all who share it have. */
   close(): void {
-    this.#desc.close();
+    if (this.#uses > 0 && --this.#uses === 0) this.#desc.close();
   }
 }
 

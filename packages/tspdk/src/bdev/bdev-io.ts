@@ -51,6 +51,8 @@ export class BdevIo {
   bytes = null as unknown as number;
   /** Where a copy comes from. */
   sourceOffset = null as unknown as number;
+  /** Metadata of the blocks, one after the other, where the disk has it in memory of its own; null: none is carried. */
+  mdIovs: IoVecs | null = null;
   /** What a compare-and-write writes; `iovs` is what it compares with. */
   writeIovs: IoVecs | null = null;
   sink: IoSink = noSink;
@@ -146,6 +148,7 @@ export class BdevIoPool {
     io.driver = null;
     io.flags = 0;
     io.writeIovs = null;
+    io.mdIovs = null;
     if (io.iovs === io.ownIovs) io.ownIovs.reset();
     else io.iovs = io.ownIovs;
     this.#free[this.#freeCount++] = io;

@@ -12,16 +12,18 @@ import type { BdevDesc } from './desc.ts';
 import { type ActiveFault, FaultSet } from './faults/fault-set.ts';
 import { Gates } from './gates.ts';
 import type { IoStat } from './io-stat.ts';
-import { IO_ABORT, IO_COPY, IO_RESET, IO_WRITE_ZEROES } from './io-type.ts';
+import { IO_ABORT, IO_COPY, IO_READ, IO_RESET, IO_WRITE, IO_WRITE_ZEROES, IO_ZCOPY } from './io-type.ts';
 import type { LatencyMeter } from './latency.ts';
 import type { LockedRange } from './lba-lock.ts';
 import type { BdevManager } from './manager.ts';
+import { METADATA_TYPES, Metadata } from './metadata.ts';
 import type { BdevBackend, BdevLimits, BdevSpec } from './module.ts';
 import { NO_QOS, Qos, type QosLimits } from './qos.ts';
 import { BDEV_READY, SharedState } from './shared-state.ts';
 import { SplitRules } from './split.ts';
 import { ThreadChannel } from './thread-channel.ts';
 
+const BYTE_TYPES = (1 << IO_READ) | (1 << IO_WRITE) | (1 << IO_WRITE_ZEROES);
 const TOLD_EMULATIONS = (1 << IO_WRITE_ZEROES) | (1 << IO_COPY);
 
 export class Bdev {
@@ -45,6 +47,10 @@ export class Bdev {
   readonly takenTypes: number;
   /** What goes to the module as it is, whatever its range and memory. */
   readonly plainTypes: number;
+  /** What it takes at any byte: what is memory needs no whole blocks. */
+  readonly byteTypes: number;
+  /** What its blocks have beside data; null: nothing. */
+  readonly metadata: Metadata | null;
   /** How I/Os have to be split. */
   readonly split: SplitRules;
   /** Ranges that are locked; every core has the same. */
@@ -98,11 +104,13 @@ export class Bdev {
     this.manager = manager;
     this.shared = new SharedState(spec.shared);
     this.moduleIoTypes = spec.ioTypes;
-    const emulated = emulatedTypes(spec.ioTypes);
+    const emulated = emulatedTypes(spec.ioTypes, spec.metadata !== null);
+    this.metadata = spec.metadata === null ? null : new Metadata(spec.metadata, spec.blockSizeBytes);
     this.takenTypes = spec.ioTypes | emulated;
     this.ioTypes = spec.ioTypes | (emulated & TOLD_EMULATIONS) | (1 << IO_RESET) | (1 << IO_ABORT);
     this.split = new SplitRules(spec.limits, spec.blockSizeBytes);
-    this.plainTypes = spec.ioTypes & ~this.split.types;
+    this.byteTypes = (spec.ioTypes & (1 << IO_ZCOPY)) === 0 ? 0 : spec.ioTypes & BYTE_TYPES;
+    this.plainTypes = spec.ioTypes & ~this.split.types & ~(this.metadata === null ? 0 : METADATA_TYPES);
     this.pastStat = pastStat;
     this.device = IoDevice.register<ThreadChannel>(manager.reactor, {
       name: `bdev_${spec.name}`.slice(0, limits.name_bytes / 4),
@@ -166,6 +174,11 @@ export class Bdev {
   /** True when a request of `type` (IO_*) is taken: by the module, or emulated by the layer. */
   ioTypeSupported(type: number): boolean {
     return (this.ioTypes & (1 << type)) !== 0;
+  }
+
+  /** What whoever sees its data alone takes for its size. */
+  get dataSizeBytes(): number {
+    return this.metadata === null ? this.sizeBytes : this.blocks * this.metadata.dataBytes;
   }
 
   /** This reactor's backend. @throws {SpdkError} ENODEV on a core that has none. */

@@ -5,13 +5,15 @@ import { CopyIo } from './copy.ts';
 import { ZeroWriter } from './emulate.ts';
 import { IO_COMPARE, IO_COMPARE_AND_WRITE, IO_COPY, IO_READ, IO_WRITE, IO_WRITE_ZEROES } from './io-type.ts';
 import type { LayerIo } from './layer-io.ts';
+import { ProtectedIo } from './protected-io.ts';
 import { SplitIo } from './split.ts';
 import type { ThreadChannel } from './thread-channel.ts';
 
-/** Types that the layer adds to `own`, a mask of what the module takes. */
-export function emulatedTypes(own: number): number {
+/** Types that the layer adds to `own`, a mask of what the module takes. Blocks with metadata can be neither copied nor zeroed without knowing what it means. */
+export function emulatedTypes(own: number, metadata: boolean): number {
   let types = 0;
   if ((own & (1 << IO_READ)) !== 0) types |= 1 << IO_COMPARE;
+  if (metadata) return (own & (1 << IO_WRITE)) === 0 ? types : types | (1 << IO_COMPARE_AND_WRITE);
   if ((own & (1 << IO_WRITE)) !== 0) types |= 1 << IO_WRITE_ZEROES;
   if ((own & (1 << IO_READ)) !== 0 && (own & (1 << IO_WRITE)) !== 0)
     types |= (1 << IO_COMPARE_AND_WRITE) | (1 << IO_COPY);
@@ -22,6 +24,10 @@ export function emulatedTypes(own: number): number {
 export function carryOut(channel: ThreadChannel, io: BdevIo): void {
   const { bdev, manager } = channel;
   const own = (bdev.moduleIoTypes & (1 << io.type)) !== 0;
+  if (bdev.metadata?.concerns(io) === true) {
+    new ProtectedIo().begin(channel, io);
+    return;
+  }
   const by: LayerIo = own ? (manager.splits.pop() ?? new SplitIo()) : emulation(io.type);
   by.begin(channel, io);
 }

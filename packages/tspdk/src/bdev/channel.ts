@@ -3,7 +3,7 @@
  *
  * Every call returns 0 when the I/O was taken, and then calls back exactly once, later; or a negative errno, and then never
  * calls back: -ENOMEM (queue up with `queueIoWait` and try again), -EINVAL (range, alignment, buffer), -EBADF (not open for
- * writing), -ENOTSUP, -ENODEV (being removed). Offsets and lengths are bytes, multiples of the block size. Memory is (segment, offset) and must
+ * writing), -ENOTSUP, -ENODEV (being removed). Offsets and lengths are bytes, multiples of the block size; a disk that is memory (IO_ZCOPY) takes any for reads, writes and zeroes. Memory is (segment, offset) and must
  * stay as it is until the callback. The channel's reactor and thread only. Data path: nothing is allocated.
  */
 import type { IoVecs } from '../env/iovecs.ts';
@@ -17,14 +17,17 @@ import {
   IO_COMPARE,
   IO_COMPARE_AND_WRITE,
   IO_COPY,
+  IO_FLAG_BARE,
   IO_FLAGS_PASSED,
   IO_FLUSH,
   IO_READ,
   IO_UNMAP,
   IO_WRITE,
   IO_WRITE_ZEROES,
+  ioTypes,
   MODIFYING_TYPES,
 } from './io-type.ts';
+import type { Metadata } from './metadata.ts';
 import { startReset } from './reset.ts';
 import { EBADF, EINVAL, ENODEV, ENOMEM, ENOTSUP } from './status.ts';
 import type { ThreadChannel } from './thread-channel.ts';
@@ -38,6 +41,8 @@ export class BdevChannel {
   mark = 0;
   #open = true;
 
+  readonly #bare: boolean;
+  readonly #blockBytes: number;
   readonly #ioChannel: IoChannel<ThreadChannel> | null;
 
   /** Made by `BdevDesc.getIoChannel`, which has taken a reference to `shared`, or to the thread's `ioChannel` that holds it. */
@@ -46,6 +51,8 @@ export class BdevChannel {
     this.bdev = desc.bdev;
     this.shared = shared;
     this.#writable = desc.write;
+    this.#bare = desc.bare;
+    this.#blockBytes = desc.blockSizeBytes;
     this.#ioChannel = ioChannel;
   }
 
@@ -110,6 +117,28 @@ export class BdevChannel {
     return 0;
   }
 
+  /**
+   * As `readv`, with the metadata of the blocks, one after the other, in `mdIovs`: of a disk that has it in memory of its own (SPDK: spdk_bdev_readv_blocks_with_md).
+   * -EINVAL for another disk and another length.
+   */
+  readvWithMd(iovs: IoVecs, mdIovs: IoVecs, byteOffset: number, cb: BdevIoDone, ctx: unknown): number {
+    if (!this.#fits(iovs, mdIovs)) return EINVAL;
+    return this.#vectored(IO_READ, iovs, byteOffset, 0, cb, ctx, null, mdIovs);
+  }
+
+  /** As `writev`, with metadata (SPDK: spdk_bdev_writev_blocks_with_md). */
+  writevWithMd(iovs: IoVecs, mdIovs: IoVecs, byteOffset: number, cb: BdevIoDone, ctx: unknown, flags = 0): number {
+    if (!this.#fits(iovs, mdIovs)) return EINVAL;
+    return this.#vectored(IO_WRITE, iovs, byteOffset, flags, cb, ctx, null, mdIovs);
+  }
+
+  /** Whether `mdIovs` is the metadata of the blocks of `iovs`. */
+  #fits(iovs: IoVecs, mdIovs: IoVecs): boolean {
+    const format = this.bdev.metadata?.format;
+    if (format === undefined || format.interleaved || this.#bare || !insideSegments(mdIovs)) return false;
+    return mdIovs.totalBytes === (iovs.totalBytes / this.#blockBytes) * format.bytes;
+  }
+
   /** The range may be forgotten; it reads as zeroes afterwards on the kit's own modules. */
   unmap(byteOffset: number, bytes: number, cb: BdevIoDone, ctx: unknown): number {
     return this.#noData(IO_UNMAP, byteOffset, bytes, 0, cb, ctx);
@@ -137,6 +166,7 @@ export class BdevChannel {
     if (own === null) return ENOMEM;
     own.iovs = io.iovs;
     own.writeIovs = io.writeIovs;
+    own.mdIovs = io.mdIovs;
     if (type === IO_COPY) own.sourceOffset = io.sourceOffset + (byteOffset - io.byteOffset);
     this.#submit(own, type, byteOffset, bytes, io.flags & IO_FLAGS_PASSED, cb, ctx);
     return 0;
@@ -172,6 +202,12 @@ export class BdevChannel {
     return this.shared.manager.pool.cancelWait(entry);
   }
 
+  /** Whether `zcopy` is worth trying just now: nothing of this disk itself stands in the way. */
+  get inPlace(): boolean {
+    const { backend, gates } = this.shared;
+    return backend.zcopy !== undefined && gates === null && this.bdev.faults === null;
+  }
+
   /**
    * The data where it lies: appends the disk's own memory to `out`, valid until the channel is closed. False when the disk cannot, the range is
    * outside, or `out` has no room (then `out` is as before). With `write` the caller is about to change those bytes: it calls `zcopyWritten`
@@ -179,13 +215,12 @@ export class BdevChannel {
    */
   zcopy(byteOffset: number, bytes: number, out: IoVecs, write = false): boolean {
     const { bdev } = this;
-    const { backend } = this.shared;
-    // What a limit or a lock may hold back is submitted as an I/O.
-    if (backend.zcopy === undefined || bdev.removing || !this.#open) return false;
-    if (this.shared.gates !== null || bdev.faults !== null) return false;
+    // What a limit, a lock or a fault may hold back is submitted as an I/O.
+    if (!this.inPlace || bdev.removing || !this.#open) return false;
     if (write && !this.#writable) return false;
     if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return false;
-    if (!backend.zcopy(byteOffset, bytes, out, write)) return false;
+    const { backend } = this.shared;
+    if (!backend.zcopy?.(byteOffset, bytes, out, write)) return false;
     if (write) this.shared.windows.open(byteOffset, bytes);
     const type = write ? IO_WRITE : IO_READ;
     this.shared.stat.countInstant(type, bytes);
@@ -208,10 +243,10 @@ export class BdevChannel {
    */
   blockStatus(byteOffset: number, bytes: number, out: Extents): number {
     const { bdev } = this;
-    if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return EINVAL;
+    if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= this.desc.sizeBytes)) return EINVAL;
     if (bdev.removing || !this.#open) return ENODEV;
     const { backend } = this.shared;
-    if (backend.blockStatus === undefined) {
+    if (backend.blockStatus === undefined || this.#bare) {
       out.push(bytes, 0);
       return 0;
     }
@@ -230,14 +265,14 @@ export class BdevChannel {
   #check(type: number, byteOffset: number, bytes: number): number {
     const { bdev } = this;
     if (bdev.removing || !this.#open) return ENODEV;
-    if ((bdev.takenTypes & (1 << type)) === 0) return ENOTSUP;
+    if ((bdev.takenTypes & (1 << type)) === 0 || (this.#bare && (BARE_TYPES & (1 << type)) === 0)) return ENOTSUP;
     if ((MODIFYING_TYPES & (1 << type)) !== 0 && !this.#writable) return EBADF;
-    if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= bdev.sizeBytes)) return EINVAL;
+    const sizeBytes = this.#bare ? bdev.dataSizeBytes : bdev.sizeBytes;
+    if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= sizeBytes)) return EINVAL;
     // Not `%`: on doubles past 2^31 that is a slow library call. Exact for safe integers: see the test.
-    const block = bdev.blockSizeBytes;
-    if (Math.floor(byteOffset / block) * block !== byteOffset) return EINVAL;
-    if (Math.floor(bytes / block) * block !== bytes) return EINVAL;
-    return 0;
+    const block = this.#blockBytes;
+    const whole = Math.floor(byteOffset / block) * block === byteOffset && Math.floor(bytes / block) * block === bytes;
+    return whole || (bdev.byteTypes & (1 << type)) !== 0 ? 0 : EINVAL;
   }
 
   #single(
@@ -268,6 +303,7 @@ export class BdevChannel {
     cb: BdevIoDone,
     ctx: unknown,
     writeIovs: IoVecs | null = null,
+    mdIovs: IoVecs | null = null,
   ): number {
     const rc = this.#check(type, byteOffset, iovs.totalBytes);
     if (rc !== 0) return rc;
@@ -276,6 +312,7 @@ export class BdevChannel {
     if (io === null) return ENOMEM;
     io.iovs = iovs;
     io.writeIovs = writeIovs;
+    io.mdIovs = mdIovs;
     this.#submit(io, type, byteOffset, iovs.totalBytes, flags, cb, ctx);
     return 0;
   }
@@ -287,6 +324,14 @@ export class BdevChannel {
     if (io === null) return ENOMEM;
     this.#submit(io, type, byteOffset, bytes, flags, cb, ctx);
     return 0;
+  }
+
+  /** From the data's places to the disk's. */
+  #toDisk(io: BdevIo): void {
+    const metadata = this.bdev.metadata as Metadata;
+    io.byteOffset = metadata.toDisk(io.byteOffset);
+    io.bytes = metadata.toDisk(io.bytes);
+    io.flags |= IO_FLAG_BARE;
   }
 
   #submit(
@@ -302,11 +347,15 @@ export class BdevChannel {
     io.byteOffset = byteOffset;
     io.bytes = bytes;
     io.flags = flags | this.mark;
+    if (this.#bare) this.#toDisk(io);
     io.cb = cb;
     io.ctx = ctx;
     this.shared.begin(io);
   }
 }
+
+/** What one who sees the data alone may ask for. */
+const BARE_TYPES = ioTypes(IO_READ, IO_WRITE, IO_UNMAP, IO_WRITE_ZEROES, IO_FLUSH);
 
 function insideSegments(iovs: IoVecs): boolean {
   for (let i = 0; i < iovs.count; i++) {

@@ -16,7 +16,7 @@ import { BdevDesc } from './desc.ts';
 import { IO_READ, IO_WRITE } from './io-type.ts';
 import { lockRange } from './lba-lock.ts';
 import { stubChannel } from './stub-module.sim.ts';
-import { make, setUp } from './stub-setup.sim.ts';
+import { make, runIo, setUp } from './stub-setup.sim.ts';
 
 const BLOCK = 512;
 
@@ -43,17 +43,6 @@ async function disk(reactors: number, blocks = 1024, limits = {}) {
   return { cluster, channels, close };
 }
 
-/** Runs one I/O to its end and returns its status. */
-async function run(cluster: Cluster, start: (cb: (ctx: unknown, status: number) => void) => number): Promise<number> {
-  let result: number | undefined;
-  const rc = start((_, status) => {
-    result = status;
-  });
-  if (rc !== 0) return rc;
-  await cluster.untilTrue(() => result !== undefined);
-  return result as number;
-}
-
 test('bdev_compare_emulated: equal is 0, one different byte anywhere is -EILSEQ, also beyond one buffer', async () => {
   const { cluster, channels, close } = await disk(1);
   const [channel] = channels;
@@ -61,8 +50,8 @@ test('bdev_compare_emulated: equal is 0, one different byte anywhere is -EILSEQ,
   const buf = cluster.memory(2 * bytes);
   for (let i = 0; i < bytes; i++) buf.u8[i] = (i * 7) ^ (i >> 9);
   buf.u8.copyWithin(bytes, 0, bytes);
-  assert.equal(await run(cluster, (cb) => channel.write(buf, 0, BLOCK, bytes, cb, 0)), 0);
-  const compare = () => run(cluster, (cb) => channel.comparev(vec(buf, bytes, bytes), BLOCK, cb, 0));
+  assert.equal(await runIo(cluster, (cb) => channel.write(buf, 0, BLOCK, bytes, cb, 0)), 0);
+  const compare = () => runIo(cluster, (cb) => channel.comparev(vec(buf, bytes, bytes), BLOCK, cb, 0));
   assert.equal(await compare(), 0);
   for (const at of [0, 99, 100, 511, 132 * 1024, bytes - 1]) {
     buf.u8[bytes + at] ^= 1;
@@ -82,7 +71,7 @@ test('bdev_compare_and_write: writes when what it compares with is there, and on
   const back = vec(buf, 4 * BLOCK, 2 * BLOCK);
   buf.u8.fill(1, 2 * BLOCK, 4 * BLOCK);
   const caw = (cmp: IoVecs, write: IoVecs) =>
-    run(cluster, (cb) => channel.comparevAndWritev(cmp, write, 10 * BLOCK, cb, 0));
+    runIo(cluster, (cb) => channel.comparevAndWritev(cmp, write, 10 * BLOCK, cb, 0));
   assert.equal(
     channel.comparevAndWritev(zeroes, vec(buf, 0, BLOCK), 0, () => {}, 0),
     -22,
@@ -90,10 +79,10 @@ test('bdev_compare_and_write: writes when what it compares with is there, and on
   );
   assert.equal(await caw(zeroes, ones), 0);
   assert.equal(await caw(zeroes, ones), -84);
-  assert.equal(await run(cluster, (cb) => other.readv(back, 10 * BLOCK, cb, 0)), 0);
+  assert.equal(await runIo(cluster, (cb) => other.readv(back, 10 * BLOCK, cb, 0)), 0);
   assert.deepEqual(buf.u8.subarray(4 * BLOCK, 6 * BLOCK), buf.u8.subarray(2 * BLOCK, 4 * BLOCK));
   assert.equal(await caw(ones, zeroes), 0);
-  assert.equal(await run(cluster, (cb) => other.comparev(zeroes, 10 * BLOCK, cb, 0)), 0);
+  assert.equal(await runIo(cluster, (cb) => other.comparev(zeroes, 10 * BLOCK, cb, 0)), 0);
   await close();
 });
 
@@ -101,10 +90,10 @@ test('bdev_compare_and_write: writes when what it compares with is there, and on
 async function raise(channel: BdevChannel, cluster: Cluster, buf: Segment, at: number, lba: number): Promise<void> {
   const view = new DataView(buf.sab, at, 2 * BLOCK);
   for (;;) {
-    assert.equal(await run(cluster, (cb) => channel.read(buf, at, lba * BLOCK, BLOCK, cb, 0)), 0);
+    assert.equal(await runIo(cluster, (cb) => channel.read(buf, at, lba * BLOCK, BLOCK, cb, 0)), 0);
     buf.u8.copyWithin(at + BLOCK, at, at + BLOCK);
     view.setUint32(BLOCK, view.getUint32(0) + 1);
-    const status = await run(cluster, (cb) =>
+    const status = await runIo(cluster, (cb) =>
       channel.comparevAndWritev(vec(buf, at, BLOCK), vec(buf, at + BLOCK, BLOCK), lba * BLOCK, cb, 0),
     );
     if (status === 0) return;
@@ -119,7 +108,7 @@ test('compare-and-write is one step: of many that raise the same numbers from se
       const buf = cluster.memory(lbas.length * 2 * BLOCK);
       await Promise.all(lbas.map((lba, i) => raise(channels[i % channels.length], cluster, buf, i * 2 * BLOCK, lba)));
       for (const lba of new Set(lbas)) {
-        assert.equal(await run(cluster, (cb) => channels[0].read(buf, 0, lba * BLOCK, BLOCK, cb, 0)), 0);
+        assert.equal(await runIo(cluster, (cb) => channels[0].read(buf, 0, lba * BLOCK, BLOCK, cb, 0)), 0);
         assert.equal(new DataView(buf.sab).getUint32(0), lbas.filter((each) => each === lba).length);
       }
       await close();
@@ -134,11 +123,11 @@ test('bdev_copy: data goes from one range to another; ranges that overlap are re
   const bytes = 300 * BLOCK;
   const buf = cluster.memory(bytes);
   for (let i = 0; i < bytes; i++) buf.u8[i] = (i * 11) ^ (i >> 8);
-  assert.equal(await run(cluster, (cb) => channel.write(buf, 0, 0, bytes, cb, 0)), 0);
-  assert.equal(await run(cluster, (cb) => channel.copy(500 * BLOCK, 0, bytes, cb, 0)), 0);
+  assert.equal(await runIo(cluster, (cb) => channel.write(buf, 0, 0, bytes, cb, 0)), 0);
+  assert.equal(await runIo(cluster, (cb) => channel.copy(500 * BLOCK, 0, bytes, cb, 0)), 0);
   const iovs = new IoVecs(1);
   iovs.push(buf, 0, bytes);
-  assert.equal(await run(cluster, (cb) => channel.comparev(iovs, 500 * BLOCK, cb, 0)), 0);
+  assert.equal(await runIo(cluster, (cb) => channel.comparev(iovs, 500 * BLOCK, cb, 0)), 0);
   assert.equal(
     channel.copy(BLOCK, 0, 2 * BLOCK, () => {}, 0),
     -22,

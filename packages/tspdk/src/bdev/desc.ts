@@ -13,6 +13,7 @@ import type { Bdev } from './bdev.ts';
 import { BdevChannel } from './channel.ts';
 import { type OnOverdue, TimeoutWatch } from './io-timeout.ts';
 import { bdevManager } from './manager.ts';
+import type { Metadata } from './metadata.ts';
 import {
   type BdevClaim,
   CLAIM_EXCL_WRITE,
@@ -29,6 +30,8 @@ export interface BdevOpenOptions {
   readonly onEvent: (event: BdevEvent, bdev: Bdev) => void;
   /** Default: the current one. */
   readonly reactor?: Reactor;
+  /** Of a disk with metadata, the data alone: blocks, size and offsets are those of the data, and the layer generates, checks and strips protection information. */
+  readonly hideMetadata?: boolean;
   /** The opener's own claim, made on the app core: it may write although the disk is claimed. */
   readonly claim?: BdevClaim;
 }
@@ -42,6 +45,8 @@ export interface BdevClaimOptions {
 
 export class BdevDesc {
   readonly bdev: Bdev;
+  /** The data of a disk with metadata is all that is seen through it. */
+  readonly bare: boolean;
   #write: boolean;
   #claim: BdevClaim | null = null;
   /** Opened with the claim of another descriptor. */
@@ -54,6 +59,7 @@ export class BdevDesc {
 
   private constructor(bdev: Bdev, options: BdevOpenOptions) {
     this.bdev = bdev;
+    this.bare = options.hideMetadata === true && bdev.metadata !== null;
     this.#write = options.write;
     this.#guest = options.claim !== undefined;
     this.#onEvent = options.onEvent;
@@ -75,6 +81,16 @@ export class BdevDesc {
     const desc = new BdevDesc(bdev, options);
     bdev.descs.add(desc);
     return desc;
+  }
+
+  /** Bytes of a block as they are seen through it. */
+  get blockSizeBytes(): number {
+    return this.bare ? (this.bdev.metadata as Metadata).dataBytes : this.bdev.blockSizeBytes;
+  }
+
+  /** Bytes of the disk as they are seen through it. */
+  get sizeBytes(): number {
+    return this.bare ? this.bdev.dataSizeBytes : this.bdev.sizeBytes;
   }
 
   /** Open for writing. */

@@ -39,6 +39,8 @@ export { dropSegment, shareSegment } from './segments.ts';
 export {
   type BdevClaim,
   CLAIM_EXCL_WRITE,
+  CLAIM_NAMES,
+  CLAIM_NONE,
   CLAIM_READ_MANY_WRITE_NONE,
   CLAIM_READ_MANY_WRITE_ONE,
   CLAIM_READ_MANY_WRITE_SHARED,

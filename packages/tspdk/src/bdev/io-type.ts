@@ -57,11 +57,17 @@ export const IO_FLAG_NO_HOLE = 2;
 /** The layer's own mark: carried out by other I/Os, which are what is counted. */
 export const IO_FLAG_EMULATED = 1 << 8;
 
+/** The layer's own mark: the protection information is checked by who submitted it. */
+export const IO_FLAG_CHECKED = 1 << 9;
+/** The layer's own mark: the memory holds data alone, of a disk with metadata. */
+export const IO_FLAG_BARE = 1 << 10;
 /** From here on a mark of who wants to know when the I/O takes long: io-timeout.ts. */
 export const IO_FLAG_MARK_SHIFT = 16;
 export const IO_FLAG_MARK_BITS = 12;
 /** What a disk below is told of an I/O's flags. */
-export const IO_FLAGS_PASSED = IO_FLAG_FUA | IO_FLAG_NO_HOLE;
+export const IO_FLAGS_PASSED = IO_FLAG_FUA | IO_FLAG_NO_HOLE | IO_FLAG_CHECKED;
+/** What an I/O that the layer makes of another has of its flags. */
+export const IO_FLAGS_KEPT = IO_FLAGS_PASSED | IO_FLAG_BARE;
 
 /** What changes data, and so needs a descriptor that may write. */
 export const MODIFYING_TYPES = ioTypes(IO_WRITE, IO_UNMAP, IO_WRITE_ZEROES, IO_COMPARE_AND_WRITE, IO_COPY);

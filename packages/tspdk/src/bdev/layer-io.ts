@@ -9,7 +9,7 @@
 import { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import { type BdevIo, IO_SUBMITTED, type IoWaitEntry } from './bdev-io.ts';
-import { IO_FLAG_EMULATED, IO_FLAGS_PASSED } from './io-type.ts';
+import { IO_FLAG_EMULATED, IO_FLAGS_KEPT } from './io-type.ts';
 import { ECANCELED } from './status.ts';
 import type { ThreadChannel } from './thread-channel.ts';
 
@@ -17,9 +17,16 @@ import type { ThreadChannel } from './thread-channel.ts';
 export class LayerChild {
   readonly owner: LayerIo;
   readonly iovs = new IoVecs(limits.bdev_child_iovecs);
+  #mdIovs: IoVecs | null = null;
 
   constructor(owner: LayerIo) {
     this.owner = owner;
+  }
+
+  /** For metadata, where the disk has it in memory of its own. */
+  get mdIovs(): IoVecs {
+    this.#mdIovs ??= new IoVecs(limits.bdev_child_iovecs);
+    return this.#mdIovs;
   }
 }
 
@@ -53,6 +60,11 @@ export abstract class LayerIo implements IoWaitEntry {
   /** Starts what can be started now; `finish` when there is nothing left and nothing under way. */
   protected abstract proceed(): void;
 
+  /** What children have in their flags beside their parent's. */
+  protected get childFlags(): number {
+    return 0;
+  }
+
   /** A child has completed with 0; its BdevIo is gone. Then `proceed` is called. */
   protected childDone(_child: LayerChild): void {}
 
@@ -80,7 +92,7 @@ export abstract class LayerIo implements IoWaitEntry {
     io.type = type;
     io.byteOffset = byteOffset;
     io.bytes = bytes;
-    io.flags = flags & IO_FLAGS_PASSED;
+    io.flags = (flags & IO_FLAGS_KEPT) | this.childFlags;
     io.cb = onChild;
     io.ctx = child;
     this.outstanding++;

@@ -14,6 +14,7 @@ import type { BaseBdev } from './base-bdev.ts';
 import type { Bdev } from './bdev.ts';
 import type { BdevIo, BdevIoDone } from './bdev-io.ts';
 import type { Extents } from './extents.ts';
+import type { MetadataFormat } from './metadata.ts';
 
 /** What a disk is. Structured-cloneable. */
 export interface BdevSpec {
@@ -28,13 +29,15 @@ export interface BdevSpec {
   readonly blockSizeBytes: number;
   readonly blocks: number;
   readonly writable: boolean;
-  /** Mask of `1 << IO_*` that the module takes. */
+  /** Mask of `1 << IO_*` that the module takes. With IO_ZCOPY: reads, writes and zeroes at any byte, and `zcopy` in its channels. */
   readonly ioTypes: number;
   /** Completed writes may be lost with the machine until a flush. */
   readonly volatileCache: boolean;
   /** The core that alone may run the backend; -1 when every core has its own. */
   readonly homeCore: number;
   readonly limits: BdevLimits;
+  /** What its blocks have beside data. */
+  readonly metadata: MetadataFormat | null;
   /** State that all cores see: see shared-state.ts and qos.ts. */
   readonly shared: SharedArrayBuffer;
   readonly qos: SharedArrayBuffer;
@@ -78,6 +81,8 @@ export interface NewBdev {
   readonly volatileCache?: boolean;
   readonly homeCore?: number;
   readonly limits?: Partial<BdevLimits>;
+  /** What its blocks have beside data. The module then takes whole blocks, with `io.mdIovs` where it is separate, and zeroes and unmaps its metadata to all ones. */
+  readonly metadata?: MetadataFormat | null;
   /** The disks it stands on, which `create` has opened. They are the layer's from now on. */
   readonly bases?: readonly BaseBdev[];
   readonly data: unknown;

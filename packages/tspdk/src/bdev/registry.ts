@@ -26,6 +26,7 @@ import type { Bdev } from './bdev.ts';
 import { callAll } from './call-all.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
 import { bdevManager } from './manager.ts';
+import { Metadata, type MetadataFormat } from './metadata.ts';
 import {
   type BdevConfigCall,
   type BdevLimits,
@@ -92,8 +93,8 @@ export class BdevRegistry {
   readonly #reserved = new Set<string>();
   readonly #removals = new Map<number, Promise<void>>();
   readonly #examining = new Set<Promise<void>>();
-  /** What a disk stands on, by its id. */
-  readonly #bases = new Map<number, readonly BaseBdev[]>();
+  /** What a disk stands on, and what removes it with that, by its id. */
+  readonly #bases = new Map<number, { readonly bases: readonly BaseBdev[]; readonly owner: () => void }>();
   /** Disks that wait for what they are to stand on. */
   #deferred: { readonly base: string; readonly moduleName: string; readonly params: { readonly name: string } }[] = [];
   #zeroes = 0;
@@ -209,8 +210,9 @@ export class BdevRegistry {
       checkBases(bases);
       await this.#attach(spec, bases);
       const bdev = this.get(spec.name);
-      this.#bases.set(bdev.id, bases);
-      for (const base of bases) base.onOwnersRemove = () => void this.#removeOnce(bdev);
+      const owner = () => void this.#removeOnce(bdev);
+      this.#bases.set(bdev.id, { bases, owner });
+      for (const base of bases) base.owners.add(owner);
       return bdev;
     } catch (error) {
       await module.destroy(made, this.reactor);
@@ -258,7 +260,8 @@ export class BdevRegistry {
         `bdev name of ${Buffer.byteLength(name)} bytes, limit 1 to ${limits.name_bytes}`,
       );
     }
-    if (!(Number.isInteger(blockSizeBytes) && blockSizeBytes >= 512 && blockSizeBytes % 512 === 0)) {
+    const dataBytes = blockSizeBytes - (made.metadata?.interleaved === true ? made.metadata.bytes : 0);
+    if (!(Number.isInteger(dataBytes) && dataBytes >= 512 && dataBytes % 512 === 0)) {
       throw new SpdkError('EINVAL', `bdev "${name}": block size ${blockSizeBytes} is not a multiple of 512`);
     }
     if (!(blocks > 0 && Number.isSafeInteger(blocks * blockSizeBytes))) {
@@ -288,10 +291,22 @@ export class BdevRegistry {
       volatileCache: made.volatileCache ?? false,
       homeCore: made.homeCore ?? -1,
       limits: { ...NO_LIMITS, ...made.limits },
+      metadata: this.#metadataOf(made),
       shared: createSharedState(),
       qos: createQosState(),
       data: made.data,
     };
+  }
+
+  /** Told here once, rather than on each core. */
+  #metadataOf({ name, metadata = null, blockSizeBytes, homeCore = -1 }: NewBdev): MetadataFormat | null {
+    if (metadata === null) return null;
+    if (homeCore >= 0) throw new SpdkError('ENOTSUP', `bdev "${name}": metadata of a disk that lives on one core`);
+    try {
+      return new Metadata(metadata, blockSizeBytes).format;
+    } catch (error) {
+      throw new SpdkError((error as SpdkError).code, `bdev "${name}": ${(error as SpdkError).message}`);
+    }
   }
 
   async #attach(spec: BdevSpec, bases: readonly BaseBdev[]): Promise<void> {
@@ -330,8 +345,12 @@ export class BdevRegistry {
     await callAll(this.reactor, awaitBdevReleased, bdev.id);
     await callAll(this.reactor, detachBdev, bdev.id);
     await bdevModule(bdev.moduleName).destroy(bdev.spec, this.reactor);
-    for (const base of this.#bases.get(bdev.id) ?? []) base.close();
+    const { bases = [], owner = () => {} } = this.#bases.get(bdev.id) ?? {};
     this.#bases.delete(bdev.id);
+    for (const base of bases) {
+      base.owners.delete(owner);
+      base.close();
+    }
     this.onUnregister(bdev);
   }
 

@@ -38,7 +38,9 @@ test('disks are made, listed, resized, counted and removed by name, with the err
   assert.deepEqual(await call('bdev_get_bdevs', { name: all[1].uuid }), [all[1]]);
   await assert.rejects(call('bdev_get_bdevs', { name: 'none' }), { code: 'ENODEV' });
   await assert.rejects(call('bdev_null_create', { name: 'N', block_size: 512, num_blocks: 1 }), { code: 'EEXIST' });
-  await assert.rejects(call('bdev_malloc_create', { block_size: 512, num_blocks: 1, md_size: 8 }), { code: 'ENOTSUP' });
+  await assert.rejects(call('bdev_malloc_create', { block_size: 512, num_blocks: 1, dif_pi_format: 1 }), {
+    code: 'ENOTSUP',
+  });
   assert.equal(await call('bdev_null_resize', { name: 'N', new_size: 1 }), true);
   assert.equal(cluster.bdevs.get('N').blocks, 256);
   await assert.rejects(call('bdev_null_resize', { name: 'Malloc0', new_size: 1 }), { code: 'ENODEV' });

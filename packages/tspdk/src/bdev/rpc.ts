@@ -6,6 +6,7 @@ import { RPC_RUNTIME, RPC_STARTUP, type RpcRegistry } from '../rpc/index.ts';
 import type { Bdev } from './bdev.ts';
 import { RESET_STAT_MODES, type ResetStatMode, TICKS_PER_SECOND } from './io-stat.ts';
 import { IO_TYPE_NAMES, IO_ZCOPY } from './io-type.ts';
+import { metadataJson } from './metadata.ts';
 import { bdevModule } from './module.ts';
 import { depthJson } from './observe.ts';
 import { registerObserveRpc } from './observe-rpc.ts';
@@ -35,6 +36,7 @@ export function describeBdev(bdev: Bdev): Record<string, unknown> {
     assigned_rate_limits: { ...bdev.rates },
     claimed: claim !== CLAIM_NONE,
     ...(claim === CLAIM_NONE ? {} : { claim_type: CLAIM_NAMES[claim] }),
+    ...metadataJson(bdev.metadata),
     zoned: false,
     supported_io_types: supported,
     ...(bdev.ioTypeSupported(IO_ZCOPY) ? { memory_domains: [{ dma_device_id: 'system', dma_device_type: 1 }] } : {}),

@@ -6,12 +6,15 @@
  * are under way together, up to `limits.bdev_split_children`.
  */
 
+import type { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
 import type { BdevIo } from './bdev-io.ts';
 import { IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES } from './io-type.ts';
 import { LayerChild, LayerIo } from './layer-io.ts';
+import type { Metadata } from './metadata.ts';
 import type { BdevLimits } from './module.ts';
+import { sliceIoVecs } from './slice.ts';
 import { EINVAL } from './status.ts';
 
 /** What a disk wants of an I/O, in bytes; Infinity says nothing. */
@@ -104,6 +107,7 @@ export class SplitIo extends LayerIo {
         }
         io.iovs = child.iovs;
       }
+      if (parent.mdIovs !== null) io.mdIovs = this.#metadataOf(child, bytes);
       this.#at += bytes;
       this.give(io, child, parent.type, at, bytes, parent.flags);
     }
@@ -113,6 +117,14 @@ export class SplitIo extends LayerIo {
   #badUnits({ wholeUnits, writeBoundary }: SplitRules): boolean {
     const { type, byteOffset, bytes } = this.parent;
     return wholeUnits && type === IO_WRITE && (byteOffset % writeBoundary !== 0 || bytes % writeBoundary !== 0);
+  }
+
+  /** The metadata of the next `bytes`, in the child's list. A list too short has the disk refuse it. */
+  #metadataOf(child: LayerChild, bytes: number): IoVecs {
+    const { blockBytes, format } = this.channel.bdev.metadata as Metadata;
+    const from = (this.#at / blockBytes) * format.bytes;
+    sliceIoVecs(this.parent.mdIovs as IoVecs, from, (bytes / blockBytes) * format.bytes, child.mdIovs);
+    return child.mdIovs;
   }
 
   #newChild(): LayerChild {

@@ -4,6 +4,7 @@
 import type { Reactor } from '../event/reactor.ts';
 import type { BdevIo } from './bdev-io.ts';
 import { IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES, ioTypes } from './io-type.ts';
+import type { MetadataFormat } from './metadata.ts';
 import { type BackendChannel, type BdevBackend, type BdevLimits, type NewBdev, registerBdevModule } from './module.ts';
 import { ENOMEM } from './status.ts';
 
@@ -59,6 +60,7 @@ export interface StubParams {
   readonly writable?: boolean;
   readonly homeCore?: number;
   readonly limits?: Partial<BdevLimits>;
+  readonly metadata?: MetadataFormat;
   readonly uuid?: string;
   readonly aliases?: string[];
   /** The core whose attach fails. */
@@ -95,6 +97,7 @@ registerBdevModule<StubParams>({
       homeCore: params.homeCore ?? -1,
       ioTypes: params.ioTypes ?? ioTypes(IO_READ, IO_WRITE, IO_UNMAP, IO_FLUSH, IO_WRITE_ZEROES),
       ...(params.limits === undefined ? {} : { limits: params.limits }),
+      metadata: params.metadata ?? null,
       data: { failOn: params.failOn ?? -1, failMade: params.failMade ?? false },
     };
   },

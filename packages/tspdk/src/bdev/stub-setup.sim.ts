@@ -13,6 +13,20 @@ export const open = (cluster: Cluster, name: string, write = true, events: strin
   );
 export const channelOf = (cluster: Cluster, desc: BdevDesc): BdevChannel => cluster.on(0, () => desc.getIoChannel());
 
+/** Runs one I/O to its end: its status, or why it was refused. */
+export async function runIo(
+  cluster: Cluster,
+  start: (cb: (ctx: unknown, status: number) => void) => number,
+): Promise<number> {
+  let result: number | undefined;
+  const rc = start((_, status) => {
+    result = status;
+  });
+  if (rc !== 0) return rc;
+  await cluster.untilTrue(() => result !== undefined);
+  return result as number;
+}
+
 /** A stub disk, open, with a channel and a list of what completed. */
 export async function setUp(params: Partial<StubParams> = {}) {
   const cluster = await startCluster();

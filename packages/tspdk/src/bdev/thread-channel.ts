@@ -99,7 +99,10 @@ export class ThreadChannel implements IoSink {
   #isPlain(io: BdevIo): boolean {
     const { bdev } = this;
     const bit = 1 << io.type;
-    return (bdev.plainTypes & bit) !== 0 || ((bdev.moduleIoTypes & bit) !== 0 && !bdev.split.mustSplit(io));
+    return (
+      (bdev.plainTypes & bit) !== 0 ||
+      ((bdev.moduleIoTypes & bit) !== 0 && bdev.metadata?.concerns(io) !== true && !bdev.split.mustSplit(io))
+    );
   }
 
   /** To the module. */

@@ -75,6 +75,50 @@ test('a memory disk takes and gives any byte range', () => {
   assertQuiet(all);
 });
 
+for (const gated of ['gated', 'gatedUnawares'] as const) {
+  test(`a memory disk that cannot be reached in place for a while takes and gives any byte range by I/O (${gated})`, () => {
+    const all = world({ memory: true, sizeBytes: 4 * 1024 * 1024 });
+    const [disk] = all.exports;
+    const session = new Session(all, true);
+    const data = pattern(300_000, 1);
+    for (const on of [true, false, true]) {
+      disk[gated] = on;
+      for (const [offset, length] of [
+        [1, 1],
+        [511, 2],
+        [5000, 100],
+        [700_001, 200_007],
+        [1_000_000, 300_000],
+      ]) {
+        const part = data.subarray(0, length);
+        assert.equal(session.error({ type: WRITE, offset, data: part }), 0);
+        assert.deepEqual(disk.disk.u8.slice(offset, offset + length), part);
+        assert.deepEqual(session.ask({ type: READ, offset, length }).data, part);
+        assert.equal(session.error({ type: ZEROES, offset, length: Math.ceil(length / 2) }), 0);
+        assert.equal(disk.disk.u8[offset], 0);
+        session.sock.output.length = 0;
+      }
+    }
+    // Many at once, some of them too large for one buffer, and the way in place closes while their replies wait for the client.
+    disk[gated] = false;
+    disk.disk.u8.set(data, 0);
+    session.sock.stuck = true;
+    const cookies = Array.from({ length: 20 }, (_, i) => ({
+      i,
+      cookie: session.say({ type: READ, offset: i, length: 1 + i * 13_000 }),
+    }));
+    all.settle();
+    disk[gated] = true;
+    session.sock.stuck = false;
+    all.settle();
+    for (const { i, cookie } of cookies) {
+      assert.deepEqual(session.replies().get(cookie)?.data, data.slice(i, i + 1 + i * 13_000));
+    }
+    session.disconnect();
+    assertQuiet(all);
+  });
+}
+
 test('requests that are forbidden get the error that the document names, and the connection lives', () => {
   const MiB = 1048576;
   const all = world({ sizeBytes: MiB, fastZero: false });

@@ -10,7 +10,7 @@
 import { IO_FLAG_NO_HOLE } from '../bdev/index.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
-import { copyBytes, fillBytes, type Segment } from '../env/segment.ts';
+import { copyBytes, type Segment } from '../env/segment.ts';
 import { type Connection, STAT_ERRORS } from './connection.ts';
 import type { BufferPort } from './ports.ts';
 import type { Request } from './request.ts';
@@ -131,13 +131,19 @@ export class Executor {
   }
 
   #read(request: Request): void {
-    const conn = this.#conn;
-    const exp = conn.export;
-    if (exp.memory) {
+    const { export: exp } = this.#conn;
+    if (exp.memory && exp.channel.inPlace) {
       request.payload = req.PAYLOAD_MEMORY;
       this.finish(request, 0);
       return;
     }
+    this.readIntoBuffer(request);
+  }
+
+  /** A READ as an I/O. Also of a disk that is memory and cannot be reached in place for now. */
+  readIntoBuffer(request: Request): void {
+    const conn = this.#conn;
+    const exp = conn.export;
     const offset = conn.at[request.index];
     const block = exp.blockBytes;
     const from = offset - (offset % block);
@@ -230,37 +236,10 @@ export class Executor {
 
   #writeZeroes(request: Request): void {
     const conn = this.#conn;
-    const offset = conn.at[request.index];
-    const end = offset + request.length;
-    const block = conn.export.blockBytes;
-    const from = Math.ceil(offset / block) * block;
-    const to = Math.floor(end / block) * block;
-    // Unaligned edges exist only where the export takes them: on memory.
-    const whole = to > from;
-    const head = whole ? from - offset : request.length;
-    const tail = whole ? end - to : 0;
-    if ((head > 0 && !this.#zero(offset, head)) || (tail > 0 && !this.#zero(to, tail))) {
-      this.finish(request, conn.export.removed ? wire.NBD_ESHUTDOWN : wire.NBD_EIO);
-      return;
-    }
-    if (!whole) {
-      this.written(request);
-      return;
-    }
     request.op = req.OP_WRITE_ZEROES;
-    conn.ioAt[request.index] = from;
-    request.ioBytes = to - from;
+    conn.ioAt[request.index] = conn.at[request.index];
+    request.ioBytes = request.length;
     this.submit(request);
-  }
-
-  #zero(offset: number, bytes: number): boolean {
-    const { channel } = this.#conn.export;
-    const vecs = this.#vecs;
-    vecs.reset();
-    if (!channel.zcopy(offset, bytes, vecs, true)) return false;
-    for (let i = 0; i < vecs.count; i++) fillBytes(vecs.segment[i]!, vecs.offset[i], vecs.bytes[i], 0);
-    channel.zcopyWritten(offset, bytes);
-    return true;
   }
 
   /** Gives the request's `op` to the bdev. */

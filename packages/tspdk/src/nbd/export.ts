@@ -53,22 +53,22 @@ export class NbdExport implements ExportPort {
     this.name = config.name;
     this.description = config.description;
     const onEvent = (event: BdevEvent): void => {
-      if (event === 'resize') this.sizeBytes = this.#desc.bdev.sizeBytes;
+      if (event === 'resize') this.sizeBytes = this.#desc.sizeBytes;
       else onRemoved(this);
     };
-    this.#desc = BdevDesc.open(config.bdevName, { write: !config.readOnly, onEvent, reactor });
+    this.#desc = BdevDesc.open(config.bdevName, { write: !config.readOnly, hideMetadata: true, onEvent, reactor });
     const { bdev } = this.#desc;
     this.channel = this.#desc.getIoChannel();
     this.readOnly = config.readOnly;
-    this.sizeBytes = bdev.sizeBytes;
-    this.blockBytes = bdev.blockSizeBytes;
+    this.sizeBytes = this.#desc.sizeBytes;
+    this.blockBytes = this.#desc.blockSizeBytes;
     this.memory = bdev.ioTypeSupported(IO_ZCOPY);
     // Memory takes any range of bytes. Anything else announces its block size and refuses (EINVAL) what is not aligned to it. To
     // read, merge and write instead would need a lock over the writes of all reactors, or an acknowledged write beside the merged
     // one could be undone. Who asks for block sizes obeys them (qemu, libnbd); who does not uses 512 or more (the kernel, old clients), which
     // suits every disk of 512-byte blocks.
-    this.minBlockBytes = this.memory ? 1 : bdev.blockSizeBytes;
-    this.preferredBlockBytes = Math.max(PREFERRED_BLOCK_BYTES, 2 ** Math.ceil(Math.log2(bdev.blockSizeBytes)));
+    this.minBlockBytes = this.memory ? 1 : this.blockBytes;
+    this.preferredBlockBytes = Math.max(PREFERRED_BLOCK_BYTES, 2 ** Math.ceil(Math.log2(this.blockBytes)));
     this.canTrim = bdev.ioTypeSupported(IO_UNMAP) && !config.readOnly;
     this.canFlush = bdev.ioTypeSupported(IO_FLUSH);
     this.fastZero = (bdev.moduleIoTypes & (1 << IO_WRITE_ZEROES)) !== 0;

@@ -262,6 +262,9 @@ export class FakeExport implements ExportPort, ChannelPort {
   readonly disk: Segment;
   /** The disk's memory is handed out in parts of this size. */
   partBytes = Number.POSITIVE_INFINITY;
+  /** In place it cannot be reached, and whether it says so before it is asked. */
+  gated = false;
+  gatedUnawares = false;
   /** Completed with this status instead of being carried out. */
   failWith = 0;
   flushes = 0;
@@ -285,7 +288,7 @@ export class FakeExport implements ExportPort, ChannelPort {
   }
 
   #io(byteOffset: number, bytes: number, done: IoDone, ctx: unknown, run: () => void): number {
-    if (byteOffset % this.blockBytes !== 0 || bytes % this.blockBytes !== 0) return -22;
+    if (!this.memory && (byteOffset % this.blockBytes !== 0 || bytes % this.blockBytes !== 0)) return -22;
     if (this.pending.length >= this.#depth) return -12;
     this.pending.push({
       run: () => {
@@ -322,11 +325,14 @@ export class FakeExport implements ExportPort, ChannelPort {
       this.flushes++;
     });
   }
+  get inPlace(): boolean {
+    return this.memory && !this.gated;
+  }
   queueIoWait(entry: IoWaitPort): void {
     this.#waiting.push(entry);
   }
   zcopy(byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean {
-    if (this.removed) return false;
+    if (this.removed || this.gated || this.gatedUnawares) return false;
     const parts = Math.ceil(bytes / this.partBytes);
     if (!this.memory || out.count + parts > out.capacity) return false;
     for (let at = 0; at < bytes; at += this.partBytes) {

@@ -77,8 +77,11 @@ export interface ChannelPort {
   writeZeroes(byteOffset: number, bytes: number, flags: number, done: IoDone, ctx: unknown): number;
   flush(byteOffset: number, bytes: number, done: IoDone, ctx: unknown): number;
   queueIoWait(entry: IoWaitPort): void;
+  /** Whether `zcopy` is worth trying just now. */
+  readonly inPlace: boolean;
   /**
-   * Appends the disk's own memory to `out` and is true; false, and nothing appended, when the disk is no memory or going, or `out` has no room.
+   * Appends the disk's own memory to `out` and is true; false, and nothing appended, when the disk is no memory or going, `out` has
+   * no room, or something stands in the way for now: then `read` and `write` take any byte range.
    * To change those bytes: `write`, and `zcopyWritten` when that has been done.
    */
   zcopy(byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean;

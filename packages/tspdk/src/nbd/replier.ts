@@ -30,6 +30,8 @@ export class Replier {
   readonly #sent: (Request | null)[] = new Array<Request | null>(limits.nbd_requests).fill(null);
   #sentCount = 0;
   #sending = false;
+  /** A READ of memory that is not to be had: it leaves without a reply, to come again. */
+  #diverted: Request | null = null;
   readonly #extents: Extents;
 
   // The batch that is being built.
@@ -100,7 +102,11 @@ export class Replier {
       if (!this.#reply(request, end)) break;
       this.#queue[this.#head & QUEUE_MASK] = null;
       this.#head = (this.#head + 1) | 0;
-      this.#sent[this.#sentCount++] = request;
+      if (this.#diverted === null) this.#sent[this.#sentCount++] = request;
+      else {
+        this.#diverted = null;
+        this.#conn.executor.readIntoBuffer(request);
+      }
     }
     this.#endRun();
   }
@@ -152,9 +158,10 @@ export class Replier {
       const last = this.#iovs.count - 1;
       const run = before - this.#iovs.offset[last];
       if (last === 0 && run === 0) {
+        // Something has come between since it was asked for: the memory is not to be had, and it becomes an I/O.
         this.#iovs.reset();
         this.#at = this.#runStart = before;
-        this.#header(request, wire.NBD_EIO);
+        this.#diverted = request;
         return true;
       }
       this.#at = this.#runStart = before;

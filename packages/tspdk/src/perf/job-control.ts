@@ -93,7 +93,7 @@ class RunningJob {
       const onEvent = (event: 'remove' | 'resize'): void => {
         if (event === 'remove') this.#remove();
       };
-      desc = this.#thread.run(() => BdevDesc.open(spec.bdevName, { write, onEvent, reactor }));
+      desc = this.#thread.run(() => BdevDesc.open(spec.bdevName, { write, hideMetadata: true, onEvent, reactor }));
       this.#desc = desc;
       const segment = reactor.segments.get(spec.segmentId);
       if (write) fillBuffers(segment, spec.seed);

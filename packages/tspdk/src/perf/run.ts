@@ -17,7 +17,8 @@ type Plan = Omit<JobSpec, 'id' | 'segmentId'>;
 
 /** The part of a disk that one of its `jobs` jobs has. @throws {SpdkError} EINVAL, ENOTSUP: why the disk is none for this test. */
 function partOf(bdev: Bdev, options: PerfOptions, index: number, jobs: number): { first: number; places: number } {
-  const { name, blockSizeBytes, sizeBytes } = bdev;
+  const { name, dataSizeBytes: sizeBytes } = bdev;
+  const blockSizeBytes = bdev.metadata?.dataBytes ?? bdev.blockSizeBytes;
   const { ioBytes, queueDepth } = options;
   const workload = WORKLOADS[options.workload];
   if (ioBytes % blockSizeBytes !== 0) {

@@ -92,6 +92,7 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
     let at = parent.byteOffset;
     io.iovs = parent.iovs;
     io.writeIovs = parent.writeIovs;
+    io.mdIovs = parent.mdIovs;
     if (parent.sourceOffset !== null) io.sourceOffset = parent.sourceOffset;
     switch (this.#rule.action) {
       case 'torn':
@@ -101,7 +102,7 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
           this.finish();
           return;
         }
-        io.iovs = firstBytes(parent.iovs, bytes);
+        io.iovs = firstBytes(parent.iovs, channel.bdev.metadata?.inMemory(parent, bytes) ?? bytes);
         break;
       case 'misdirect': {
         // Round the end of the disk.

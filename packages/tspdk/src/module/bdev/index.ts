@@ -12,6 +12,8 @@ import './error/error-bdev.ts';
 import { registerErrorRpc } from './error/rpc.ts';
 import './file/file-bdev.ts';
 import { registerFileRpc } from './file/rpc.ts';
+import { examineGpt } from './gpt/gpt-bdev.ts';
+import { registerGptRpc } from './gpt/rpc.ts';
 import './logwrites/logwrites-bdev.ts';
 import { registerLogWritesRpc } from './logwrites/rpc.ts';
 import './malloc/malloc-bdev.ts';
@@ -23,6 +25,10 @@ import { registerPassthruRpc } from './passthru/rpc.ts';
 import './raid/raid-bdev.ts';
 import { raidRegistry } from './raid/raid-registry.ts';
 import { registerRaidRpc } from './raid/rpc.ts';
+import './split/split-bdev.ts';
+import { registerSplitRpc } from './split/rpc.ts';
+import './verify/verify-bdev.ts';
+import { registerVerifyRpc } from './verify/rpc.ts';
 
 export const bdevSubsystem: Subsystem = {
   name: 'bdev',
@@ -45,6 +51,9 @@ export const bdevSubsystem: Subsystem = {
     registerDelayRpc(app.rpc, deps);
     registerLogWritesRpc(app.rpc, deps);
     registerRaidRpc(app.rpc, { raids: () => raidRegistry(app.reactor) });
+    registerSplitRpc(app.rpc, deps);
+    registerGptRpc(app.rpc, deps);
+    registerVerifyRpc(app.rpc, deps);
   },
 
   async init(app: App) {
@@ -54,9 +63,10 @@ export const bdevSubsystem: Subsystem = {
     notify.registerType('bdev_unregister');
     registry.onRegister = (bdev) => void notify.send('bdev_register', bdev.name);
     registry.onUnregister = (bdev) => void notify.send('bdev_unregister', bdev.name);
-    await registry.init();
-    // It looks at every disk from now on.
+    // RAID disks look at every disk from now on, and before others: one that waits for a disk by its name has it.
     raidRegistry(app.reactor);
+    registry.examineHooks.push(examineGpt);
+    await registry.init();
   },
 
   fini: (app: App) => bdevRegistry(app.reactor).fini(),

@@ -1,4 +1,4 @@
-/** Parameters about metadata and protection information, which several modules take and none supports yet: 0 is accepted, more is refused. */
+/** Parameters about metadata and protection information of kinds of disk that have none: 0 is accepted, more is refused. */
 import { SpdkError } from '../../env/errors.ts';
 
 export const METADATA_PARAMS = [

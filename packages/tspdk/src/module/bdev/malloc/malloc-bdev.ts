@@ -12,7 +12,6 @@ import {
   type BdevModule,
   type BdevSpec,
   bdevRegistry,
-  dropSegment,
   IO_FLAG_NO_HOLE,
   IO_FLUSH,
   IO_READ,
@@ -23,18 +22,18 @@ import {
   ioTypes,
   type NewBdev,
   registerBdevModule,
-  shareSegment,
 } from '../../../bdev/index.ts';
 import { type BdevManager, bdevManager } from '../../../bdev/manager.ts';
+import { type MetadataFormat, metadataFormat } from '../../../bdev/metadata.ts';
 import { ENOTSUP } from '../../../bdev/status.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import type { IoVecs } from '../../../env/iovecs.ts';
-import { limits } from '../../../env/limits.ts';
-import { sanitizer } from '../../../env/sanitizer.ts';
-import { copyBytes, fillBytes, type Segment } from '../../../env/segment.ts';
+import type { Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { AllocationMap, allocationMapBytes } from './allocation-map.ts';
-import { giveBack } from './give-back.ts';
+import { LongZero, ZERO_BYTES_A_TURN } from './long-zero.ts';
+import { MdChannel } from './md-channel.ts';
+import { dropMemory, MemoryStore, takeMemory } from './memory-store.ts';
 
 export interface MallocBdevParams {
   /** Default: Malloc0, Malloc1, ... */
@@ -44,71 +43,43 @@ export interface MallocBdevParams {
   readonly uuid?: string | undefined;
   readonly optimal_io_boundary?: number | undefined;
   readonly physical_block_size?: number | undefined;
+  /** Metadata bytes of a block; 0: none. */
+  readonly md_size?: number | undefined;
+  /** The metadata lies behind the data of each block and counts for its size; else it has memory of its own. */
+  readonly md_interleave?: boolean | undefined;
+  /** Protection information in the metadata: 0 none, 1 to 3. */
+  readonly dif_type?: number | undefined;
+  readonly dif_is_head_of_md?: boolean | undefined;
 }
 
 /** What crosses to every reactor. */
 interface MallocData {
   readonly segments: readonly number[];
+  /** Of the metadata; empty: there is none. */
+  readonly mdSegments: readonly number[];
   readonly map: SharedArrayBuffer;
 }
 
-const SEGMENT_BYTES = limits.bdev_malloc_segment_bytes;
-/** Zeroed in one turn; a longer range goes on in the next. */
-const ZERO_BYTES_A_TURN = 1024 * 1024;
-
 class MallocBackend implements BdevBackend {
-  readonly segments: readonly Segment[];
+  readonly store: MemoryStore;
   readonly map: AllocationMap;
   readonly manager: BdevManager;
+  readonly #md: MemoryStore | null;
+  readonly #spec: BdevSpec;
 
   constructor(spec: BdevSpec, reactor: Reactor) {
     const data = spec.data as MallocData;
-    this.segments = data.segments.map((id) => reactor.segments.get(id));
+    this.store = new MemoryStore(reactor, data.segments);
+    this.#md = data.mdSegments.length === 0 ? null : new MemoryStore(reactor, data.mdSegments);
+    this.#spec = spec;
     this.map = new AllocationMap(data.map);
     this.manager = reactor.local(bdevManager);
   }
 
   createChannel(): BackendChannel {
-    return new MallocChannel(this);
-  }
-
-  /** Appends where the range lies; false when `out` has no room. */
-  pieces(byteOffset: number, bytes: number, out: IoVecs): boolean {
-    const first = Math.floor(byteOffset / SEGMENT_BYTES);
-    const last = Math.floor((byteOffset + bytes - 1) / SEGMENT_BYTES);
-    if (out.count + last - first + 1 > out.capacity) return false;
-    let at = byteOffset - first * SEGMENT_BYTES;
-    for (let i = first; i <= last; i++) {
-      const piece = Math.min(bytes, SEGMENT_BYTES - at);
-      out.push(this.segments[i], at, piece);
-      bytes -= piece;
-      at = 0;
-    }
-    return true;
-  }
-
-  /** Copies between the disk at `at` and one piece of memory. */
-  copy(toDisk: boolean, at: number, segment: Segment, offset: number, bytes: number): void {
-    let index = Math.floor(at / SEGMENT_BYTES);
-    let within = at - index * SEGMENT_BYTES;
-    while (bytes > 0) {
-      const piece = Math.min(bytes, SEGMENT_BYTES - within);
-      const disk = this.segments[index];
-      if (toDisk) copyBytes(disk, within, segment, offset, piece);
-      else copyBytes(segment, offset, disk, within, piece);
-      bytes -= piece;
-      offset += piece;
-      within = 0;
-      index++;
-    }
-  }
-
-  /** Zeroes, within one segment; `keep`: the memory stays taken. */
-  zero(at: number, bytes: number, keep: boolean): void {
-    const index = Math.floor(at / SEGMENT_BYTES);
-    const within = at - index * SEGMENT_BYTES;
-    if (keep) fillBytes(this.segments[index], within, bytes, 0);
-    else giveBack(this.segments[index], within, bytes);
+    const { metadata, blockSizeBytes } = this.#spec;
+    if (metadata === null || this.#md === null) return new MallocChannel(this);
+    return new MdChannel(this.store, this.#md, this.manager, metadata, blockSizeBytes);
   }
 
   close(): void {}
@@ -122,7 +93,7 @@ class MallocChannel implements BackendChannel {
   }
 
   zcopy(byteOffset: number, bytes: number, out: IoVecs): boolean {
-    return this.#backend.pieces(byteOffset, bytes, out);
+    return this.#backend.store.pieces(byteOffset, bytes, out);
   }
 
   zcopyWritten(byteOffset: number, bytes: number): void {
@@ -165,57 +136,42 @@ class MallocChannel implements BackendChannel {
     let at = io.byteOffset;
     for (let i = 0; i < count; i++) {
       const bytes = iovs.bytes[i];
-      this.#backend.copy(toDisk, at, iovs.segment[i] as Segment, iovs.offset[i], bytes);
+      this.#backend.store.copy(toDisk, at, iovs.segment[i] as Segment, iovs.offset[i], bytes);
       at += bytes;
     }
   }
 
   #zero(io: BdevIo, keep: boolean): void {
-    const backend = this.#backend;
-    if (keep) backend.map.set(io.byteOffset, io.bytes);
-    else backend.map.clear(io.byteOffset, io.bytes);
-    if (
-      io.bytes <= ZERO_BYTES_A_TURN &&
-      Math.floor(io.byteOffset / SEGMENT_BYTES) === Math.floor((io.byteOffset + io.bytes - 1) / SEGMENT_BYTES)
-    ) {
-      backend.zero(io.byteOffset, io.bytes, keep);
+    const { map, store, manager } = this.#backend;
+    const { byteOffset, bytes } = io;
+    if (keep) map.set(byteOffset, bytes);
+    else map.clear(byteOffset, bytes);
+    if (bytes <= ZERO_BYTES_A_TURN) {
+      store.zero(byteOffset, bytes, keep);
       io.complete(0);
-    } else new LongZero(backend, io, keep).retry();
+    } else new LongZero(store, manager, io, byteOffset, bytes, keep).retry();
   }
 
   close(): void {}
 }
 
-/** Zeroes a long range a piece a turn. */
-class LongZero {
-  readonly #backend: MallocBackend;
-  readonly #io: BdevIo;
-  readonly #keep: boolean;
-  #done = 0;
-
-  constructor(backend: MallocBackend, io: BdevIo, keep: boolean) {
-    this.#keep = keep;
-    this.#backend = backend;
-    this.#io = io;
-  }
-
-  retry(): void {
-    const io = this.#io;
-    const at = io.byteOffset + this.#done;
-    const toSegmentEnd = SEGMENT_BYTES - (at % SEGMENT_BYTES);
-    const piece = Math.min(ZERO_BYTES_A_TURN, io.bytes - this.#done, toSegmentEnd);
-    this.#backend.zero(at, piece, this.#keep);
-    this.#done += piece;
-    if (this.#done === io.bytes) io.complete(0);
-    else this.#backend.manager.retryAfter(0, this);
-  }
+/** As bdev_malloc_create takes it. */
+function metadataParams({ bytes, interleaved, difType, difIsHeadOfMd }: MetadataFormat): Record<string, unknown> {
+  return { md_size: bytes, md_interleave: interleaved, dif_type: difType, dif_is_head_of_md: difIsHeadOfMd };
 }
 
 export const mallocModule: BdevModule<MallocBdevParams> = registerBdevModule<MallocBdevParams>({
   name: 'malloc',
 
   async create(params: MallocBdevParams, reactor: Reactor): Promise<NewBdev> {
-    const { block_size, num_blocks } = params;
+    const {
+      block_size,
+      num_blocks,
+      md_size = 0,
+      md_interleave = false,
+      dif_type = 0,
+      dif_is_head_of_md = false,
+    } = params;
     const name = params.name ?? bdevRegistry(reactor).freeName('Malloc');
     if (!(num_blocks > 0))
       throw new SpdkError('EINVAL', `malloc bdev "${name}": ${num_blocks} blocks; at least 1 is needed`);
@@ -225,31 +181,40 @@ export const mallocModule: BdevModule<MallocBdevParams> = registerBdevModule<Mal
     const sizeBytes = num_blocks * block_size;
     if (!Number.isSafeInteger(sizeBytes))
       throw new SpdkError('EFBIG', `malloc bdev "${name}": ${num_blocks} blocks of ${block_size} bytes`);
-    const segments: number[] = [];
+    const segments = await takeMemory(reactor, sizeBytes);
+    let mdSegments: readonly number[] = [];
     try {
-      for (let left = sizeBytes; left > 0; left -= SEGMENT_BYTES) {
-        const id = await shareSegment(reactor, Math.min(left, SEGMENT_BYTES));
-        segments.push(id);
-        const { sab } = reactor.segments.get(id);
-        sanitizer?.benign(
-          sab,
-          0,
-          sab.byteLength,
-          'what is under way to one block at once, and in which order, is up to initiators',
-        );
-      }
+      mdSegments = await takeMemory(reactor, num_blocks * md_size);
     } catch (error) {
-      for (const id of segments) await dropSegment(reactor, id);
+      await dropMemory(reactor, segments);
       throw error;
     }
-    const data: MallocData = { segments, map: new SharedArrayBuffer(allocationMapBytes(sizeBytes)) };
+    const data: MallocData = { segments, mdSegments, map: new SharedArrayBuffer(allocationMapBytes(sizeBytes)) };
+    const metadata =
+      md_size === 0
+        ? null
+        : metadataFormat({
+            bytes: md_size,
+            interleaved: md_interleave,
+            difType: dif_type,
+            difIsHeadOfMd: dif_is_head_of_md,
+          });
     return {
       name,
       uuid: params.uuid,
       productName: 'Malloc disk',
-      blockSizeBytes: block_size,
+      blockSizeBytes: block_size + (md_interleave ? md_size : 0),
       blocks: num_blocks,
-      ioTypes: ioTypes(IO_READ, IO_WRITE, IO_UNMAP, IO_FLUSH, IO_WRITE_ZEROES, IO_ZCOPY),
+      // Data alone lies as it is read.
+      ioTypes: ioTypes(
+        IO_READ,
+        IO_WRITE,
+        IO_UNMAP,
+        IO_FLUSH,
+        IO_WRITE_ZEROES,
+        ...(metadata === null ? [IO_ZCOPY] : []),
+      ),
+      metadata,
       limits: {
         physicalBlockSizeBytes: params.physical_block_size ?? 0,
         optimalIoBoundaryBlocks: params.optimal_io_boundary ?? 0,
@@ -261,7 +226,8 @@ export const mallocModule: BdevModule<MallocBdevParams> = registerBdevModule<Mal
   attach: (spec: BdevSpec, reactor: Reactor) => new MallocBackend(spec, reactor),
 
   async destroy(spec: Pick<BdevSpec, 'name' | 'data'>, reactor: Reactor): Promise<void> {
-    for (const id of (spec.data as MallocData).segments) await dropSegment(reactor, id);
+    const { segments, mdSegments } = spec.data as MallocData;
+    await dropMemory(reactor, [...segments, ...mdSegments]);
   },
 
   configCalls: (spec: BdevSpec) => [
@@ -270,10 +236,11 @@ export const mallocModule: BdevModule<MallocBdevParams> = registerBdevModule<Mal
       params: {
         name: spec.name,
         num_blocks: spec.blocks,
-        block_size: spec.blockSizeBytes,
+        block_size: spec.blockSizeBytes - (spec.metadata?.interleaved === true ? spec.metadata.bytes : 0),
         physical_block_size: spec.limits.physicalBlockSizeBytes,
         uuid: spec.uuid,
         optimal_io_boundary: spec.limits.optimalIoBoundaryBlocks,
+        ...(spec.metadata === null ? {} : metadataParams(spec.metadata)),
       },
     },
   ],

@@ -133,6 +133,35 @@ test('a disk larger than one segment is one disk', async () => {
   await cluster.close();
 });
 
+test('any byte can be read, written and zeroed, also while the disk is limited, but for compares and trims', async () => {
+  const cluster = await startCluster();
+  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 4096, num_blocks: 64 }));
+  const desc = BdevDesc.open('M', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const buf = cluster.memory(65536);
+  const statuses: number[] = [];
+  const cb = (_: unknown, status: number): void => void statuses.push(status);
+  for (const rate of [0, 1_000_000]) {
+    await cluster.until(cluster.bdevs.setRates('M', { rw_ios_per_sec: rate }));
+    buf.u8.fill(7 + rate, 0, 5000);
+    assert.equal(channel.write(buf, 0, 4095, 5000, cb, null), 0);
+    cluster.turns();
+    assert.equal(channel.writeZeroes(4097, 3, 0, cb, null), 0);
+    cluster.turns();
+    assert.equal(channel.read(buf, 10_000, 4094, 7, cb, null), 0);
+    cluster.turns();
+    const value = (7 + rate) & 255;
+    assert.deepEqual([...buf.u8.subarray(10_000, 10_007)], [0, value, value, 0, 0, 0, value]);
+  }
+  assert.equal(channel.unmap(1, 4096, cb, null), -22);
+  const iovs = new IoVecs(1);
+  iovs.push(buf, 0, 100);
+  assert.equal(channel.comparev(iovs, 0, cb, null), -22);
+  assert.deepEqual(statuses, [0, 0, 0, 0, 0, 0]);
+  desc.close();
+  await cluster.close();
+});
+
 test('zcopy names the memory of the disk itself', async () => {
   const cluster = await startCluster({ reactors: 2 });
   await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 512, num_blocks: 1024 }));

@@ -99,6 +99,7 @@ export function newPassthru(
   more: object = {},
 ): NewBdev {
   const base = BaseBdev.open(reactor, base_bdev_name, {
+    metadata: true,
     onResize: ({ blocks }) => void bdevRegistry(reactor).resize(name, blocks),
   });
   const { bdev } = base;
@@ -112,6 +113,7 @@ export function newPassthru(
     ioTypes: bdev.ioTypes,
     volatileCache: bdev.volatileCache,
     limits: bdev.limits,
+    metadata: bdev.spec.metadata,
     bases: [base],
     data: { ...more, base: base.ref } satisfies PassthruData,
   };

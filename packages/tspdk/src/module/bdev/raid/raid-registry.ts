@@ -215,7 +215,8 @@ export class RaidRegistry {
 
   /** Null when it has none, and when the disk is somebody's already. */
   async #superblockOf(bdev: Bdev): Promise<RaidSuperblock | null> {
-    const free = () => bdev.ready && bdev.writable && bdev.shared.claim === 0;
+    // One with metadata can be no member.
+    const free = () => bdev.ready && bdev.writable && bdev.metadata === null && bdev.shared.claim === 0;
     if (!free()) return null;
     const sb = await readRaidSuperblock(bdev, this.reactor);
     return free() ? sb : null;

@@ -1,0 +1,176 @@
+/** Partitions as disks: found when a disk is made, or asked for; from tables of our own and from sgdisk's. */
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
+import { faultRegistry } from '../../../bdev/index.ts';
+import { describeBdev } from '../../../bdev/rpc.ts';
+import { channelOf, open, runIo } from '../../../bdev/stub-setup.sim.ts';
+import { type LogRecord, log } from '../../../log/index.ts';
+import { RPC_RUNTIME, RpcRegistry } from '../../../rpc/index.ts';
+import '../malloc/malloc-bdev.ts';
+import { createSplit } from '../split/split-bdev.ts';
+import { examineGpt } from './gpt-bdev.ts';
+import { makeGpt, type NewGptPartition, SPDK_GPT_PART_TYPE_GUID, SPDK_GPT_PART_TYPE_GUID_OLD } from './gpt-table.ts';
+import { registerGptRpc } from './rpc.ts';
+
+const DISK = 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b';
+const LINUX = '0fc63daf-8483-4772-8e79-3d69d8477de4';
+const BLOCKS = 8192;
+const uuid = (n: number) => `00000000-0000-4000-8000-${String(n).padStart(12, '0')}`;
+
+const three: NewGptPartition[] = [
+  { typeGuid: SPDK_GPT_PART_TYPE_GUID, uniqueGuid: uuid(1), firstLba: 64, lastLba: 1023, name: 'first' },
+  { typeGuid: LINUX, uniqueGuid: uuid(2), firstLba: 1024, lastLba: 2047, name: 'root' },
+  { typeGuid: SPDK_GPT_PART_TYPE_GUID_OLD, uniqueGuid: uuid(3), firstLba: 2048, lastLba: 4095 },
+];
+
+async function world() {
+  const cluster = await startCluster();
+  cluster.bdevs.examineHooks.push(examineGpt);
+  const rpc = new RpcRegistry();
+  registerGptRpc(rpc, { registry: () => cluster.bdevs });
+  rpc.state = RPC_RUNTIME;
+  const call = (method: string, params: object) => cluster.until((async () => rpc.call(method, params))());
+  const names = () => cluster.bdevs.list().map(({ name }) => name);
+  return { cluster, call, names };
+}
+
+async function put(cluster: Cluster, name: string, at: number, bytes: Uint8Array): Promise<void> {
+  const desc = open(cluster, name);
+  const channel = channelOf(cluster, desc);
+  const buf = cluster.memory(bytes.length);
+  buf.u8.set(bytes);
+  assert.equal(await runIo(cluster, (cb) => channel.write(buf, 0, at, bytes.length, cb, null)), 0);
+  desc.close();
+  cluster.forget(buf);
+}
+
+/** A memory disk with a table, which has not been looked at since. */
+async function partitioned(cluster: Cluster, name: string, partitions = three): Promise<void> {
+  await cluster.until(cluster.bdevs.create('malloc', { name, block_size: 512, num_blocks: BLOCKS }));
+  await cluster.until(cluster.bdevs.waitForExamine());
+  const { head, tail } = makeGpt({ blockSizeBytes: 512, blocks: BLOCKS }, DISK, partitions);
+  await put(cluster, name, 0, head);
+  await put(cluster, name, BLOCKS * 512 - tail.length, tail);
+}
+
+test('partitions of SPDK’s types appear when a disk is made, the older one a block short; the rest of the disk is claimed', async () => {
+  const { cluster, names } = await world();
+  await partitioned(cluster, 'M');
+  await cluster.until(cluster.bdevs.examine(cluster.bdevs.get('M')));
+  assert.deepEqual(names(), ['M', 'Mp1', 'Mp3']);
+  assert.deepEqual([cluster.bdevs.get('Mp1').blocks, cluster.bdevs.get('Mp3').blocks], [960, 2047]);
+  assert.deepEqual(describeBdev(cluster.bdevs.get(uuid(1))).driver_specific, {
+    gpt: {
+      base_bdev: 'M',
+      offset_blocks: 64,
+      partition_type_guid: SPDK_GPT_PART_TYPE_GUID,
+      unique_partition_guid: uuid(1),
+      partition_name: 'first',
+    },
+  });
+  assert.throws(() => open(cluster, 'M'), { code: 'EPERM' });
+  await put(cluster, 'Mp3', 512, new Uint8Array(512).fill(9));
+  const base = open(cluster, 'M', false);
+  const buf = cluster.memory(512);
+  const below = channelOf(cluster, base);
+  assert.equal(await runIo(cluster, (cb) => below.read(buf, 0, 2049 * 512, 512, cb, null)), 0);
+  assert.equal(buf.u8[0], 9);
+  base.close();
+  assert.equal(
+    cluster.bdevs.configCalls().some(({ method }) => method === 'bdev_gpt_create'),
+    false,
+  );
+  await cluster.until(cluster.bdevs.delete('M'));
+  assert.deepEqual(names(), [], 'they go with their disk');
+  await cluster.close();
+});
+
+test('somebody else’s partitions appear when they are asked for, and go again', async () => {
+  const { cluster, call, names } = await world();
+  await partitioned(cluster, 'M', three.slice(1, 2));
+  await cluster.until(cluster.bdevs.examine(cluster.bdevs.get('M')));
+  assert.deepEqual(names(), ['M']);
+  assert.deepEqual(await call('bdev_gpt_create', { base_bdev: 'M' }), ['Mp1']);
+  assert.equal(cluster.bdevs.get('Mp1').blocks, 1024);
+  assert.deepEqual(
+    cluster.bdevs.configCalls().filter(({ method }) => method === 'bdev_gpt_create'),
+    [{ method: 'bdev_gpt_create', params: { base_bdev: 'M' } }],
+  );
+  await assert.rejects(call('bdev_gpt_create', { base_bdev: 'M' }), { code: 'EPERM' });
+  assert.equal(await call('bdev_gpt_delete', { base_bdev: 'M' }), true);
+  assert.deepEqual(names(), ['M']);
+  await assert.rejects(call('bdev_gpt_delete', { base_bdev: 'M' }), { code: 'ENOENT' });
+  await cluster.until(cluster.bdevs.create('malloc', { name: 'E', block_size: 512, num_blocks: 64 }));
+  await assert.rejects(call('bdev_gpt_create', { base_bdev: 'E' }), /"E" has no GUID partition table/);
+  await partitioned(cluster, 'N', []);
+  await assert.rejects(call('bdev_gpt_create', { base_bdev: 'N' }), /"N" has no partitions/);
+  await cluster.close();
+});
+
+test('the backup table serves when the first is broken, and what is wrong is said; a disk that cannot be read, or is claimed, is left alone', async () => {
+  const records: LogRecord[] = [];
+  log.open((record) => records.push(record));
+  try {
+    const { cluster, names } = await world();
+    await partitioned(cluster, 'M');
+    await put(cluster, 'M', 512, new Uint8Array(512).fill(1));
+    await cluster.until(cluster.bdevs.examine(cluster.bdevs.get('M')));
+    assert.deepEqual(names(), ['M', 'Mp1', 'Mp3']);
+    assert.match(records.map(({ text }) => text).join('\n'), /bdev "M": the primary table is broken/);
+    await partitioned(cluster, 'Both');
+    await put(cluster, 'Both', 512, new Uint8Array(512).fill(1));
+    await put(cluster, 'Both', (BLOCKS - 1) * 512, new Uint8Array(512).fill(1));
+    await cluster.until(cluster.bdevs.examine(cluster.bdevs.get('Both')));
+    assert.match(records.at(-1)?.text ?? '', /"Both": its partitions: .*both partition tables are broken/);
+    await partitioned(cluster, 'Bad');
+    await cluster.until(faultRegistry(cluster.reactors[0]).add('Bad', 'op=read,action=error'));
+    await cluster.until(cluster.bdevs.examine(cluster.bdevs.get('Bad')));
+    assert.match(records.at(-1)?.text ?? '', /"Bad": its partitions: .*512 bytes at 0 cannot be read \(-5\)/);
+    await partitioned(cluster, 'Claimed');
+    await cluster.until(createSplit(cluster.reactors[0], { base_bdev: 'Claimed', split_count: 1 }));
+    const before = records.length;
+    await cluster.until(cluster.bdevs.examine(cluster.bdevs.get('Claimed')));
+    assert.equal(records.length, before);
+    await cluster.close();
+  } finally {
+    log.close();
+  }
+});
+
+test('a disk as sgdisk partitions it', async (t) => {
+  if (spawnSync('sgdisk', ['--version']).error !== undefined) return t.skip('needs sgdisk: apt-get install gdisk');
+  const dir = mkdtempSync(join(tmpdir(), 'gpt-'));
+  const file = join(dir, 'disk');
+  writeFileSync(file, new Uint8Array(BLOCKS * 512));
+  const args = [
+    '-n',
+    '1:2048:+1M',
+    '-t',
+    `1:${SPDK_GPT_PART_TYPE_GUID}`,
+    '-u',
+    `1:${uuid(7)}`,
+    '-c',
+    '1:data',
+    '-n',
+    '2:0:0',
+  ];
+  const made = spawnSync('sgdisk', [...args, file], { encoding: 'utf8' });
+  assert.equal(made.status, 0, made.stderr);
+  const { cluster, call, names } = await world();
+  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 512, num_blocks: BLOCKS }));
+  await cluster.until(cluster.bdevs.waitForExamine());
+  await put(cluster, 'M', 0, readFileSync(file));
+  rmSync(dir, { recursive: true });
+  await cluster.until(cluster.bdevs.examine(cluster.bdevs.get('M')));
+  assert.deepEqual(names(), ['M', 'Mp1']);
+  const { blocks, spec } = cluster.bdevs.get(uuid(7));
+  assert.deepEqual([blocks, (spec.data as { offsetBlocks: number }).offsetBlocks], [2048, 2048]);
+  await call('bdev_gpt_delete', { base_bdev: 'M' });
+  assert.deepEqual(await call('bdev_gpt_create', { base_bdev: 'M' }), ['Mp1', 'Mp2']);
+  await cluster.close();
+});

@@ -1,0 +1,151 @@
+/**
+ * The partitions of a disk with a GUID partition table as disks (SPDK: module/bdev/gpt).
+ *
+ * Every disk is looked at when it is made. As with SPDK, partitions of SPDK's own type appear by themselves, and only those: a disk of somebody else's is not to be claimed because
+ * it has partitions. `bdev_gpt_create` makes disks of all of a disk's partitions, whatever their type.
+ */
+import {
+  type Bdev,
+  BdevDesc,
+  type BdevModule,
+  type BdevRegistry,
+  type BdevSpec,
+  bdevRegistry,
+  CLAIM_NAMES,
+  CLAIM_NONE,
+  type NewBdev,
+  registerBdevModule,
+} from '../../../bdev/index.ts';
+import { readBytes } from '../../../bdev/read-bytes.ts';
+import { explain, SpdkError } from '../../../env/errors.ts';
+import type { Reactor } from '../../../event/reactor.ts';
+import { log } from '../../../log/index.ts';
+import { attachPart, newPart, type PartData, partsOf } from '../part/part-bdev.ts';
+import {
+  type GptPartition,
+  type GptTable,
+  gptBytes,
+  hasProtectiveMbr,
+  parseGpt,
+  SPDK_GPT_PART_TYPE_GUID,
+  SPDK_GPT_PART_TYPE_GUID_OLD,
+} from './gpt-table.ts';
+
+const gptLog = log.register('vbdev_gpt');
+
+export interface GptBdevParams {
+  readonly base_bdev: string;
+  readonly partition: GptPartition;
+  /** Asked for by name, and not found when the disk was looked at. */
+  readonly explicit: boolean;
+}
+
+interface GptData extends PartData {
+  readonly partition: GptPartition;
+  readonly explicit: boolean;
+}
+
+/** A disk's table; null when it has none. @throws {SpdkError} EINVAL when it is broken; EIO, ENODEV */
+async function readTable(bdev: Bdev): Promise<GptTable | null> {
+  const desc = BdevDesc.open(bdev.name, { write: false, reactor: bdev.manager.reactor, onEvent: () => {} });
+  try {
+    // Most disks have none, and their first block says so.
+    if (!hasProtectiveMbr(await readBytes(desc, 0, bdev.blockSizeBytes))) return null;
+    const bytes = gptBytes(bdev);
+    const head = await readBytes(desc, 0, bytes);
+    return parseGpt(head, await readBytes(desc, bdev.sizeBytes - bytes, bytes), bdev);
+  } finally {
+    desc.close();
+  }
+}
+
+/** Disks of some partitions: all or none. */
+async function makeDisks(
+  registry: BdevRegistry,
+  base: string,
+  partitions: readonly GptPartition[],
+  explicit: boolean,
+): Promise<string[]> {
+  const names: string[] = [];
+  try {
+    for (const partition of partitions) {
+      names.push((await registry.create('gpt', { base_bdev: base, partition, explicit })).name);
+    }
+  } catch (error) {
+    for (const name of names) if (registry.has(name)) await registry.delete(name, 'gpt');
+    throw error;
+  }
+  return names;
+}
+
+/** Looks at a disk that has been made. What is wrong goes to the log. */
+export async function examineGpt(bdev: Bdev): Promise<void> {
+  const claimed = bdev.shared.claim !== CLAIM_NONE;
+  if (claimed || bdev.moduleName === 'gpt' || bdev.metadata !== null) return;
+  try {
+    const table = await readTable(bdev);
+    const ours = table?.partitions.filter(({ typeGuid }) => OWN_TYPES.has(typeGuid)) ?? [];
+    for (const problem of table?.problems ?? []) gptLog.warn(`bdev "${bdev.name}": ${problem}`);
+    await makeDisks(bdevRegistry(bdev.manager.reactor), bdev.name, ours, false);
+  } catch (error) {
+    // It may have gone, or been claimed, meanwhile.
+    if (bdev.removing || bdev.shared.claim !== CLAIM_NONE) return;
+    gptLog.error(`bdev "${bdev.name}": its partitions: ${explain(error)}`);
+  }
+}
+
+const OWN_TYPES = new Set([SPDK_GPT_PART_TYPE_GUID, SPDK_GPT_PART_TYPE_GUID_OLD]);
+
+/**
+ * Disks of all partitions of a disk.
+ * @returns their names
+ * @throws {SpdkError} ENODEV; EPERM when it is claimed; EINVAL when it has no table, no partitions, or a broken table; EIO
+ */
+export async function createGpt(reactor: Reactor, base: string): Promise<string[]> {
+  const bdev = bdevRegistry(reactor).get(base);
+  if (bdev.shared.claim !== CLAIM_NONE) {
+    throw new SpdkError('EPERM', `bdev "${bdev.name}" is claimed: ${CLAIM_NAMES[bdev.shared.claim]}`);
+  }
+  const table = await readTable(bdev);
+  if (table === null) throw new SpdkError('EINVAL', `bdev "${bdev.name}" has no GUID partition table`);
+  if (table.partitions.length === 0) throw new SpdkError('EINVAL', `bdev "${bdev.name}" has no partitions`);
+  return makeDisks(bdevRegistry(reactor), bdev.name, table.partitions, true);
+}
+
+export const gptModule: BdevModule<GptBdevParams> = registerBdevModule<GptBdevParams>({
+  name: 'gpt',
+
+  create({ base_bdev, partition, explicit }: GptBdevParams, reactor: Reactor): NewBdev {
+    const { firstLba, lastLba, typeGuid } = partition;
+    const part = {
+      name: `${base_bdev}p${partition.index + 1}`,
+      base_bdev,
+      offset_blocks: firstLba,
+      num_blocks: lastLba - firstLba + (typeGuid === SPDK_GPT_PART_TYPE_GUID_OLD ? 0 : 1),
+      uuid: partition.uniqueGuid,
+    };
+    return newPart('gpt', 'GPT Disk', part, reactor, { partition, explicit });
+  },
+
+  attach: attachPart,
+  destroy: () => {},
+  dumpInfo: (spec: BdevSpec) => {
+    const { base, offsetBlocks, partition } = spec.data as GptData;
+    return {
+      gpt: {
+        base_bdev: base.name,
+        offset_blocks: offsetBlocks,
+        partition_type_guid: partition.typeGuid,
+        unique_partition_guid: partition.uniqueGuid,
+        partition_name: partition.name,
+      },
+    };
+  },
+
+  // What was found comes by itself again; what was asked for is one call for all of them, with the first.
+  configCalls: (spec: BdevSpec, reactor: Reactor) => {
+    const { base, explicit } = spec.data as GptData;
+    if (!explicit || partsOf(reactor, 'gpt', base.name)[0] !== spec.name) return [];
+    return [{ method: 'bdev_gpt_create', params: { base_bdev: base.name } }];
+  },
+});

@@ -1,0 +1,100 @@
+/** Disks of equal size out of one (SPDK: module/bdev/split). */
+import { type BdevModule, type BdevSpec, bdevRegistry, type NewBdev, registerBdevModule } from '../../../bdev/index.ts';
+import { SpdkError } from '../../../env/errors.ts';
+import type { Reactor } from '../../../event/reactor.ts';
+import { attachPart, newPart, type PartData } from '../part/part-bdev.ts';
+
+const MIB = 1024 * 1024;
+
+/** How a disk is split. */
+export interface Split {
+  readonly base_bdev: string;
+  readonly split_count: number;
+  /** MiB of each; 0: as large as they can be alike. */
+  readonly split_size_mb?: number | undefined;
+}
+
+export interface SplitBdevParams extends Split {
+  readonly name: string;
+  /** Which of them it is, from 0. */
+  readonly index: number;
+}
+
+interface SplitData extends PartData {
+  readonly index: number;
+  readonly count: number;
+  readonly sizeMb: number;
+}
+
+/** Blocks of each. @throws {SpdkError} EINVAL when they do not fit, or are no whole blocks */
+function partBlocks(reactor: Reactor, { base_bdev, split_count, split_size_mb = 0 }: Split): number {
+  const { blocks, blockSizeBytes, name } = bdevRegistry(reactor).get(base_bdev);
+  if (split_size_mb === 0) {
+    const each = Math.floor(blocks / split_count);
+    if (each === 0) throw new SpdkError('EINVAL', `split_count ${split_count}: bdev "${name}" has ${blocks} blocks`);
+    return each;
+  }
+  const each = (split_size_mb * MIB) / blockSizeBytes;
+  if (!Number.isInteger(each)) {
+    throw new SpdkError('EINVAL', `split_size_mb ${split_size_mb} are no whole blocks of ${blockSizeBytes} bytes`);
+  }
+  if (each * split_count > blocks) {
+    const room = Math.floor(blocks / each);
+    throw new SpdkError(
+      'EINVAL',
+      `split_count ${split_count}: bdev "${name}" has room for ${room} of ${split_size_mb} MiB`,
+    );
+  }
+  return each;
+}
+
+/**
+ * Splits a disk; when it is not there yet, as soon as it is, and a failure then goes to the log. All of them or none.
+ * @returns their names
+ * @throws {SpdkError} EINVAL, EEXIST, EPERM
+ */
+export async function createSplit(reactor: Reactor, split: Split): Promise<string[]> {
+  const { split_count, base_bdev } = split;
+  const registry = bdevRegistry(reactor);
+  if (!(split_count > 0)) throw new SpdkError('EINVAL', `split_count ${split_count}; at least 1 is needed`);
+  if (registry.has(base_bdev)) partBlocks(reactor, split);
+  const names: string[] = [];
+  try {
+    for (let index = 0; index < split_count; index++) {
+      const params: SplitBdevParams = { ...split, index, name: `${base_bdev}p${index}` };
+      names.push(await registry.createOn(base_bdev, 'split', params));
+    }
+  } catch (error) {
+    for (const name of names) if (registry.has(name)) await registry.delete(name, 'split');
+    throw error;
+  }
+  return names;
+}
+
+export const splitModule: BdevModule<SplitBdevParams> = registerBdevModule<SplitBdevParams>({
+  name: 'split',
+
+  create(params: SplitBdevParams, reactor: Reactor): NewBdev {
+    const { name, base_bdev, index, split_count, split_size_mb = 0 } = params;
+    const num_blocks = partBlocks(reactor, params);
+    const part = { name, base_bdev, num_blocks, offset_blocks: index * num_blocks };
+    const more = { index, count: split_count, sizeMb: split_size_mb };
+    return newPart('split', 'Split Disk', part, reactor, more);
+  },
+
+  attach: attachPart,
+  destroy: () => {},
+  dumpInfo: (spec: BdevSpec) => {
+    const { base, offsetBlocks } = spec.data as SplitData;
+    return { split: { base_bdev: base.name, offset_blocks: offsetBlocks } };
+  },
+
+  // One call makes all of them.
+  configCalls: (spec: BdevSpec) => {
+    const { base, index, count, sizeMb } = spec.data as SplitData;
+    if (index > 0) return [];
+    return [
+      { method: 'bdev_split_create', params: { base_bdev: base.name, split_count: count, split_size_mb: sizeMb } },
+    ];
+  },
+});

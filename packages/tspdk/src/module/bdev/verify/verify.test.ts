@@ -1,0 +1,205 @@
+/** Verify disks: equal disks are one, the first difference in data or outcome stops it, and what overlaps has one order on both. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
+import { faultRegistry } from '../../../bdev/index.ts';
+import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
+import { describeBdev } from '../../../bdev/rpc.ts';
+import { stubChannel } from '../../../bdev/stub-module.sim.ts';
+import { channelOf, make, open, runIo } from '../../../bdev/stub-setup.sim.ts';
+import { notifyOf } from '../../../notify/index.ts';
+import '../malloc/malloc-bdev.ts';
+import { DIFFERENCE_EVENT } from './verify-backend.ts';
+import { verifyModule } from './verify-bdev.ts';
+
+const over = (cluster: Cluster, base_bdev_name: string, mirror_bdev_name: string) =>
+  cluster.until(cluster.bdevs.create(verifyModule.name, { name: 'V', base_bdev_name, mirror_bdev_name }));
+const difference = (cluster: Cluster) =>
+  (describeBdev(cluster.bdevs.get('V')).driver_specific as { verify: { difference: string } }).verify.difference;
+
+/** Two memory disks with a verify disk on top, open. */
+async function pair(reactors = 1, num_blocks = 1024) {
+  const cluster = await startCluster({ reactors });
+  for (const name of ['A', 'B']) {
+    await cluster.until(cluster.bdevs.create('malloc', { name, block_size: 512, num_blocks }));
+  }
+  await over(cluster, 'A', 'B');
+  const desc = open(cluster, 'V');
+  return { cluster, desc, channel: channelOf(cluster, desc) };
+}
+
+test('two disks that do the same are one, from several cores', async () => {
+  await fc.assert(
+    fc.asyncProperty(modelBatches(600, 400), async (batches) => {
+      const { cluster, desc } = await pair(2, 600);
+      await runModel(cluster, cluster.bdevs.get('V'), new Uint8Array(600 * 512), batches);
+      assert.equal(difference(cluster), '');
+      desc.close();
+      await cluster.close();
+    }),
+    { numRuns: 20 },
+  );
+});
+
+test('the first difference stops the disk: data at its byte, or an outcome; it is told once', async () => {
+  for (const [rule, io, expected] of [
+    // Far behind the first buffer's worth.
+    ['op=read,action=corrupt,offset_blocks=300,num_blocks=1', 'read', /^the data differ at byte 135680$/],
+    ['op=write,action=lost', 'write', /^the data differ at byte 512$/],
+    ['op=write,action=error,errno=ENOSPC', 'write', /^write of 262144 bytes at 512 ends with 0 and with -28$/],
+    ['op=read,action=error', 'read', /^read of 262144 bytes at 512 ends with 0 and with -5$/],
+  ] as const) {
+    const { cluster, desc, channel } = await pair();
+    const buf = cluster.memory(1 << 18);
+    buf.u8.fill(3);
+    if (io === 'read') assert.equal(await runIo(cluster, (cb) => channel.write(buf, 0, 512, 1 << 18, cb, null)), 0);
+    await cluster.until(faultRegistry(cluster.reactors[0]).add('B', rule));
+    if (io === 'write') await runIo(cluster, (cb) => channel.write(buf, 0, 512, 1 << 18, cb, null));
+    assert.equal(await runIo(cluster, (cb) => channel.read(buf, 0, 512, 1 << 18, cb, null)), -5, rule);
+    assert.match(difference(cluster), expected);
+    await cluster.until(faultRegistry(cluster.reactors[0]).clear('B'));
+    assert.equal(await runIo(cluster, (cb) => channel.read(buf, 0, 900 * 512, 512, cb, null)), -5, 'it has stopped');
+    assert.match(difference(cluster), expected, 'the first one stays');
+    const events = notifyOf(cluster.reactors[0])
+      .events()
+      .filter(({ type }) => type === DIFFERENCE_EVENT);
+    assert.deepEqual(
+      events.map(({ context }) => context),
+      ['V'],
+    );
+    desc.close();
+    await cluster.close();
+  }
+});
+
+test('an error that both have alike is the disk’s own', async () => {
+  const { cluster, desc, channel } = await pair();
+  for (const name of ['A', 'B'])
+    await cluster.until(faultRegistry(cluster.reactors[0]).add(name, 'action=error,count=1'));
+  const buf = cluster.memory(512);
+  assert.equal(await runIo(cluster, (cb) => channel.write(buf, 0, 0, 512, cb, null)), -5);
+  assert.equal(difference(cluster), '');
+  assert.equal(await runIo(cluster, (cb) => channel.write(buf, 0, 0, 512, cb, null)), 0);
+  desc.close();
+  await cluster.close();
+});
+
+test('what overlaps waits for its turn, what does not goes beside it; one that waits can be aborted', async () => {
+  const cluster = await startCluster();
+  for (const name of ['A', 'B']) await make(cluster, { name });
+  await over(cluster, 'A', 'B');
+  const desc = open(cluster, 'V');
+  const channel = channelOf(cluster, desc);
+  const [a, b] = [stubChannel('A'), stubChannel('B')];
+  const buf = cluster.memory(65536);
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number): void => void done.push(`${ctx} ${status}`);
+  const at = (stub: typeof a) => stub.outstanding.map(({ type, byteOffset }) => `${type}@${byteOffset / 512}`);
+  channel.write(buf, 0, 0, 4 * 512, cb, 'first');
+  channel.write(buf, 0, 3 * 512, 2 * 512, cb, 'over first');
+  channel.read(buf, 8192, 4 * 512, 512, cb, 'behind that');
+  channel.write(buf, 0, 10 * 512, 512, cb, 'elsewhere');
+  channel.unmap(0, 512, cb, 'given up');
+  channel.flush(0, 1024 * 512, cb, 'flush');
+  assert.deepEqual(at(a), ['2@0', '2@10', '4@0']);
+  assert.equal(channel.abort('given up'), 1);
+  assert.equal(channel.abort('first'), 0, 'it has begun');
+  a.complete(3);
+  assert.deepEqual([at(a), at(b)], [[], ['2@0', '2@10', '4@0']]);
+  b.complete(3);
+  cluster.turns();
+  assert.deepEqual(done.splice(0), ['given up -125', 'first 0', 'elsewhere 0', 'flush 0']);
+  assert.deepEqual(at(a), ['2@3'], 'the read waits for the write that was before it');
+  a.complete(1);
+  b.complete(1);
+  cluster.turns();
+  assert.deepEqual(at(a), ['1@4']);
+  a.complete(1);
+  b.complete(1, -5);
+  cluster.turns();
+  assert.deepEqual(done, ['over first 0', 'behind that -5']);
+  assert.match(difference(cluster), /^read of 512 bytes at 2048 ends with 0 and with -5/);
+  desc.close();
+  await cluster.close();
+});
+
+test('who waits keeps his place; of several that differ at once the first to be found is told', async () => {
+  const cluster = await startCluster();
+  for (const name of ['A', 'B']) await make(cluster, { name });
+  await over(cluster, 'A', 'B');
+  const desc = open(cluster, 'V');
+  const channel = channelOf(cluster, desc);
+  const [a, b] = [stubChannel('A'), stubChannel('B')];
+  const buf = cluster.memory(65536);
+  const cb = (): void => {};
+  const at = (stub: typeof a) => stub.outstanding.map(({ byteOffset }) => byteOffset / 512);
+  channel.write(buf, 0, 0, 2 * 512, cb, null);
+  channel.write(buf, 0, 3 * 512, 2 * 512, cb, null);
+  // Over both; and one behind it that only it is in the way of.
+  channel.write(buf, 0, 512, 3 * 512, cb, null);
+  channel.write(buf, 0, 2 * 512, 512, cb, null);
+  a.complete(1);
+  b.complete(1);
+  cluster.turns();
+  assert.deepEqual(at(a), [3]);
+  a.complete(1);
+  b.complete(1);
+  cluster.turns();
+  assert.deepEqual(at(a), [1]);
+  a.complete(1);
+  b.complete(1);
+  cluster.turns();
+  assert.deepEqual(at(a), [2]);
+  a.complete(1);
+  b.complete(1);
+  channel.read(buf, 0, 0, 512, cb, null);
+  channel.read(buf, 512, 0, 512, cb, null);
+  assert.deepEqual(at(a), [0, 0], 'reads do not wait for each other');
+  a.complete(2);
+  b.complete(1, -28);
+  b.complete(1, -5);
+  assert.match(difference(cluster), /with 0 and with -28/);
+  desc.close();
+  await cluster.close();
+});
+
+test('memory and I/Os of the pool are waited for', async () => {
+  const { cluster, desc, channel } = await pair();
+  const { iobuf } = cluster.reactors[0];
+  const taken = [];
+  for (let buf = iobuf.getLarge(); buf !== null; buf = iobuf.getLarge()) taken.push(buf);
+  await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 2, bdev_io_cache_size: 1 }));
+  const buf = cluster.memory(65536);
+  const done: number[] = [];
+  for (let i = 0; i < 2; i++) {
+    const rc = channel.read(buf, 0, i * 512, 512, (_, status) => void done.push(status), null);
+    assert.ok(rc === 0 || rc === -12);
+  }
+  cluster.turns();
+  assert.deepEqual(done, []);
+  for (const each of taken) iobuf.put(each);
+  await cluster.untilTrue(() => done.length > 0);
+  assert.equal(done[0], 0);
+  desc.close();
+  await cluster.close();
+});
+
+test('disks of different sizes, one twice, and one that is in use', async () => {
+  const cluster = await startCluster();
+  for (const [name, blocks] of [
+    ['A', 64],
+    ['B', 65],
+    ['C', 64],
+  ] as const)
+    await make(cluster, { name, blocks });
+  await assert.rejects(over(cluster, 'A', 'B'), /one size; "A" has 64 blocks of 512 bytes, "B" has 65 blocks/);
+  await assert.rejects(over(cluster, 'A', 'A'), { code: 'EPERM' });
+  await assert.rejects(over(cluster, 'A', 'none'), { code: 'ENODEV' });
+  await over(cluster, 'A', 'C');
+  assert.throws(() => open(cluster, 'C'), { code: 'EPERM' });
+  await cluster.until(cluster.bdevs.delete('C'));
+  assert.equal(cluster.bdevs.has('V'), false);
+  open(cluster, 'A').close();
+  await cluster.close();
+});
