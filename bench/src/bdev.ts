@@ -157,9 +157,50 @@ async function twoReactors(core: number, two: readonly number[]): Promise<Row> {
   });
 }
 
+/** A configuration of two disks that do nothing, and a RAID disk on them. */
+function raidConfig(dir: string, level: string): string {
+  const disks = ['Null0', 'Null1'];
+  const config = disks.map((name) => ({
+    method: 'bdev_null_create',
+    params: { name, num_blocks: 2 ** 21, block_size: 512 },
+  }));
+  const strip_size_kb = level === 'raid1' ? 0 : 64;
+  const raid = {
+    method: 'bdev_raid_create',
+    params: { name: 'Raid', raid_level: level, strip_size_kb, base_bdevs: disks },
+  };
+  const path = join(dir, `${level}.json`);
+  writeFileSync(path, JSON.stringify({ subsystems: [{ subsystem: 'bdev', config: [...config, raid] }] }));
+  return path;
+}
+
+/** What a RAID disk costs: its own and that of the I/Os of its members. */
+async function raids(dir: string, core: number): Promise<Row[]> {
+  const rows: Row[] = [];
+  for (const level of ['raid0', 'raid1']) {
+    const config = raidConfig(dir, level);
+    const socket = join(dir, `${level}.sock`);
+    for (const workload of ['randread', 'randwrite']) {
+      const ns: number[] = [];
+      for (let i = 0; i < runs; i++) {
+        ns.push(1e9 / (await perf([core], '--json', config, '-T', 'Raid', '-w', workload, '-r', socket)).iops);
+      }
+      rows.push(
+        row({
+          name: `${level} of 2 null disks, 4k ${workload}, depth ${depth}`,
+          value: median(ns),
+          unit: 'ns each',
+          better: 'lower',
+        }),
+      );
+    }
+  }
+  return rows;
+}
+
 export const bdev: Benchmark = {
   name: 'bdev',
-  about: 'the block layer under tspdk perf: a null, a memory and a file disk',
+  about: 'the block layer under tspdk perf: a null, a memory and a file disk, and RAID disks',
   async run(say): Promise<readonly Row[]> {
     const dir = mkdtempSync(join(tmpdir(), 'tspdk-bench-'));
     const two = cores(2);
@@ -176,6 +217,8 @@ export const bdev: Benchmark = {
       );
       say('two reactors');
       const pair = await twoReactors(core, two);
+      say('RAID disks');
+      const raid = await raids(dir, core);
       say('allocation');
       const heap = await allocation(core);
       return [
@@ -195,6 +238,7 @@ export const bdev: Benchmark = {
           target: 0.8,
         }),
         pair,
+        ...raid,
         ...(await files(dir, core, say)),
         row({
           name: `JS heap for each I/O, everything counted (null disk, depth ${depth})`,

@@ -22,6 +22,9 @@ import './null/null-bdev.ts';
 import { registerNullRpc } from './null/rpc.ts';
 import './passthru/passthru-bdev.ts';
 import { registerPassthruRpc } from './passthru/rpc.ts';
+import './raid/raid-bdev.ts';
+import { raidRegistry } from './raid/raid-registry.ts';
+import { registerRaidRpc } from './raid/rpc.ts';
 import './split/split-bdev.ts';
 import { registerSplitRpc } from './split/rpc.ts';
 import './verify/verify-bdev.ts';
@@ -47,6 +50,7 @@ export const bdevSubsystem: Subsystem = {
     registerErrorRpc(app.rpc, deps);
     registerDelayRpc(app.rpc, deps);
     registerLogWritesRpc(app.rpc, deps);
+    registerRaidRpc(app.rpc, { raids: () => raidRegistry(app.reactor) });
     registerSplitRpc(app.rpc, deps);
     registerGptRpc(app.rpc, deps);
     registerVerifyRpc(app.rpc, deps);
@@ -59,10 +63,12 @@ export const bdevSubsystem: Subsystem = {
     notify.registerType('bdev_unregister');
     registry.onRegister = (bdev) => void notify.send('bdev_register', bdev.name);
     registry.onUnregister = (bdev) => void notify.send('bdev_unregister', bdev.name);
+    // RAID disks look at every disk from now on, and before others: one that waits for a disk by its name has it.
+    raidRegistry(app.reactor);
     registry.examineHooks.push(examineGpt);
     await registry.init();
   },
 
   fini: (app: App) => bdevRegistry(app.reactor).fini(),
-  writeConfig: (app: App) => bdevRegistry(app.reactor).configCalls(),
+  writeConfig: (app: App) => [...raidRegistry(app.reactor).configCalls(), ...bdevRegistry(app.reactor).configCalls()],
 };
