@@ -8,12 +8,12 @@
 
 import type { BdevDesc } from '../../../bdev/index.ts';
 import { lockRange } from '../../../bdev/lba-lock.ts';
+import { largeBuffer } from '../../../bdev/read-bytes.ts';
 import { EIO, ENODEV, ENOMEM } from '../../../bdev/status.ts';
 import type { IoBuf } from '../../../env/iobuf.ts';
 import { BaseIo } from './base-io.ts';
 import type { RaidBackend } from './raid-backend.ts';
 import { raidLog } from './raid-log.ts';
-import { largeBuffer } from './superblock-io.ts';
 
 /** At once, on one reactor and disk; a range that is not repaired is when it is read again. */
 const REPAIRS = 8;

@@ -1,7 +1,7 @@
 /** Superblocks on disks: read at the start of one that may be a member, written to those that are. Control path, app core. */
 import { type Bdev, BdevDesc, IO_FLAG_FUA } from '../../../bdev/index.ts';
+import { largeBuffer } from '../../../bdev/read-bytes.ts';
 import { codeOfErrno, SpdkError } from '../../../env/errors.ts';
-import type { IoBuf } from '../../../env/iobuf.ts';
 import type { Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { BaseIo } from './base-io.ts';
@@ -21,16 +21,6 @@ const FIRST_BYTES = 4096;
 /** Bytes in whole blocks. */
 export function wholeBlockBytes(bytes: number, blockBytes: number): number {
   return Math.ceil(bytes / blockBytes) * blockBytes;
-}
-
-/** A large I/O buffer, as soon as there is one. */
-export function largeBuffer(reactor: Reactor): Promise<IoBuf> {
-  const { iobuf } = reactor;
-  return new Promise((resolve) => {
-    const buf = iobuf.getLarge();
-    if (buf !== null) resolve(buf);
-    else iobuf.waitLarge({ nextWaiter: null, onBuf: resolve });
-  });
 }
 
 /**
