@@ -19,27 +19,18 @@ import {
   IO_WRITE_ZEROES,
 } from '../../bdev/index.ts';
 import { ECANCELED, EIO, ENODEV, ENOMEM } from '../../bdev/status.ts';
-import { IovCursor } from '../../env/iov-cursor.ts';
 import { IoVecs } from '../../env/iovecs.ts';
 import { limits } from '../../env/limits.ts';
-import { copyBytes, fillBytes, makeSegment, type Segment } from '../../env/segment.ts';
+import { makeSegment, type Segment } from '../../env/segment.ts';
 import type { Sock, SockGroup, SockHandler } from '../../sock/index.ts';
 import * as wire from '../wire.ts';
+import { Replies, type RepliesOwner } from './replies.ts';
 import { SLOT_AWAY, SLOT_FREE, SLOT_QUEUED, Slot } from './slot.ts';
 
 const ENOTCONN = 0;
 const CONNECTED = 1;
 /** The socket is going, and the kernel may still touch our memory. */
 const LEAVING = 2;
-
-/** What comes next. */
-const HEADER = 0;
-const DATA = 1;
-
-/** Less than this is received together with what follows. */
-const DIRECT_BYTES = 4096;
-const HOLE_BYTES = wire.CHUNK_BYTES + 12;
-const ERROR_BYTES_MIN = 6;
 
 /** What a channel needs of those around it. */
 export interface ChannelHost {
@@ -56,7 +47,7 @@ export interface ChannelHost {
   closed(channel: InitiatorChannel): void;
 }
 
-export class InitiatorChannel implements BackendChannel, SockHandler {
+export class InitiatorChannel implements BackendChannel, SockHandler, RepliesOwner {
   readonly #host: ChannelHost;
   readonly #slots: readonly Slot[];
   readonly #free: Slot[];
@@ -85,21 +76,11 @@ export class InitiatorChannel implements BackendChannel, SockHandler {
   #batchCount = 0;
   #sending = false;
 
-  // Receiving: bytes [#rxAt, #rxEnd) are there and not looked at.
-  readonly #rx: Segment = makeSegment(0, new SharedArrayBuffer(limits.nbd_client_recv_bytes));
-  #rxAt = 0;
-  #rxEnd = 0;
-  #phase = HEADER;
-  /** Whose data comes, where it goes, how much is left, and whether the reply ends with it. */
-  #slot: Slot | null = null;
-  readonly #cursor = new IovCursor();
-  #dataLeft = 0;
-  #last = false;
-  /** The receive under way goes to the submitter's memory. */
-  #direct = false;
+  readonly #replies: Replies;
 
   constructor(host: ChannelHost) {
     this.#host = host;
+    this.#replies = new Replies(this, host.structured);
     this.#slots = Array.from({ length: limits.nbd_client_requests }, (_, index) => new Slot(index));
     this.#free = [...this.#slots];
   }
@@ -185,7 +166,7 @@ export class InitiatorChannel implements BackendChannel, SockHandler {
   onSent(result: number): void {
     this.#sending = false;
     if (result < 0) {
-      this.#leave(`it cannot be written to (${result})`);
+      this.leave(`it cannot be written to (${result})`);
       return;
     }
     if (this.#closing) {
@@ -207,192 +188,28 @@ export class InitiatorChannel implements BackendChannel, SockHandler {
     this.#state = CONNECTED;
     this.#proven = false;
     this.#refusing = false;
-    this.#phase = HEADER;
-    this.#rxAt = 0;
-    this.#rxEnd = 0;
     this.#sock = this.#host.socks.adopt(fd, this);
-    this.#receive();
+    this.#replies.begin();
+    this.#replies.receive(this.#sock);
     this.#touch();
   }
 
-  #receive(): void {
-    const sock = this.#sock as Sock;
-    if (this.#phase === DATA && this.#rxAt === this.#rxEnd && this.#dataLeft >= DIRECT_BYTES) {
-      const cursor = this.#cursor;
-      this.#direct = true;
-      sock.recv(cursor.segment, cursor.offset, Math.min(cursor.bytes, this.#dataLeft));
-      return;
-    }
-    this.#direct = false;
-    if (this.#rxAt === this.#rxEnd) {
-      this.#rxAt = 0;
-      this.#rxEnd = 0;
-    } else if (this.#rxAt > 0) {
-      // The beginning of a header.
-      copyBytes(this.#rx, 0, this.#rx, this.#rxAt, this.#rxEnd - this.#rxAt);
-      this.#rxEnd -= this.#rxAt;
-      this.#rxAt = 0;
-    }
-    sock.recv(this.#rx, this.#rxEnd, this.#rx.sizeBytes - this.#rxEnd);
-  }
-
   onRecv(bytes: number): void {
-    if (bytes <= 0) {
-      this.#leave(bytes === 0 ? 'the server has ended it' : `it cannot be read from (${bytes})`);
-      return;
-    }
-    if (this.#direct) this.#took(bytes);
-    else {
-      this.#rxEnd += bytes;
-      this.#parse();
-    }
-    if (this.#state === CONNECTED) this.#receive();
+    if (bytes <= 0) this.leave(bytes === 0 ? 'the server has ended it' : `it cannot be read from (${bytes})`);
+    else if (this.#replies.took(bytes)) this.#replies.receive(this.#sock as Sock);
   }
 
-  /** Looks at all that is there; what is not complete stays. */
-  #parse(): void {
-    while (this.#state === CONNECTED && this.#rxAt < this.#rxEnd) {
-      if (this.#phase === DATA) this.#copyData();
-      else if (!this.#header(this.#rxEnd - this.#rxAt)) return;
-    }
+  /** The request that a reply is for; null when there is none such under way. */
+  slotOf(epoch: number, index: number): Slot | null {
+    if (epoch !== this.#epoch || index >= this.#slots.length) return null;
+    const slot = this.#slots[index];
+    return slot.state === SLOT_AWAY && !slot.answered ? slot : null;
   }
 
-  #copyData(): void {
-    const cursor = this.#cursor;
-    const bytes = Math.min(this.#dataLeft, this.#rxEnd - this.#rxAt, cursor.bytes);
-    copyBytes(cursor.segment, cursor.offset, this.#rx, this.#rxAt, bytes);
-    this.#rxAt += bytes;
-    this.#took(bytes);
-  }
-
-  /** So much of the data is where it belongs. */
-  #took(bytes: number): void {
-    const slot = this.#slot as Slot;
-    this.#cursor.advance(bytes);
-    this.#dataLeft -= bytes;
-    slot.received += bytes;
-    if (this.#dataLeft > 0) return;
-    this.#cursor.end();
-    this.#phase = HEADER;
-    this.#slot = null;
-    if (this.#last) this.#answered(slot);
-  }
-
-  /** A reply's header, of which `there` bytes have come; false when more are needed. */
-  #header(there: number): boolean {
-    if (there < wire.SIMPLE_REPLY_BYTES) return false;
-    const { view } = this.#rx;
-    const at = this.#rxAt;
-    const magic = view.getUint32(at);
-    const simple = magic === wire.SIMPLE_REPLY_MAGIC;
-    if (!simple && (magic !== wire.CHUNK_MAGIC || !this.#host.structured)) {
-      this.#leave(`the server breaks the protocol: a reply begins with 0x${magic.toString(16)}`);
-      return false;
-    }
-    const index = view.getUint32(at + 12);
-    const slot = index < this.#slots.length ? this.#slots[index] : null;
-    if (view.getInt32(at + 8) !== this.#epoch || slot === null || slot.state !== SLOT_AWAY || slot.answered) {
-      this.#leave(`the server breaks the protocol: a reply to request ${index}, which is not under way`);
-      return false;
-    }
-    return simple ? this.#simple(slot, view.getUint32(at + 4)) : this.#chunk(slot, there);
-  }
-
-  #simple(slot: Slot, error: number): boolean {
-    const io = slot.io as BdevIo;
-    this.#rxAt += wire.SIMPLE_REPLY_BYTES;
-    slot.error = error;
-    if (io.type !== IO_READ || error !== 0) this.#answered(slot);
-    else if (this.#host.structured) {
-      this.#leave('the server breaks the protocol: a simple reply to a read');
-      return false;
-    } else this.#expect(slot, 0, io.bytes, true);
-    return true;
-  }
-
-  /** `bytes` of data follow, for `from` bytes into the request. */
-  #expect(slot: Slot, from: number, bytes: number, last: boolean): void {
-    this.#slot = slot;
-    this.#dataLeft = bytes;
-    this.#last = last;
-    this.#phase = DATA;
-    this.#cursor.start((slot.io as BdevIo).iovs);
-    this.#cursor.advance(from);
-  }
-
-  /** A chunk of a structured reply. */
-  #chunk(slot: Slot, there: number): boolean {
-    if (there < wire.CHUNK_BYTES) return false;
-    const { view } = this.#rx;
-    const at = this.#rxAt;
-    const last = (view.getUint16(at + 4) & wire.CHUNK_FLAG_DONE) !== 0;
-    const type = view.getUint16(at + 6);
-    const length = view.getUint32(at + 16);
-    const reads = slot.io?.type === IO_READ;
-    if (type === wire.CHUNK_NONE && length === 0 && last) {
-      this.#rxAt += wire.CHUNK_BYTES;
-      this.#answered(slot);
-      return true;
-    }
-    if (type === wire.CHUNK_OFFSET_DATA && reads && length > 8) {
-      if (there < wire.DATA_CHUNK_BYTES) return false;
-      const from = wire.readOffset(view, at + wire.CHUNK_BYTES) - (slot.io as BdevIo).byteOffset;
-      if (!this.#isInside(slot, from, length - 8)) return false;
-      this.#rxAt += wire.DATA_CHUNK_BYTES;
-      this.#expect(slot, from, length - 8, last);
-      return true;
-    }
-    if (type === wire.CHUNK_OFFSET_HOLE && reads && length === 12) {
-      if (there < HOLE_BYTES) return false;
-      const from = wire.readOffset(view, at + wire.CHUNK_BYTES) - (slot.io as BdevIo).byteOffset;
-      const bytes = view.getUint32(at + wire.CHUNK_BYTES + 8);
-      if (!this.#isInside(slot, from, bytes)) return false;
-      this.#rxAt += HOLE_BYTES;
-      this.#zero(slot, from, bytes);
-      if (last) this.#answered(slot);
-      return true;
-    }
-    if (
-      (type & wire.CHUNK_ERROR_BIT) !== 0 &&
-      length >= ERROR_BYTES_MIN &&
-      length <= limits.nbd_string_bytes_max + 16
-    ) {
-      if (there < wire.CHUNK_BYTES + length) return false;
-      const error = view.getUint32(at + wire.CHUNK_BYTES);
-      if (slot.error === 0) slot.error = error === 0 ? wire.NBD_EIO : error;
-      this.#rxAt += wire.CHUNK_BYTES + length;
-      if (last) this.#answered(slot);
-      return true;
-    }
-    this.#leave(`the server breaks the protocol: a chunk of type ${type} and ${length} bytes`);
-    return false;
-  }
-
-  #isInside({ io, received }: Slot, from: number, bytes: number): boolean {
-    const { bytes: asked } = io as BdevIo;
-    // And no more altogether than was asked for.
-    if (from >= 0 && bytes > 0 && from + bytes <= asked && received + bytes <= asked) return true;
-    this.#leave(`the server breaks the protocol: ${bytes} bytes at ${from} of a read of ${asked}`);
-    return false;
-  }
-
-  #zero(slot: Slot, from: number, bytes: number): void {
-    const cursor = this.#cursor;
-    cursor.start((slot.io as BdevIo).iovs);
-    cursor.advance(from);
-    slot.received += bytes;
-    while (bytes > 0) {
-      const piece = Math.min(bytes, cursor.bytes);
-      fillBytes(cursor.segment, cursor.offset, piece, 0);
-      cursor.advance(piece);
-      bytes -= piece;
-    }
-    cursor.end();
-  }
-
-  #answered(slot: Slot): void {
+  /** The whole reply has come. */
+  answered(slot: Slot): void {
     if (slot.error === wire.NBD_ESHUTDOWN) {
-      this.#leave('the server is shutting down');
+      this.leave('the server is shutting down');
       return;
     }
     const io = slot.io as BdevIo;
@@ -430,12 +247,11 @@ export class InitiatorChannel implements BackendChannel, SockHandler {
   }
 
   /** The connection is over. Its memory is ours again at `onClose`. */
-  #leave(reason: string): void {
+  leave(reason: string): void {
     if (this.#state !== CONNECTED) return;
     this.#state = LEAVING;
     this.#reason = reason;
-    this.#cursor.end();
-    this.#slot = null;
+    this.#replies.end();
     (this.#sock as Sock).close();
   }
 
@@ -477,7 +293,7 @@ export class InitiatorChannel implements BackendChannel, SockHandler {
     if (this.#state === CONNECTED && this.#free.length === this.#slots.length) return;
     this.#refusing = true;
     if (this.#state === ENOTCONN) this.#failAll();
-    else this.#leave('the server does not answer');
+    else this.leave('the server does not answer');
   }
 
   #failAll(): void {
