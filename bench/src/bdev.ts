@@ -8,27 +8,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { heapBytes } from './gc-trace.ts';
 import { alternate, type Benchmark, median, type Row, row } from './harness.ts';
+import { blockBytes, depth, type Perf, perf, seconds } from './perf.ts';
 import { cli, runClient, Server } from './processes.ts';
 import { cores } from './run-app.ts';
 
 const runs = 5;
-const seconds = 2;
-const blockBytes = 4096;
-const depth = 32;
 const fileBytes = 256 * 1024 * 1024;
 const copyProgram = fileURLToPath(new URL('./copy-limit.js', import.meta.url));
-
-/** What `tspdk perf --json-output` prints, as far as it is looked at here. */
-interface Perf {
-  readonly total: { readonly iops: number; readonly io_completed: number };
-}
-
-/** One run of `tspdk perf` on `on`; its figures. */
-async function perf(on: readonly number[], ...args: string[]): Promise<Perf['total']> {
-  const flags = ['-m', `[${on.join(',')}]`, '-q', String(depth), '-o', String(blockBytes), '-t', String(seconds)];
-  const out = await runClient([process.execPath, cli, 'perf', ...flags, '--json-output', ...args]);
-  return (JSON.parse(out) as Perf).total;
-}
 
 /** Copies of one I/O's size to random places of memory that is as large as the disk, a second, by the same means as a program has: TypedArray.set. */
 async function copies(core: number): Promise<number> {
@@ -157,50 +143,9 @@ async function twoReactors(core: number, two: readonly number[]): Promise<Row> {
   });
 }
 
-/** A configuration of two disks that do nothing, and a RAID disk on them. */
-function raidConfig(dir: string, level: string): string {
-  const disks = ['Null0', 'Null1'];
-  const config = disks.map((name) => ({
-    method: 'bdev_null_create',
-    params: { name, num_blocks: 2 ** 21, block_size: 512 },
-  }));
-  const strip_size_kb = level === 'raid1' ? 0 : 64;
-  const raid = {
-    method: 'bdev_raid_create',
-    params: { name: 'Raid', raid_level: level, strip_size_kb, base_bdevs: disks },
-  };
-  const path = join(dir, `${level}.json`);
-  writeFileSync(path, JSON.stringify({ subsystems: [{ subsystem: 'bdev', config: [...config, raid] }] }));
-  return path;
-}
-
-/** What a RAID disk costs: its own and that of the I/Os of its members. */
-async function raids(dir: string, core: number): Promise<Row[]> {
-  const rows: Row[] = [];
-  for (const level of ['raid0', 'raid1']) {
-    const config = raidConfig(dir, level);
-    const socket = join(dir, `${level}.sock`);
-    for (const workload of ['randread', 'randwrite']) {
-      const ns: number[] = [];
-      for (let i = 0; i < runs; i++) {
-        ns.push(1e9 / (await perf([core], '--json', config, '-T', 'Raid', '-w', workload, '-r', socket)).iops);
-      }
-      rows.push(
-        row({
-          name: `${level} of 2 null disks, 4k ${workload}, depth ${depth}`,
-          value: median(ns),
-          unit: 'ns each',
-          better: 'lower',
-        }),
-      );
-    }
-  }
-  return rows;
-}
-
 export const bdev: Benchmark = {
   name: 'bdev',
-  about: 'the block layer under tspdk perf: a null, a memory and a file disk, and RAID disks',
+  about: 'the block layer under tspdk perf: a null, a memory and a file disk',
   async run(say): Promise<readonly Row[]> {
     const dir = mkdtempSync(join(tmpdir(), 'tspdk-bench-'));
     const two = cores(2);
@@ -217,8 +162,6 @@ export const bdev: Benchmark = {
       );
       say('two reactors');
       const pair = await twoReactors(core, two);
-      say('RAID disks');
-      const raid = await raids(dir, core);
       say('allocation');
       const heap = await allocation(core);
       return [
@@ -238,7 +181,6 @@ export const bdev: Benchmark = {
           target: 0.8,
         }),
         pair,
-        ...raid,
         ...(await files(dir, core, say)),
         row({
           name: `JS heap for each I/O, everything counted (null disk, depth ${depth})`,

@@ -6,6 +6,7 @@ import type { Benchmark } from './harness.ts';
 import { nbd, nbdUnix } from './nbd.ts';
 import { pollers } from './pollers.ts';
 import { roundTrip } from './round-trip.ts';
+import { stacks } from './stacks.ts';
 import { target } from './target.ts';
 import { tsan } from './tsan/tsan.ts';
 import { userDisk } from './user-disk.ts';
@@ -15,6 +16,7 @@ export const benchmarks: readonly Benchmark[] = [
   roundTrip,
   pollers,
   bdev,
+  stacks,
   nbd,
   nbdUnix,
   userDisk,
