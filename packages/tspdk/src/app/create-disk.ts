@@ -42,6 +42,8 @@ export async function createDisk(app: App, options: DiskOptions): Promise<{ bdev
   }
   const made = await makeDisk(app, options);
   const faults = [...(options.disk.faults ?? []), ...(options.faults ?? [])];
+  // What looks at a new disk is not what the rules are for.
+  if (faults.length > 0) await bdevRegistry(app.reactor).waitForExamine();
   for (const rule of faults) await faultRegistry(app.reactor).add(made.bdevName, rule);
   return made;
 }
