@@ -22,6 +22,9 @@ import './null/null-bdev.ts';
 import { registerNullRpc } from './null/rpc.ts';
 import './passthru/passthru-bdev.ts';
 import { registerPassthruRpc } from './passthru/rpc.ts';
+import './rbd/rbd-bdev.ts';
+import { rbdClusters } from './rbd/rbd-clusters.ts';
+import { registerRbdRpc } from './rbd/rpc.ts';
 import './split/split-bdev.ts';
 import { registerSplitRpc } from './split/rpc.ts';
 import './verify/verify-bdev.ts';
@@ -50,6 +53,7 @@ export const bdevSubsystem: Subsystem = {
     registerSplitRpc(app.rpc, deps);
     registerGptRpc(app.rpc, deps);
     registerVerifyRpc(app.rpc, deps);
+    registerRbdRpc(app.rpc, deps);
   },
 
   async init(app: App) {
@@ -63,6 +67,11 @@ export const bdevSubsystem: Subsystem = {
     await registry.init();
   },
 
-  fini: (app: App) => bdevRegistry(app.reactor).fini(),
-  writeConfig: (app: App) => bdevRegistry(app.reactor).configCalls(),
+  async fini(app: App) {
+    await bdevRegistry(app.reactor).fini();
+    await rbdClusters(app.reactor).fini();
+  },
+
+  // Disks may be on clusters.
+  writeConfig: (app: App) => [...rbdClusters(app.reactor).configCalls(), ...bdevRegistry(app.reactor).configCalls()],
 };
