@@ -159,7 +159,6 @@ function makeControl() {
     if (cluster !== 0) rbd.radosShutdown(cluster);
     cluster = 0;
     native.free(scratch);
-    port.close();
   }
 
   return { connect, open, close, resize, look, shutdown };
@@ -201,4 +200,5 @@ port.on('message', (request: ControlRequest) => {
     answer = { kind: 'error', id: request.id, code, message };
   }
   port.postMessage(answer);
+  if (request.call === 'shutdown') port.close();
 });
