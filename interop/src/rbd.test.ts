@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { type Cluster, startCluster } from '../../packages/tspdk/dist/bdev/cluster.sim.js';
-import { BdevDesc } from '../../packages/tspdk/dist/bdev/index.js';
+import { BdevDesc, IO_FLAG_FUA } from '../../packages/tspdk/dist/bdev/index.js';
 import { modelBatches, runModel } from '../../packages/tspdk/dist/bdev/model.sim.js';
 import { ffi } from '../../packages/tspdk/dist/env/ffi.js';
 import { rbdModule, resizeRbd } from '../../packages/tspdk/dist/module/bdev/rbd/rbd-bdev.js';
@@ -199,6 +199,49 @@ test('an image holds what was written, whatever the order, place and memory', as
   );
 });
 
+test('a flush and a write with FUA are with the cluster when they complete; another write may be in the cache', async (t) => {
+  const cluster = await withCeph(t);
+  if (cluster === null) return;
+  await cluster.rbd('create', '--size', '4M', 'durable');
+  const kit = await reactors(t, 1);
+  const cache = { rbd_cache_policy: 'writeback', rbd_cache_max_dirty_age: '3600' };
+  await kit.until(kit.bdevs.create('rbd', params(cluster, 'durable', cache)));
+  const desc = BdevDesc.open('R', { write: true, reactor: kit.reactors[0]!, onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const memory = kit.memory(4096);
+  memory.u8.fill(7);
+  const io = async (submit: (done: (ctx: unknown, status: number) => void) => number) => {
+    let ended: number | null = null;
+    const done = (_: unknown, status: number) => {
+      ended = status;
+    };
+    assert.equal(submit(done), 0);
+    await kit.untilTrue(() => ended !== null);
+    assert.equal(ended, 0);
+  };
+  /** What others see of the first three blocks. */
+  const seen = async () => {
+    const path = join(scratch(t), 'seen');
+    await cluster.rbd('export', 'durable', path);
+    const image = readFileSync(path);
+    return [image[0], image[4096], image[8192]];
+  };
+  // librbd writes through until the first flush.
+  await io((done) => channel.flush(0, 4 * MIB, done, null));
+  await io((done) => channel.write(memory, 0, 0, 4096, done, null));
+  assert.deepEqual(await seen(), [0, 0, 0]);
+  await io((done) => channel.write(memory, 0, 4096, 4096, done, null, IO_FLAG_FUA));
+  assert.equal((await seen())[1], 7);
+  await io((done) => channel.write(memory, 0, 8192, 4096, done, null));
+  assert.equal((await seen())[2], 0);
+  await io((done) => channel.flush(0, 4 * MIB, done, null));
+  assert.deepEqual(await seen(), [7, 7, 7]);
+  channel.close();
+  kit.forget(memory);
+  desc.close();
+  await end(kit);
+});
+
 test('a disk follows its image when that grows, whoever has made it grow', async (t) => {
   const cluster = await withCeph(t);
   if (cluster === null) return;
@@ -280,20 +323,32 @@ test('I/O waits for a cluster that stands still, and so does the end of the disk
   const kit = await reactors(t, 1);
   await kit.until(kit.bdevs.create('rbd', params(cluster, 'frozen')));
   const desc = BdevDesc.open('R', { write: true, reactor: kit.reactors[0]!, onEvent: () => desc.close() });
+  const some = async () => {
+    for (let i = 0; i < 1000; i++) await kit.until(Promise.resolve());
+  };
   cluster.freeze();
   try {
-    const waiting = read(kit, desc, 0);
+    const first = read(kit, desc, 0);
+    await some();
+    assert.equal(first.status, null);
+    cluster.thaw();
+    await kit.untilTrue(() => first.status !== null);
+    assert.equal(first.status, 0);
+    cluster.freeze();
+    const second = read(kit, desc, 4 * MIB);
     // It is librbd's when the removal begins.
     kit.turns();
-    const gone = kit.bdevs.delete('R').then(() => {
-      // The read has come back first.
-      assert.equal(waiting.status, 0);
-      return true;
+    let gone = false;
+    const removal = kit.bdevs.delete('R').then(() => {
+      gone = true;
     });
-    for (let i = 0; i < 1000; i++) await kit.until(Promise.resolve());
-    assert.equal(waiting.status, null);
+    await some();
+    assert.equal(second.status, null);
+    assert.equal(gone, false);
     cluster.thaw();
-    assert.equal(await kit.until(gone), true);
+    await kit.until(removal);
+    // What the layer makes of an answer of a disk that goes.
+    assert.equal(second.status, -19);
   } finally {
     cluster.thaw();
   }

@@ -10,5 +10,5 @@ test('a library gives functions and addresses, and an error for what it does not
   assert.equal(ffi.library(null).func('strlen', 'int64_t', 'str')('four'), 4);
   assert(libm.symbol('cos') > 4096);
   assert.throws(() => libm.func('no_such_function', 'int'), /no_such_function/);
-  assert.throws(() => ffi?.library('libno-such.so.1'), /libno-such/);
+  assert.throws(() => ffi?.library('libno-such.so.1'), /cannot open/);
 });

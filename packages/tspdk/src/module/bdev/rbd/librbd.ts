@@ -6,7 +6,7 @@
  * threads; both libraries may be called from any thread. A negative answer is an errno. Structures and numbers: rados/librados.h and rbd/librbd.h.
  */
 import { SpdkError } from '../../../env/errors.ts';
-import { ffi, ffiReason, type NativeLibrary } from '../../../env/ffi.ts';
+import { type Ffi, ffi, ffiReason, type NativeLibrary } from '../../../env/ffi.ts';
 
 /** `EVENT_TYPE_EVENTFD` of rbd_set_image_notification. */
 export const EVENT_TYPE_EVENTFD = 2;
@@ -68,10 +68,13 @@ export interface LibrbdData {
 const PACKAGE = 'Debian: apt-get install librbd1';
 const P = 'int64_t';
 
-function load(file: string): NativeLibrary {
-  if (ffi === null) throw new SpdkError('ENOTSUP', `Ceph RBD needs FFI for ${file}, and there is none: ${ffiReason}`);
+/** The part of the FFI port that is used; null where there is no FFI. */
+export type LibraryPort = Pick<Ffi, 'library'> | null;
+
+function load(port: LibraryPort, file: string): NativeLibrary {
+  if (port === null) throw new SpdkError('ENOTSUP', `Ceph RBD needs FFI for ${file}, and there is none: ${ffiReason}`);
   try {
-    return ffi.library(file);
+    return port.library(file);
   } catch (error) {
     const why = error instanceof Error ? error.message.split('\n')[0] : String(error);
     throw new SpdkError('ENOTSUP', `Ceph RBD needs ${file} (${PACKAGE}): ${why}`);
@@ -79,13 +82,13 @@ function load(file: string): NativeLibrary {
 }
 
 /** @throws {SpdkError} ENOTSUP without FFI or without the libraries; the message names the package. */
-export function openLibrbdControl(): LibrbdControl {
-  const rados = load('librados.so.2');
-  const rbd = load('librbd.so.1');
+export function openLibrbdControl(port: LibraryPort = ffi): LibrbdControl {
+  const rados = load(port, 'librados.so.2');
+  const rbd = load(port, 'librbd.so.1');
   const openImage = rbd.func('rbd_open', 'int', P, 'str', P, 'str');
   const openReadOnly = rbd.func('rbd_open_read_only', 'int', P, 'str', P, 'str');
   const watch = rbd.func('rbd_update_watch', 'int', P, P, P, P);
-  const post = (ffi as NonNullable<typeof ffi>).library(null).symbol('sem_post');
+  const post = (port as NonNullable<LibraryPort>).library(null).symbol('sem_post');
   return {
     radosCreate: rados.func('rados_create', 'int', P, 'str'),
     radosConfReadFile: rados.func('rados_conf_read_file', 'int', P, 'str'),
@@ -106,8 +109,8 @@ export function openLibrbdControl(): LibrbdControl {
 }
 
 /** @throws {SpdkError} ENOTSUP as openLibrbdControl */
-export function openLibrbdData(): LibrbdData {
-  const rbd = load('librbd.so.1');
+export function openLibrbdData(port: LibraryPort = ffi): LibrbdData {
+  const rbd = load(port, 'librbd.so.1');
   const create = rbd.func('rbd_aio_create_completion', 'int', P, P, P);
   const zeroes = rbd.func('rbd_aio_write_zeroes', 'int', P, P, P, P, 'int', 'int');
   const compare = rbd.func('rbd_aio_compare_and_write', 'int', P, P, P, P, P, P, P, 'int');
