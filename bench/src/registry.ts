@@ -5,8 +5,9 @@ import { events } from './events.ts';
 import type { Benchmark } from './harness.ts';
 import { nbd, nbdUnix } from './nbd.ts';
 import { pollers } from './pollers.ts';
+import { rbd } from './rbd.ts';
 import { roundTrip } from './round-trip.ts';
 import { target } from './target.ts';
 import { tsan } from './tsan/tsan.ts';
 
-export const benchmarks: readonly Benchmark[] = [events, roundTrip, pollers, bdev, nbd, nbdUnix, target, tsan];
+export const benchmarks: readonly Benchmark[] = [events, roundTrip, pollers, bdev, nbd, nbdUnix, rbd, target, tsan];

@@ -6,7 +6,6 @@ import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { after } from 'node:test';
 import { type Running, runOk, type Scope, start } from './client.ts';
 import { scratch } from './scratch.ts';
 
@@ -20,21 +19,6 @@ export interface Ceph {
   /** Stops the OSD where it stands (SIGSTOP), and lets it go on. */
   freeze(): void;
   thaw(): void;
-}
-
-const ends: (() => void | Promise<void>)[] = [];
-/** What the cluster ends with. A hook that a test adds would be the test's. */
-const file: Scope = { after: (fn) => void ends.push(fn) };
-after(async () => {
-  for (const end of ends.reverse()) await end();
-});
-
-let started: Promise<Ceph> | undefined;
-
-/** The file's cluster; started by the first who asks. */
-export function ceph(): Promise<Ceph> {
-  started ??= startCeph();
-  return started;
 }
 
 async function freePort(): Promise<number> {
@@ -79,8 +63,9 @@ memstore_device_bytes = 1073741824
 `;
 }
 
-async function startCeph(): Promise<Ceph> {
-  const dir = scratch(file);
+/** Starts a cluster with the pool "rbd", which ends with `scope`. About 5 s. */
+export async function startCeph(scope: Scope): Promise<Ceph> {
+  const dir = scratch(scope);
   const conf = join(dir, 'ceph.conf');
   const fsid = randomUUID();
   const port = await freePort();
@@ -90,11 +75,11 @@ async function startCeph(): Promise<Ceph> {
   const monmap = join(dir, 'monmap');
   await runOk('monmaptool', ['--create', '--fsid', fsid, '--addv', 'a', `[v2:127.0.0.1:${port}]`, monmap]);
   await runOk('ceph-mon', ['-c', conf, '--mkfs', '-i', 'a', '--monmap', monmap]);
-  start(file, 'ceph-mon', ['-c', conf, '-f', '-i', 'a']);
+  start(scope, 'ceph-mon', ['-c', conf, '-f', '-i', 'a']);
   const osdId = randomUUID();
   await runOk('ceph', ['-c', conf], { input: `osd new ${osdId}\n` });
   await runOk('ceph-osd', ['-c', conf, '--mkfs', '-i', '0', '--osd-uuid', osdId]);
-  const osd: Running = start(file, 'ceph-osd', ['-c', conf, '-f', '-i', '0']);
+  const osd: Running = start(scope, 'ceph-osd', ['-c', conf, '-f', '-i', '0']);
   await runOk('ceph', ['-c', conf], {
     input: 'osd pool create rbd 8\nosd pool application enable rbd rbd\n',
   });

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { after, type TestContext, test } from 'node:test';
 import fc from 'fast-check';
 import { type Cluster, startCluster } from '../../packages/tspdk/dist/bdev/cluster.sim.js';
 import { BdevDesc, IO_FLAG_FUA } from '../../packages/tspdk/dist/bdev/index.js';
@@ -12,8 +12,8 @@ import { modelBatches, runModel } from '../../packages/tspdk/dist/bdev/model.sim
 import { ffi } from '../../packages/tspdk/dist/env/ffi.js';
 import { rbdModule, resizeRbd } from '../../packages/tspdk/dist/module/bdev/rbd/rbd-bdev.js';
 import { rbdClusters } from '../../packages/tspdk/dist/module/bdev/rbd/rbd-clusters.js';
-import { type Ceph, ceph } from './ceph.ts';
-import { run, runOk } from './client.ts';
+import { type Ceph, startCeph } from './ceph.ts';
+import { run, runOk, type Scope } from './client.ts';
 import { writePattern } from './pattern.ts';
 import { requires } from './requires.ts';
 import { rpcCall } from './rpc.ts';
@@ -22,13 +22,23 @@ import { startTarget, type Target } from './target.ts';
 
 const MIB = 1 << 20;
 
+const ends: (() => void | Promise<void>)[] = [];
+/** What the cluster ends with: a hook that a test adds would be that test's. */
+const file: Scope = { after: (fn) => void ends.push(fn) };
+after(async () => {
+  for (const end of ends.reverse()) await end();
+});
+let started: Promise<Ceph> | undefined;
+
+/** The file's cluster, started by the first who asks; null, and the test is skipped, where it cannot be. */
 async function withCeph(t: TestContext, ...programs: readonly Parameters<typeof requires>[1][]): Promise<Ceph | null> {
   if (ffi === null) {
     t.skip('librbd is reached through FFI, which is not there');
     return null;
   }
   if (!requires(t, 'ceph-mon', 'ceph-osd', 'ceph', 'rbd', ...programs)) return null;
-  return ceph();
+  started ??= startCeph(file);
+  return started;
 }
 
 /** A target with the image "rbd/NAME" as its disk, on the last of two reactors. */

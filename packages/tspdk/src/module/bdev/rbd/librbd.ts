@@ -53,16 +53,6 @@ export interface LibrbdData {
   discard(image: number, offset: number, bytes: number, completion: number): number;
   writeZeroes(image: number, offset: number, bytes: number, completion: number, flags: number): number;
   flush(image: number, completion: number): number;
-  /** Answers -EILSEQ when the memory at `compare` differs from the image. */
-  compareAndWrite(
-    image: number,
-    offset: number,
-    bytes: number,
-    compare: number,
-    write: number,
-    completion: number,
-    mismatch: number,
-  ): number;
 }
 
 const PACKAGE = 'Debian: apt-get install librbd1';
@@ -113,7 +103,6 @@ export function openLibrbdData(port: LibraryPort = ffi): LibrbdData {
   const rbd = load(port, 'librbd.so.1');
   const create = rbd.func('rbd_aio_create_completion', 'int', P, P, P);
   const zeroes = rbd.func('rbd_aio_write_zeroes', 'int', P, P, P, P, 'int', 'int');
-  const compare = rbd.func('rbd_aio_compare_and_write', 'int', P, P, P, P, P, P, P, 'int');
   return {
     setImageNotification: rbd.func('rbd_set_image_notification', 'int', P, 'int', 'int'),
     pollIoEvents: rbd.func('rbd_poll_io_events', 'int', P, P, 'int'),
@@ -128,7 +117,5 @@ export function openLibrbdData(port: LibraryPort = ffi): LibrbdData {
     discard: rbd.func('rbd_aio_discard', 'int', P, P, P, P),
     writeZeroes: (image, offset, bytes, completion, flags) => zeroes(image, offset, bytes, completion, flags, 0),
     flush: rbd.func('rbd_aio_flush', 'int', P, P),
-    compareAndWrite: (image, offset, bytes, expected, write, completion, mismatch) =>
-      compare(image, offset, bytes, expected, write, completion, mismatch, 0),
   };
 }

@@ -36,11 +36,11 @@ export class RbdConnection {
 
   private constructor(options: RbdConnectOptions) {
     this.#worker = new Worker(new URL('./control-thread.js', import.meta.url), { workerData: options, name: 'ceph' });
-    // Reactors keep the process alive, not this.
-    this.#worker.unref();
     this.#worker.on('message', (message: ControlAnswer | ResizeNotice) => this.#receive(message));
     this.#worker.on('error', (error) => this.#end(`the thread of a connection to Ceph failed: ${error}`));
     this.#worker.on('exit', () => this.#end('the connection to Ceph is closed'));
+    // Reactors keep the process alive, not this. After the listeners, which would take it back.
+    this.#worker.unref();
   }
 
   /** @throws {SpdkError} ENOTSUP without the libraries; what connecting fails with */
