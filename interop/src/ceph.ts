@@ -3,7 +3,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type Running, runOk, type Scope, start } from './client.ts';
@@ -16,8 +16,8 @@ export interface Ceph {
   readonly env: { readonly CEPH_CONF: string };
   /** Runs the `rbd` command; pool "rbd" is its default. */
   rbd(...args: readonly string[]): Promise<string>;
-  /** Stops the OSD where it stands (SIGSTOP), and lets it go on. */
-  freeze(): void;
+  /** Stops the OSD where it stands (SIGSTOP); none of its threads runs any more when this resolves. And lets it go on. */
+  freeze(): Promise<void>;
   thaw(): void;
 }
 
@@ -28,6 +28,13 @@ async function freePort(): Promise<number> {
   server.close();
   await once(server, 'close');
   return port;
+}
+
+function allStopped(pid: number): boolean {
+  return readdirSync(`/proc/${pid}/task`).every((task) => {
+    const stat = readFileSync(`/proc/${pid}/task/${task}/stat`, 'latin1');
+    return stat[stat.lastIndexOf(')') + 2] === 'T';
+  });
 }
 
 function configuration(dir: string, fsid: string, port: number): string {
@@ -87,7 +94,11 @@ export async function startCeph(scope: Scope): Promise<Ceph> {
     conf,
     env: { CEPH_CONF: conf },
     rbd: (...args) => runOk('rbd', ['-c', conf, ...args]),
-    freeze: () => void osd.child.kill('SIGSTOP'),
+    freeze: async () => {
+      osd.child.kill('SIGSTOP');
+      // The signal reaches one thread, which stops the others.
+      while (!allStopped(osd.pid)) await new Promise((resolve) => setImmediate(resolve));
+    },
     thaw: () => void osd.child.kill('SIGCONT'),
   };
 }
