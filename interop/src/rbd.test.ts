@@ -10,6 +10,7 @@ import { type Cluster, startCluster } from '../../packages/tspdk/dist/bdev/clust
 import { BdevDesc, IO_FLAG_FUA } from '../../packages/tspdk/dist/bdev/index.js';
 import { modelBatches, runModel } from '../../packages/tspdk/dist/bdev/model.sim.js';
 import { ffi } from '../../packages/tspdk/dist/env/ffi.js';
+import { setDoorbellFd } from '../../packages/tspdk/dist/event/fabric.js';
 import { rbdModule, resizeRbd } from '../../packages/tspdk/dist/module/bdev/rbd/rbd-bdev.js';
 import { rbdClusters } from '../../packages/tspdk/dist/module/bdev/rbd/rbd-clusters.js';
 import { type Ceph, startCeph } from './ceph.ts';
@@ -58,7 +59,7 @@ async function reactors(t: TestContext, count = 2): Promise<Cluster> {
   const cluster = await startCluster({ reactors: count });
   for (const reactor of cluster.reactors) {
     const fd = ffi!.eventfd(0, 0x800);
-    reactor.doorbellFd = fd;
+    setDoorbellFd(reactor.fabric, reactor.index, fd);
     t.after(() => void ffi!.close(fd));
   }
   return cluster;

@@ -79,8 +79,6 @@ export class Reactor implements ThreadHost {
   napUntilUs = 0;
   /** How many have more throughput than a poll each microsecond would serve: while there is one, idle moments are napped. */
   gatherers = 0;
-  /** The eventfd that wakes this core, for native code that has something for it; -1 when its doorbell is none. */
-  doorbellFd = -1;
   /** When this core last woke another. */
   lastRingUs = Number.NEGATIVE_INFINITY;
   /** True inside `turn`. */
@@ -202,9 +200,7 @@ export class Reactor implements ThreadHost {
   setDoorbells(targets: readonly (DoorbellTarget | null)[]): void {
     this.cores.forEach((core, i) => {
       const route = this.#routes[core];
-      const target = targets[i];
-      if (route !== null) route.doorbell = target;
-      else this.doorbellFd = target?.kind === 'eventfd' ? target.fd : -1;
+      if (route !== null) route.doorbell = targets[i];
     });
   }
 

@@ -22,6 +22,7 @@ import { SpdkError } from '../../../env/errors.ts';
 import { IovCursor } from '../../../env/iov-cursor.ts';
 import { sanitizer, tellForeign } from '../../../env/sanitizer.ts';
 import { makeSegment, type Segment } from '../../../env/segment.ts';
+import { doorbellFd } from '../../../event/fabric.ts';
 import type { Pollable } from '../../../event/pollable.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { EVENT_TYPE_EVENTFD, type LibrbdData, WRITE_ZEROES_THICK } from './librbd.ts';
@@ -49,9 +50,9 @@ export class RbdBackend implements BdevBackend, Pollable {
     this.image = image;
     this.librbd = librbd;
     this.#reactor = reactor;
-    if (reactor.doorbellFd < 0)
-      throw new SpdkError('ENOTSUP', `core ${reactor.core} has no eventfd for librbd to ring`);
-    const rc = librbd.setImageNotification(image, reactor.doorbellFd, EVENT_TYPE_EVENTFD);
+    const doorbell = doorbellFd(reactor.fabric, reactor.index);
+    if (doorbell < 0) throw new SpdkError('ENOTSUP', `core ${reactor.core} has no eventfd for librbd to ring`);
+    const rc = librbd.setImageNotification(image, doorbell, EVENT_TYPE_EVENTFD);
     if (rc < 0) throw new SpdkError('ENOTSUP', `rbd_set_image_notification failed with ${rc}`);
     reactor.addPollable(this);
   }
