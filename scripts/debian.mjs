@@ -23,6 +23,10 @@ export const packages = [
   // What reads and writes partition tables.
   'fdisk',
   'gdisk',
+  // A Ceph cluster of one node, and its clients; librbd1 comes with them.
+  'ceph-mon',
+  'ceph-osd',
+  'ceph-common',
 ];
 
 /** Those of `packages` that are not installed; all of them where there is no dpkg. */

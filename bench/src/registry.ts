@@ -5,6 +5,7 @@ import { events } from './events.ts';
 import type { Benchmark } from './harness.ts';
 import { nbd, nbdUnix } from './nbd.ts';
 import { pollers } from './pollers.ts';
+import { rbd } from './rbd.ts';
 import { roundTrip } from './round-trip.ts';
 import { stacks } from './stacks.ts';
 import { target } from './target.ts';
@@ -20,6 +21,7 @@ export const benchmarks: readonly Benchmark[] = [
   nbd,
   nbdUnix,
   userDisk,
+  rbd,
   target,
   tsan,
 ];

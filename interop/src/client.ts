@@ -3,7 +3,11 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { TestContext } from 'node:test';
+
+/** Whose end things end with: a test's, or a file's. */
+export interface Scope {
+  after(fn: () => void | Promise<void>): void;
+}
 
 export interface RunOptions {
   readonly timeoutMs?: number;
@@ -58,7 +62,7 @@ export async function runOk(program: string, args: readonly string[], options: R
 }
 
 /** Starts a program that is ended, by SIGKILL if need be, when the test ends. */
-export function start(t: TestContext, program: string, args: readonly string[], options: RunOptions = {}): Running {
+export function start(t: Scope, program: string, args: readonly string[], options: RunOptions = {}): Running {
   const running = spawnProgram(program, args, options);
   t.after(async () => {
     running.child.kill('SIGKILL');

@@ -22,6 +22,10 @@ const packageOf = {
   'qemu-system-x86_64': 'qemu-system-x86',
   busybox: 'busybox-static',
   depmod: 'kmod',
+  'ceph-mon': 'ceph-mon',
+  'ceph-osd': 'ceph-osd',
+  ceph: 'ceph-common',
+  rbd: 'ceph-common',
 } as const;
 
 export type Program = keyof typeof packageOf;

@@ -1,5 +1,6 @@
 /**
- * The port to native functions: every call into libc that the kit makes, by name and shape, and nothing else.
+ * The port to native functions: every call into libc that the kit makes, by name and shape, and nothing else; and the way to a
+ * library that one kind of disk needs and that is loaded with its first disk.
  *
  * The rest of the kit sees this interface only, so another FFI (node:ffi) can come behind it. Behind it now is koffi, an optional
  * dependency: where it is missing, refused (`TSPDK_NO_FFI=1`) or the system is not Linux, `ffi` is null and `ffiReason` says why,
@@ -11,6 +12,17 @@ import { createRequire } from 'node:module';
 /** Watches one descriptor on this thread's event loop. Keeps the loop alive until closed. */
 export interface FdWatch {
   close(): void;
+}
+
+/** What a native function takes and gives. Integers and addresses are doubles; a string goes in only, null is a null pointer. */
+export type NativeType = 'int' | 'int64_t' | 'str' | 'void';
+
+/** A shared library of the system beside libc. */
+export interface NativeLibrary {
+  /** Its function `name`. Synchronous, on the calling thread. @throws {Error} when there is none. */
+  func(name: string, result: NativeType, ...args: NativeType[]): (...args: (number | string | null)[]) => number;
+  /** The address of `name`, for a library that calls back a function which is itself native. @throws {Error} */
+  symbol(name: string): number;
 }
 
 /** What is needed of libc and of the event loop. Calls that can fail return -1 (or `MAP_FAILED`, also -1) and set `errno()`. */
@@ -74,15 +86,30 @@ export interface Ffi {
 
   /** Calls `onReadable` on this thread whenever `fd` is readable (level-triggered). Ends by itself when the thread ends. */
   watchReadable(fd: number, onReadable: () => void): FdWatch;
+
+  /** Loads a library for what is optional, by its file's name; null is libc. @throws {Error} when it cannot be loaded. */
+  library(file: string | null): NativeLibrary;
 }
 
 /** The part of koffi that is used. */
 interface Koffi {
   readonly version: string;
-  load(path: null): { func(name: string, result: string, args: string[]): (...args: unknown[]) => number };
+  load(path: string | null): {
+    func(name: string, result: string, args: string[]): (...args: unknown[]) => number;
+    symbol(name: string): unknown;
+  };
+  address(value: unknown): bigint;
   errno(): number;
   view(address: number, bytes: number): ArrayBuffer;
   readonly node: { poll(fd: number, options: { readable: boolean }, onEvent: () => void): FdWatch };
+}
+
+function openLibrary(koffi: Koffi, file: string | null): NativeLibrary {
+  const library = koffi.load(file);
+  return {
+    func: (name, result, ...args) => library.func(name, result, args),
+    symbol: (name) => Number(koffi.address(library.symbol(name))),
+  };
 }
 
 const SYS_IO_URING_SETUP = 425;
@@ -140,6 +167,7 @@ function openKoffi(koffi: Koffi): Ffi {
     // Not uv_poll by hand: a libuv handle that outlives its worker aborts the process ("uv loop has open handles") when the
     // worker is terminated. koffi's own handle is closed by Node when the thread's environment ends.
     watchReadable: (fd, onReadable) => koffi.node.poll(fd, { readable: true }, onReadable),
+    library: (file) => openLibrary(koffi, file),
   };
 }
 

@@ -106,3 +106,13 @@ export function coreLine(index: number): number {
 export function mailboxOffset(fabric: Fabric, from: number, to: number): number {
   return MAILBOX_PAD + (from * fabric.cores.length + to) * mailboxBytes(fabric.mailboxEvents);
 }
+
+/** The eventfd that wakes the core at position `index`, for native code that has something for it; -1 when its doorbell is none. Any core. */
+export function doorbellFd(fabric: Fabric, index: number): number {
+  return Atomics.load(new Int32Array(fabric.words), coreLine(index) + coreWord.doorbell);
+}
+
+/** Says so, on that core, before it starts. */
+export function setDoorbellFd(fabric: Fabric, index: number, fd: number): void {
+  Atomics.store(new Int32Array(fabric.words), coreLine(index) + coreWord.doorbell, fd);
+}

@@ -2,6 +2,7 @@
  * What an application runs on: threads, clock and loop of the machine. The simulator stands in with its own.
  */
 import { type Clock, RealClock } from '../env/clock.ts';
+import { setDoorbellFd } from './fabric.ts';
 import { type LaunchOptions, launchWorker, type RemoteReactor } from './launcher.ts';
 import type { Reactor } from './reactor.ts';
 import type { LoopPort } from './reactor-host.ts';
@@ -25,6 +26,7 @@ export const realPlatform: Platform = {
   clock: () => new RealClock(),
   makeLoop: (reactor, options) => {
     const loop = new ReactorLoop(reactor, options);
+    setDoorbellFd(reactor.fabric, reactor.index, loop.doorbell.fd);
     return {
       target: loop.doorbell.target,
       openRing: () => openReactorRing(reactor, loop.doorbell.fd),

@@ -25,6 +25,9 @@ import { registerPassthruRpc } from './passthru/rpc.ts';
 import './raid/raid-bdev.ts';
 import { raidRegistry } from './raid/raid-registry.ts';
 import { registerRaidRpc } from './raid/rpc.ts';
+import './rbd/rbd-bdev.ts';
+import { rbdClusters } from './rbd/rbd-clusters.ts';
+import { registerRbdRpc } from './rbd/rpc.ts';
 import './split/split-bdev.ts';
 import { registerSplitRpc } from './split/rpc.ts';
 import './verify/verify-bdev.ts';
@@ -54,6 +57,7 @@ export const bdevSubsystem: Subsystem = {
     registerSplitRpc(app.rpc, deps);
     registerGptRpc(app.rpc, deps);
     registerVerifyRpc(app.rpc, deps);
+    registerRbdRpc(app.rpc, deps);
   },
 
   async init(app: App) {
@@ -69,6 +73,15 @@ export const bdevSubsystem: Subsystem = {
     await registry.init();
   },
 
-  fini: (app: App) => bdevRegistry(app.reactor).fini(),
-  writeConfig: (app: App) => [...raidRegistry(app.reactor).configCalls(), ...bdevRegistry(app.reactor).configCalls()],
+  async fini(app: App) {
+    await bdevRegistry(app.reactor).fini();
+    await rbdClusters(app.reactor).fini();
+  },
+
+  // Disks may be on clusters, and those that wait for their members come first.
+  writeConfig: (app: App) => [
+    ...rbdClusters(app.reactor).configCalls(),
+    ...raidRegistry(app.reactor).configCalls(),
+    ...bdevRegistry(app.reactor).configCalls(),
+  ],
 };
