@@ -46,6 +46,7 @@ function write(path: string, value: number, more = '', size = 4096): void {
 async function setUp(name: string) {
   gate.release = [];
   gate.closed = [];
+  gate.loaded = 0;
   const path = join(dir, name);
   write(path, 1);
   const cluster = await startCluster({ reactors: 2 });
@@ -73,6 +74,8 @@ test('what has begun ends with the old code, what comes meanwhile waits for the 
   read(512, 512);
   await cluster.untilTrue(() => done.length === 1);
   assert.deepEqual(done, ['512 0 1']);
+  await cluster.untilTrue(() => gate.loaded === 2);
+  // From here on there are promises only.
   for (let i = 0; i < 50; i++) {
     await new Promise((resolve) => setImmediate(resolve));
     cluster.turns();
