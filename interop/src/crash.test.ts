@@ -70,13 +70,12 @@ type Lasting = Map<number, number>;
  * Writes to every fourth block from `first` on, each time with a higher version, until the server dies; versions above `from`. `acknowledged` is called for each write that was.
  */
 async function writeUntilDeath(
-  server: Server,
+  client: RawClient,
   first: number,
   from: number,
   lasting: Lasting,
   acknowledged: () => void,
 ): Promise<void> {
-  const client = await RawClient.open(server);
   const written: Lasting = new Map();
   try {
     for (let version = from + 1; ; version++) {
@@ -145,8 +144,9 @@ for (const transport of ['unix', 'tcp'] as const) {
       const acknowledged = (): void => {
         if (--left === 0) dying = server.kill();
       };
-      const load = Array.from({ length: writers }, (_, first) =>
-        writeUntilDeath(server, first, perRound * round, lasting, acknowledged),
+      const clients = await Promise.all(Array.from({ length: writers }, () => RawClient.open(server)));
+      const load = clients.map((client, first) =>
+        writeUntilDeath(client, first, perRound * round, lasting, acknowledged),
       );
       await Promise.all(load);
       await dying;
