@@ -11,6 +11,7 @@ export const packages = [
   'libnbd-bin',
   'python3-libnbd',
   'nbdkit',
+  'nbdkit-plugin-python',
   'nbd-client',
   'e2fsprogs',
   // What unmounts a FUSE file system.

@@ -1,7 +1,8 @@
-// `npm run example -- NAME [ARGS] [--tsan]`: builds what is needed and runs examples/NAME.ts (compiled, so that Node 20 can run it too). NAME is the path below
+// `npm run example -- NAME [ARGS] [--tsan]`: builds what is needed and runs examples/NAME.ts (compiled, so that Node 20 can run it too), or serves it, when it exports a disk. NAME is the path below
 // examples/, with or without `.ts`. The exit code is the example's. With `--tsan` it runs under the thread sanitizer (packages/tsan), which ends
 // it with 66 when it has reported anything; JSTSAN_OPTIONS are its options.
 
+import { readFileSync } from 'node:fs';
 import { join, relative, sep } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { bootstrap, command, filesUnder, root } from './bootstrap.mjs';
@@ -30,10 +31,14 @@ await command((args) => {
     return 2;
   }
   bootstrap();
+  // A file that exports a disk is no program by itself: it is served until Ctrl-C.
+  const isDisk = /^export default (define|async |\()/m.test(readFileSync(join(examples, `${name}.ts`), 'utf8'));
+  const file = join(examples, 'dist', `${name}.js`);
+  const program = isDisk ? join(root, 'packages', 'tspdk', 'dist', 'app', 'cli.js') : file;
   // Source maps: what an example says about a place names the line its reader has before him.
   const nodeArgs = ['--enable-source-maps'];
   if (tsan) nodeArgs.push('--import', pathToFileURL(join(root, 'packages', 'tsan', 'dist', 'register.js')).href);
   const options = [`strip_path_prefix=${root}${sep}`, process.env.JSTSAN_OPTIONS ?? ''].join(':');
   const env = tsan ? { ...process.env, JSTSAN_OPTIONS: options } : process.env;
-  return runNode(join(examples, 'dist', `${name}.js`), rest, { nodeArgs, env });
+  return runNode(program, isDisk ? ['serve', file, ...rest] : rest, { nodeArgs, env });
 });

@@ -10,6 +10,7 @@ const files = [
   'event/app',
   'event/rpc-service',
   'event/threads',
+  'module/bdev/raid/raid-real',
   'module/bdev/real-reactors',
   'nbd/target',
   'perf/perform-tests',

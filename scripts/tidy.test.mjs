@@ -22,6 +22,7 @@ const layers = [
   'module',
   'nbd',
   'perf',
+  'conform',
   'app',
 ];
 /** Not layers: the tests' world, which stands in for env and drives all the others. */

@@ -8,27 +8,13 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { heapBytes } from './gc-trace.ts';
 import { alternate, type Benchmark, median, type Row, row } from './harness.ts';
+import { blockBytes, depth, type Perf, perf, seconds } from './perf.ts';
 import { cli, runClient, Server } from './processes.ts';
 import { cores } from './run-app.ts';
 
 const runs = 5;
-const seconds = 2;
-const blockBytes = 4096;
-const depth = 32;
 const fileBytes = 256 * 1024 * 1024;
 const copyProgram = fileURLToPath(new URL('./copy-limit.js', import.meta.url));
-
-/** What `tspdk perf --json-output` prints, as far as it is looked at here. */
-interface Perf {
-  readonly total: { readonly iops: number; readonly io_completed: number };
-}
-
-/** One run of `tspdk perf` on `on`; its figures. */
-async function perf(on: readonly number[], ...args: string[]): Promise<Perf['total']> {
-  const flags = ['-m', `[${on.join(',')}]`, '-q', String(depth), '-o', String(blockBytes), '-t', String(seconds)];
-  const out = await runClient([process.execPath, cli, 'perf', ...flags, '--json-output', ...args]);
-  return (JSON.parse(out) as Perf).total;
-}
 
 /** Copies of one I/O's size to random places of memory that is as large as the disk, a second, by the same means as a program has: TypedArray.set. */
 async function copies(core: number): Promise<number> {

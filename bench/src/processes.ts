@@ -45,6 +45,17 @@ export class Server {
     }
   }
 
+  /** Waits until it has printed that. @throws when it ends first, or after 60 s */
+  async said(pattern: RegExp): Promise<void> {
+    const deadline = performance.now() + 60_000;
+    while (!pattern.test(this.output)) {
+      if (this.child.exitCode !== null || performance.now() > deadline) {
+        throw new Error(`the server does not say ${pattern}:\n${this.output}`);
+      }
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+
   /** CPU time so far, seconds, user and system, of all its threads, also of those that have ended. In steps of 10 ms. */
   cpuSeconds(): number {
     const stat = readFileSync(`/proc/${this.pid}/stat`, 'utf8');

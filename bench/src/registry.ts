@@ -7,7 +7,21 @@ import { nbd, nbdUnix } from './nbd.ts';
 import { pollers } from './pollers.ts';
 import { rbd } from './rbd.ts';
 import { roundTrip } from './round-trip.ts';
+import { stacks } from './stacks.ts';
 import { target } from './target.ts';
 import { tsan } from './tsan/tsan.ts';
+import { userDisk } from './user-disk.ts';
 
-export const benchmarks: readonly Benchmark[] = [events, roundTrip, pollers, bdev, nbd, nbdUnix, rbd, target, tsan];
+export const benchmarks: readonly Benchmark[] = [
+  events,
+  roundTrip,
+  pollers,
+  bdev,
+  stacks,
+  nbd,
+  nbdUnix,
+  rbd,
+  userDisk,
+  target,
+  tsan,
+];

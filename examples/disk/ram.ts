@@ -1,6 +1,6 @@
 // A disk of one's own, the smallest useful one: 16 MiB that live in a Uint8Array.
 //
-//     npx tspdk serve examples/dist/disk/ram.js
+//     npm run example -- disk/ram
 //
 // Swap the array for anything that can keep bytes: a database, an object store, a formula.
 import { defineDisk } from 'tspdk';

@@ -52,7 +52,7 @@ export {
 // Shared memory: who allocates, frees.
 export { AllocSite } from './env/alloc-site.ts';
 export { Heap, type HeldBlocks, type Ptr } from './env/heap.ts';
-export type { Segment } from './env/segment.ts';
+export { copyBytes, fillBytes, type Segment } from './env/segment.ts';
 export { type Field, type FieldType, type Memory, type Struct, struct } from './env/struct.ts';
 
 // The machine: cores and time.
@@ -62,6 +62,47 @@ export { Cpuset } from './env/cpuset.ts';
 
 // A disk of one's own.
 export { type Disk, type DiskDefinition, type DiskRequest, defineDisk } from './module/bdev/disk/define-disk.ts';
+export type { DiskOptions } from './module/bdev/disk/load-disk.ts';
+
+// A kind of disk of one's own, with all that the block layer has: channels, pieces of memory, zero copy, disks on disks.
+export {
+  type BdevModuleDefinition,
+  defineBdevModule,
+  forwardIo,
+  type IoTypeName,
+  type MemoryPieces,
+  type ModuleBackend,
+  type ModuleBdevSpec,
+  type ModuleChannel,
+  type ModuleIo,
+  type NewModuleBdev,
+} from './module/bdev/disk/define-bdev-module.ts';
+export { type IoStatus, ioStatus } from './module/bdev/disk/io-status.ts';
+export {
+  BaseBdev,
+  type BaseRef,
+  BdevChannel,
+  BdevDesc,
+  type BdevLimits,
+  type BdevSpec,
+  dropSegment,
+  EXTENT_HOLE,
+  EXTENT_ZERO,
+  Extents,
+  IO_COMPARE,
+  IO_COMPARE_AND_WRITE,
+  IO_COPY,
+  IO_FLAG_FUA,
+  IO_FLAG_NO_HOLE,
+  IO_FLUSH,
+  IO_READ,
+  IO_UNMAP,
+  IO_WRITE,
+  IO_WRITE_ZEROES,
+  openBase,
+  shareSegment,
+} from './bdev/index.ts';
+export { IoVecs } from './env/iovecs.ts';
 
 // A target in a process of its own, for tests: disks over NBD, faults on demand.
 export { startTarget, type StartTargetOptions, Target, type TargetFault, TargetFaults } from './app/start-target.ts';

@@ -93,12 +93,15 @@ export function outcomeOf({ result, done }: Answers): Outcome {
 /** V8 shows the text of what is no function or cannot be iterated; of rewritten text it shows other text. */
 const shown = /.*? (?=is not (?:a function|iterable|a constructor|async iterable)|is not a function or)/;
 
+/** Of what cannot be taken apart it says one or the other, by what the text is like. */
+const apart = /(Error(?:: )?)(?:Cannot destructure .*|.*is not iterable \(cannot read property .*)/;
+
 /** What has to be the same. */
 export function comparable({ result, log, state }: Outcome): Outcome {
-  const plain = (text: string) =>
-    /is not (a function|iterable|a constructor)|estructure/.test(text)
-      ? text.replace(shown, '').replace(/estructure .*/, '')
-      : text;
+  const plain = (text: string) => {
+    if (apart.test(text)) return text.replace(apart, '$1cannot be taken apart');
+    return /is not (a function|iterable|a constructor)/.test(text) ? text.replace(shown, '') : text;
+  };
   return { result: plain(result), log: log.map(plain), state };
 }
 

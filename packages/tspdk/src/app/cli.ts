@@ -4,6 +4,7 @@
  */
 import { explain } from '../env/errors.ts';
 import type { FlagSpec } from '../event/app-args.ts';
+import { CONFORM_FLAGS } from './conform-flags.ts';
 import { exampleCores, startEarly } from './early.ts';
 import { PERF_FLAGS } from './perf-flags.ts';
 import { SERVE_FLAGS } from './serve-flags.ts';
@@ -35,6 +36,11 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
     reactors: { flags: PERF_FLAGS, cores: () => [] },
     load: async () => (await import('./perf.ts')).perf,
   },
+  conform: {
+    summary: 'whether a disk, of one’s own or any, does what every disk must (as bdevio)',
+    reactors: { flags: CONFORM_FLAGS, cores: () => [] },
+    load: async () => (await import('./conform.ts')).conform,
+  },
   start: {
     summary: 'example target: a malloc disk and a file disk over NBD',
     reactors: { flags: [], cores: exampleCores },
@@ -47,7 +53,7 @@ export const PROGRAMS: Readonly<Record<string, Program>> = {
 };
 
 function usage(): string {
-  const rows = Object.entries(PROGRAMS).map(([name, { summary }]) => `  ${name.padEnd(8)}${summary}`);
+  const rows = Object.entries(PROGRAMS).map(([name, { summary }]) => `  ${name.padEnd(10)}${summary}`);
   return ['usage: tspdk PROGRAM [arguments]', '', ...rows, '', 'tspdk PROGRAM --help tells more.'].join('\n');
 }
 

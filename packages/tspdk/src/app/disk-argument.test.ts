@@ -44,3 +44,36 @@ test('files, modules, and what is neither', () => {
     rmSync(dir, { recursive: true });
   }
 });
+
+test('faults and options behind a ?', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'tspdk-'));
+  try {
+    const module = join(dir, 'disk.mjs');
+    for (const name of ['disk.mjs', 'disk.img', 'what?.img']) writeFileSync(join(dir, name), '');
+    const rule = 'op=read,action=error';
+    assert.deepEqual(parseDiskArgument(`malloc:1M?fault=${rule}&fault=op=write,action=lost`), {
+      kind: 'memory',
+      sizeBytes: 2 ** 20,
+      faults: [rule, 'op=write,action=lost'],
+    });
+    assert.deepEqual(parseDiskArgument(`${module}?bucket=a%26b&fault=${rule}`), {
+      kind: 'module',
+      path: module,
+      options: { bucket: 'a&b' },
+      faults: [rule],
+    });
+    assert.deepEqual(parseDiskArgument(`file:${module}`), { kind: 'file', path: module });
+    assert.deepEqual(parseDiskArgument(join(dir, 'what?.img')), { kind: 'file', path: join(dir, 'what?.img') });
+    for (const [text, message] of [
+      ['1M?fault=op=rea', /op "rea", may be all, read/],
+      ['1M?size=2M', /"size" is an option, which only modules take/],
+      ['1M?fault', /"fault" is not KEY=VALUE/],
+      [`${module}?a=%zz`, /is not %XX/],
+      ['malloc:x', /follows "malloc:" is not a size/],
+    ] as const) {
+      assert.throws(() => parseDiskArgument(text), code('EINVAL', message), text);
+    }
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
+});

@@ -3,6 +3,7 @@
  * also one of every application's.
  */
 import type { FlagSpec } from '../event/app-args.ts';
+import { DISK_FLAGS } from './serve-flags.ts';
 
 export const PERF_FLAGS: readonly FlagSpec[] = [
   { name: 'queue-depth', short: 'q', value: 'N', summary: 'I/Os under way at once, of each job; default 32' },
@@ -28,4 +29,5 @@ export const PERF_FLAGS: readonly FlagSpec[] = [
   { name: 'block-size', value: 'BYTES', summary: 'block size of DISK; default 512, or the device’s' },
   { name: 'direct', summary: 'bypass the page cache of a file, where possible' },
   { name: 'json-output', summary: 'print the result as one JSON object' },
+  ...DISK_FLAGS,
 ];

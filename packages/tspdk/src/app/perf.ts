@@ -22,7 +22,7 @@ import {
   workloadNamed,
 } from '../perf/index.ts';
 import { RPC_DEFAULT_PATH } from '../rpc/index.ts';
-import { createDisk } from './create-disk.ts';
+import { createDisk, diskWords } from './create-disk.ts';
 import { parseDiskArgument } from './disk-argument.ts';
 import { PERF_FLAGS } from './perf-flags.ts';
 import { targetOptions, targetSubsystems } from './target.ts';
@@ -148,6 +148,7 @@ export async function perf(argv: readonly string[]): Promise<number> {
       `there is no disk to test: name one, or load a configuration with --json\n\n${USAGE}`,
     );
   }
+  const words = diskWords(args.extra);
   const json = args.extra.has('json-output');
   const blockBytes = integer('block-size', args.extra.get('block-size')?.[0], 512);
   // An RPC server only when asked for, or needed: several of these may run at once.
@@ -187,7 +188,7 @@ export async function perf(argv: readonly string[]): Promise<number> {
     };
     if (disk !== null) {
       const readOnly = !waits && !changesDisk(WORKLOADS[options.workload]);
-      await createDisk(app, { disk, readOnly, blockBytes, direct: args.extra.has('direct') });
+      await createDisk(app, { ...words, disk, readOnly, blockBytes, direct: args.extra.has('direct') });
     }
     markReady();
     if (waits) {

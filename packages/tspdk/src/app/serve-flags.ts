@@ -3,6 +3,17 @@
  */
 import type { FlagSpec } from '../event/app-args.ts';
 
+/** Of every program that takes a DISK. */
+export const DISK_FLAGS: readonly FlagSpec[] = [
+  { name: 'option', value: 'KEY=VALUE', summary: 'for a DISK that is a module: what it is given', repeat: true },
+  {
+    name: 'fault',
+    value: 'RULE',
+    summary: 'what is to go wrong with DISK, as op=write,action=error,errno=ENOSPC (docs/faults.md)',
+    repeat: true,
+  },
+];
+
 export const SERVE_FLAGS: readonly FlagSpec[] = [
   {
     name: 'nbd',
@@ -15,4 +26,6 @@ export const SERVE_FLAGS: readonly FlagSpec[] = [
   { name: 'read-only', summary: 'refuse what writes' },
   { name: 'block-size', value: 'BYTES', summary: 'block size of the disk; default 512, or the device’s' },
   { name: 'direct', summary: 'bypass the page cache of a file, where possible' },
+  { name: 'watch', summary: 'load a module that defines a disk again when its file changes; clients stay' },
+  ...DISK_FLAGS,
 ];

@@ -92,6 +92,74 @@ test('a disk that a module defines', async () => {
   assert.equal(rc, 0);
 });
 
+test('a module of the user with the whole contract serves clients on several reactors', async () => {
+  const path = join(dir, 'shared.mjs');
+  const api = JSON.stringify(new URL('../index.js', import.meta.url).href);
+  writeFileSync(
+    path,
+    `import { copyBytes, defineBdevModule, dropSegment, IO_READ, shareSegment } from ${api};
+     export default defineBdevModule({
+       name: 'shared',
+       async create({ options }, reactor) {
+         const segment = await shareSegment(reactor, Number(options.size));
+         return { sizeBytes: Number(options.size), ioTypes: ['read', 'write', 'flush'], data: { segment, cores: new SharedArrayBuffer(64) } };
+       },
+       attach({ data }, reactor) {
+         const memory = reactor.segments.get(data.segment);
+         const cores = new Uint8Array(data.cores);
+         return { createChannel: () => ({
+           submit(io) {
+             let at = io.byteOffset;
+             for (let i = 0; i < io.iovs.count; i++) {
+               const bytes = io.iovs.bytes[i];
+               if (io.type === IO_READ) copyBytes(io.iovs.segment[i], io.iovs.offset[i], memory, at, bytes);
+               else copyBytes(memory, at, io.iovs.segment[i], io.iovs.offset[i], bytes);
+               at += bytes;
+             }
+             // The last block tells which reactors have served.
+             cores[reactor.index] = 1;
+             memory.u8.set(cores, memory.sizeBytes - 64);
+             io.complete(0);
+           },
+         }) };
+       },
+       destroy: ({ data }, reactor) => dropSegment(reactor, data.segment),
+     });`,
+  );
+  const args = [path, '--nbd', ':0', '--cpumask', '0x3', '--option', 'size=1048576'];
+  const rc = await withServe(args, async ([uri]) => {
+    const clients = await Promise.all(Array.from({ length: 4 }, () => enter(uri)));
+    assert.equal(clients[0].sizeBytes, 1 << 20);
+    for (const [i, client] of clients.entries()) await client.write(i * 4096, new Uint8Array(4096).fill(i + 1));
+    for (const client of clients) {
+      for (let i = 0; i < clients.length; i++) {
+        assert.ok((await client.read(i * 4096, 4096)).every((byte) => byte === i + 1));
+      }
+    }
+    const served = (await clients[0].read((1 << 20) - 512, 512)).subarray(448, 450);
+    // Without FFI all connections stay on the app core.
+    if (process.env.TSPDK_NO_FFI !== '1') assert.deepEqual([...served], [1, 1]);
+    await Promise.all(clients.map((client) => client.disconnect()));
+  });
+  assert.equal(rc, 0);
+});
+
+test('faults on the command line', async () => {
+  const rule = 'op=write,action=error,errno=ENOSPC,count=1';
+  const rc = await withServe(
+    ['1M?fault=op=read,action=error,count=1', '--nbd', ':0', '--fault', rule],
+    async ([uri]) => {
+      const client = await enter(uri);
+      assert.equal((await client.ask({ type: 1, data: new Uint8Array(512) })).error, 28);
+      await client.write(0, new Uint8Array(512).fill(3));
+      await assert.rejects(client.read(0, 512));
+      assert.equal((await client.read(0, 512))[0], 3);
+      await client.disconnect();
+    },
+  );
+  assert.equal(rc, 0);
+});
+
 test('what cannot be served is said in one line', () => {
   const run = (...args: string[]) =>
     spawnSync(process.execPath, [cli, 'serve', '--no-pin', ...args], { encoding: 'utf8' });
@@ -103,6 +171,8 @@ test('what cannot be served is said in one line', () => {
     [['64M', '--nbd', 'nbds://x'], /TLS/],
     [['64M', '--nbd', join(dir, 'no', 'such', 'dir', 's')], /no\/such\/dir/],
     [['64M', '--wrong'], /--wrong/],
+    [['64M', '--watch'], /--watch: "64M" is no module/],
+    [['64M', '--fault', 'op=x'], /op "x", may be all/],
   ];
   for (const [args, message] of cases) {
     const { status, stderr } = run(...args);

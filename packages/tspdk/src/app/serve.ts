@@ -4,27 +4,31 @@
 import { resolve } from 'node:path';
 import { SpdkError } from '../env/errors.ts';
 import { APP_FLAGS, type AppArgs, flagHelp, parseAppArgs } from '../event/app-args.ts';
-import { App } from '../event/index.ts';
+import { App, type AppOptions } from '../event/index.ts';
+import { reloadable } from '../module/bdev/disk/reload.ts';
 import { formatNbdUri, type NbdAddress, nbdTarget, parseNbdAddress } from '../nbd/index.ts';
 import type { SockAddress } from '../sock/index.ts';
-import { createDisk, type DiskOptions } from './create-disk.ts';
+import { createDisk, type DiskOptions, diskWords } from './create-disk.ts';
 import { parseDiskArgument } from './disk-argument.ts';
 import { SERVE_FLAGS } from './serve-flags.ts';
 import { targetOptions } from './target.ts';
+import { DiskWatch } from './watch-disk.ts';
 
 const USAGE = `usage: tspdk serve DISK [--nbd ADDR]... [flags]
 
 DISK is a size (64M, 1G: memory), a file or block device, a module (.ts, .js, .mjs) that defines a disk, or
-null:SIZE, which keeps nothing.
+null:SIZE, which keeps nothing. Behind a ? come options of a module and faults: './disk.ts?bucket=a&fault=op=read,action=error'.
 
   tspdk serve 1G
   tspdk serve disk.img --nbd unix:/tmp/disk.sock --read-only
-  tspdk serve ./my-disk.ts --nbd :10809 --cpumask 0x3
+  tspdk serve ./my-disk.ts --nbd :10809 --cpumask 0x3 --watch
+  tspdk serve 64M --fault op=write,action=error,errno=ENOSPC,skip=100
 `;
 
 interface ServeOptions extends DiskOptions {
   readonly addresses: readonly NbdAddress[];
   readonly exportName: string;
+  readonly watch: boolean;
 }
 
 /** @throws {SpdkError} EINVAL, ENOENT: what is wrong with which argument. */
@@ -35,8 +39,15 @@ function serveOptions(args: AppArgs): ServeOptions {
   const addresses = (args.extra.get('nbd') ?? ['127.0.0.1']).map(parseNbdAddress);
   const name = args.extra.get('name')?.[0];
   const blockSize = args.extra.get('block-size')?.[0];
+  const argument = parseDiskArgument(disk);
+  const watch = args.extra.has('watch');
+  if (watch && argument.kind !== 'module') {
+    throw new SpdkError('EINVAL', `--watch: "${disk}" is no module (.ts, .js, .mjs) that defines a disk`);
+  }
   return {
-    disk: parseDiskArgument(disk),
+    ...diskWords(args.extra),
+    watch,
+    disk: argument,
     addresses,
     exportName: name ?? (addresses.find((each) => each.exportName !== '')?.exportName || 'disk'),
     readOnly: args.extra.has('read-only'),
@@ -55,8 +66,20 @@ export async function serve(argv: readonly string[]): Promise<number> {
   const options = serveOptions(args);
   // An RPC server only when asked for: several of these may run at once.
   const appArgs: AppArgs = { ...args, rest: [], rpcAddress: args.rpcAddress ?? null };
-  return App.start({ ...targetOptions(appArgs), name: 'tspdk_serve', throwOnStartFailure: true }, async (app) => {
+  let watching: DiskWatch | null = null;
+  const target = targetOptions(appArgs);
+  const appOptions: AppOptions = {
+    ...target,
+    services: [...(target.services ?? []), { name: 'watch', stop: () => watching?.close() }],
+    name: 'tspdk_serve',
+    throwOnStartFailure: true,
+  };
+  return App.start(appOptions, async (app) => {
     const { bdevName, what } = await createDisk(app, options);
+    if (options.watch && options.disk.kind === 'module') {
+      reloadable(app.reactor, bdevName);
+      watching = new DiskWatch(app, bdevName, options.disk.path);
+    }
     const target = nbdTarget(app);
     await target.addExport({ name: options.exportName, bdevName, readOnly: options.readOnly || undefined });
     const uris: string[] = [];

@@ -4,6 +4,8 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { parseNbdAddress } from '../nbd/index.ts';
+import { SocketClient } from '../nbd/socket-client.sim.ts';
 import { startTarget } from './start-target.ts';
 
 test('several targets run at once, each with its own disks, rules and sockets', async () => {
@@ -61,4 +63,75 @@ test('an end that is none is told', async () => {
   const target = await startTarget({ disks: { a: '1M' } });
   process.kill(target.pid, 'SIGKILL');
   await assert.rejects(target.stop(), /the target ended with SIGKILL/);
+});
+
+test('a configured disk whose module throws tells its own stack, not the kit’s', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'start-target-'));
+  const module = join(dir, 'throws.mjs');
+  writeFileSync(module, 'function openDatabase() { throw new Error("no database"); }\nopenDatabase();\n');
+  await assert.rejects(startTarget({ disks: { a: module }, cpumask: '0x3' }), (error: Error) => {
+    assert.match(error.message, /start-up failed: .*bdev_disk_create failed: .*throws\.mjs.*no database/);
+    assert.match(error.message, /\n\s+at openDatabase \(.*throws\.mjs:1:/);
+    assert.doesNotMatch(error.message, /\n\s+at .*(load-disk|control|config)\.js/);
+    return true;
+  });
+  rmSync(dir, { recursive: true });
+});
+
+test('faults behind a disk’s name are rules from the start', async () => {
+  const target = await startTarget({ disks: { a: 'malloc:1M?fault=op=write,action=error,errno=ENOSPC,count=2' } });
+  const [{ name, rule }] = await target.faults.list();
+  assert.equal(name, 'a');
+  assert.match(rule, /^op=write,action=error,errno=ENOSPC,count=2,seed=\d+$/);
+  await target.stop();
+});
+
+test('a rule for one connection strikes that client alone', async () => {
+  const target = await startTarget({ disks: { a: '1M' }, cpumask: '0x3' });
+  const { address, exportName } = parseNbdAddress(target.uri('a'));
+  const clients = await Promise.all(Array.from({ length: 3 }, () => SocketClient.enter(address, exportName)));
+  const connections = (await target.rpc('nbd_get_connections')) as { id: number }[];
+  assert.equal(connections.length, 3);
+  // Which of the numbers is whose is found out by what fails.
+  const failing = new Set<number>();
+  for (const { id } of connections) {
+    const rule = await target.faults.add('a', { op: 'write', action: 'error', errno: 'ENOSPC', connection: id });
+    const errors: number[] = [];
+    for (const client of clients) errors.push((await client.ask({ type: 1, data: new Uint8Array(512) })).error);
+    assert.deepEqual([...errors].sort(), [0, 0, 28]);
+    failing.add(errors.indexOf(28));
+    const [{ seen, struck }] = await target.faults.list('a');
+    assert.deepEqual([seen, struck], [1, 1], 'others are not even counted');
+    await target.faults.remove(rule);
+  }
+  assert.equal(failing.size, 3, 'each number is another client');
+  await assert.rejects(target.faults.add('a', { connection: -1 }), /connection/);
+  await Promise.all(clients.map((client) => client.disconnect()));
+  await target.stop();
+});
+
+test('a disk’s file is loaded again by RPC, and what it is given is in the configuration', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'start-target-'));
+  const module = join(dir, 'sized.mjs');
+  const api = JSON.stringify(new URL('../index.js', import.meta.url).href);
+  const text = (times: number) =>
+    `import { defineDisk } from ${api};
+     export default ({ size }) => defineDisk({ size: Number(size) * ${times}, read(_, buffer) { buffer.fill(${times}); } });`;
+  writeFileSync(module, text(1));
+  const target = await startTarget({ disks: { a: `${module}?size=4096` } });
+  const { address, exportName } = parseNbdAddress(target.uri('a'));
+  const client = await SocketClient.enter(address, exportName);
+  assert.deepEqual([client.sizeBytes, (await client.read(0, 512))[0]], [4096, 1]);
+  writeFileSync(module, text(2));
+  assert.equal(await target.rpc('bdev_disk_reload', { name: 'a' }), 8192);
+  assert.equal((await client.read(4096, 512))[0], 2, 'the client that was there reaches what has been added');
+  writeFileSync(module, 'nonsense(');
+  await assert.rejects(target.rpc('bdev_disk_reload', { name: 'a' }), /sized\.mjs" failed to load/);
+  assert.equal((await client.read(0, 512))[0], 2);
+  const calls = (await target.rpc('framework_get_config', { name: 'bdev' })) as { method: string; params: object }[];
+  const made = calls.find(({ method }) => method === 'bdev_disk_create')?.params as { options: object };
+  assert.deepEqual(made.options, { size: '4096' });
+  await client.disconnect();
+  await target.stop();
+  rmSync(dir, { recursive: true });
 });

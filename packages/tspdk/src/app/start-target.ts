@@ -27,7 +27,7 @@ const CONNECT_RETRY_MS = 5;
 const LOG_BYTES_MAX = 1024 * 1024;
 
 export interface StartTargetOptions {
-  /** What is served, by name: a size ("64M"), a file, a module with a disk, or "null:64M". */
+  /** What is served, by name: a size ("64M"), a file, a module with a disk, or "null:64M"; also with faults behind it ("64M?fault=op=read,action=error"). */
   readonly disks: Readonly<Record<string, string>>;
   /** Cores, as `--cpumask` takes them. Default: one. */
   readonly cpumask?: string;
@@ -182,8 +182,13 @@ function configOf(options: StartTargetOptions, nbdSocket: string): unknown {
     }
     const path = resolve(argument.path);
     if (argument.kind === 'file') return { method: 'bdev_uring_create', params: { name, filename: path } };
-    return { method: 'bdev_disk_create', params: { name, module: pathToFileURL(path).href } };
+    const { options: given } = argument;
+    const more = given === undefined ? {} : { options: given };
+    return { method: 'bdev_disk_create', params: { name, module: pathToFileURL(path).href, ...more } };
   });
+  const faults = Object.entries(options.disks).flatMap(([name, disk]) =>
+    (parseDiskArgument(disk).faults ?? []).map((rule) => ({ method: 'fault_add', params: { name, rule } })),
+  );
   const server = options.tcp === true ? { address: '127.0.0.1', port: 0 } : { address: `unix:${nbdSocket}` };
   const nbd = [
     { method: 'nbd_server_start', params: server },
@@ -191,7 +196,7 @@ function configOf(options: StartTargetOptions, nbdSocket: string): unknown {
   ];
   return {
     subsystems: [
-      { subsystem: 'bdev', config: bdevs },
+      { subsystem: 'bdev', config: [...bdevs, ...faults] },
       { subsystem: 'nbd', config: nbd },
     ],
   };

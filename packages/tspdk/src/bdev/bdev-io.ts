@@ -43,6 +43,8 @@ export class BdevIo {
   type = 0;
   /** IO_FLAG_*. */
   flags = 0;
+  /** Number of the initiator's connection that it is for; 0: of none. Fault rules look at it. */
+  connection = 0;
   /** Where the data lies in memory; empty for types without data. The caller's own list for vectored calls. */
   iovs: IoVecs;
   // Null first, so that V8 keeps whatever number comes as it is: below 2^31 no number is then allocated anywhere on the
@@ -147,6 +149,7 @@ export class BdevIoPool {
     io.sink = noSink;
     io.driver = null;
     io.flags = 0;
+    io.connection = 0;
     io.writeIovs = null;
     io.mdIovs = null;
     if (io.iovs === io.ownIovs) io.ownIovs.reset();

@@ -39,6 +39,8 @@ export class BdevChannel {
   #writable: boolean;
   /** What its I/Os carry in their flags. Set by the descriptor. */
   mark = 0;
+  /** Number of the connection that the next I/Os are for, by whoever serves several over one channel; 0: none. */
+  connection = 0;
   #open = true;
 
   readonly #bare: boolean;
@@ -168,6 +170,7 @@ export class BdevChannel {
     own.writeIovs = io.writeIovs;
     own.mdIovs = io.mdIovs;
     if (type === IO_COPY) own.sourceOffset = io.sourceOffset + (byteOffset - io.byteOffset);
+    this.connection = io.connection;
     this.#submit(own, type, byteOffset, bytes, io.flags & IO_FLAGS_PASSED, cb, ctx);
     return 0;
   }
@@ -347,6 +350,7 @@ export class BdevChannel {
     io.byteOffset = byteOffset;
     io.bytes = bytes;
     io.flags = flags | this.mark;
+    io.connection = this.connection;
     if (this.#bare) this.#toDisk(io);
     io.cb = cb;
     io.ctx = ctx;

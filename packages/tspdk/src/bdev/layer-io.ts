@@ -93,6 +93,7 @@ export abstract class LayerIo implements IoWaitEntry {
     io.byteOffset = byteOffset;
     io.bytes = bytes;
     io.flags = (flags & IO_FLAGS_KEPT) | this.childFlags;
+    io.connection = this.parent.connection;
     io.cb = onChild;
     io.ctx = child;
     this.outstanding++;

@@ -12,7 +12,7 @@ import type { IoVecs } from '../env/iovecs.ts';
 import type { Reactor } from '../event/reactor.ts';
 import type { BaseBdev } from './base-bdev.ts';
 import type { Bdev } from './bdev.ts';
-import type { BdevIo } from './bdev-io.ts';
+import type { BdevIo, BdevIoDone } from './bdev-io.ts';
 import type { Extents } from './extents.ts';
 import type { MetadataFormat } from './metadata.ts';
 
@@ -134,6 +134,11 @@ export interface BackendChannel {
   zcopyWritten?(byteOffset: number, bytes: number): void;
   /** Appends extents from `byteOffset` on; fewer than asked when `out` is full. 0 or a negative errno. */
   blockStatus?(byteOffset: number, bytes: number, out: Extents): number;
+  /**
+   * The disk is being reset, and no core has an I/O of it under way: resets what it stands on. `cb` is called once, at once or later.
+   * Not for disks with a home core.
+   */
+  reset?(cb: BdevIoDone, ctx: unknown): void;
   /** Every I/O has completed. */
   close(): void;
 }

@@ -4,7 +4,11 @@ import type { IoBuf } from '../env/iobuf.ts';
 import type { Reactor } from '../event/reactor.ts';
 import type { BdevChannel } from './channel.ts';
 import type { BdevDesc } from './desc.ts';
-import { ENOMEM } from './status.ts';
+import { ECANCELED, ENOMEM } from './status.ts';
+
+/** A reset by others ends a read, and says nothing about the disk: it is tried again, so often, with so long in between. */
+const RESET_RETRIES = 10_000;
+const RESET_RETRY_US = 100;
 
 /** A large I/O buffer, as soon as there is one. */
 export function largeBuffer({ iobuf }: Reactor): Promise<IoBuf> {
@@ -37,7 +41,11 @@ export async function readBytes(desc: BdevDesc, byteOffset: number, bytes: numbe
       const most = Math.floor(buf.sizeBytes / blockSizeBytes) * blockSizeBytes;
       for (let at = 0; at < bytes; at += most) {
         const piece = Math.min(most, bytes - at);
-        const status = await readInto(channel, buf, byteOffset + at, piece);
+        let status = await readInto(channel, buf, byteOffset + at, piece);
+        for (let turn = 0; status === ECANCELED && turn < RESET_RETRIES; turn++) {
+          await new Promise<void>((resolve) => manager.retryAfter(RESET_RETRY_US, { retry: resolve }));
+          status = await readInto(channel, buf, byteOffset + at, piece);
+        }
         if (status !== 0) {
           throw new SpdkError('EIO', `bdev "${name}": ${piece} bytes at ${byteOffset + at} cannot be read (${status})`);
         }

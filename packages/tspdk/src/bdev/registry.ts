@@ -86,6 +86,8 @@ export class BdevRegistry {
     bdev_auto_examine: true,
   };
   readonly examineHooks: ExamineHook[] = [];
+  /** All disks are going: one that loses another must not take it for a failure. */
+  finishing = false;
   #ids = 0;
   /** Names of disks that are being made. */
   readonly #reserved = new Set<string>();
@@ -114,12 +116,14 @@ export class BdevRegistry {
 
   /** Before the first disk: shares the zeroes that emulation writes from. */
   async init(): Promise<void> {
+    this.finishing = false;
     this.#zeroes = await shareSegment(this.reactor, limits.bdev_zero_bytes);
     await callAll(this.reactor, setZeroes, this.#zeroes);
   }
 
   /** Removes every disk and gives everything back. */
   async fini(): Promise<void> {
+    this.finishing = true;
     this.#deferred = [];
     // The newest first, one after the other: a disk may still write to what it stands on when it goes.
     for (let disks = this.list(); disks.length > 0; disks = this.list()) {

@@ -2,7 +2,8 @@
  * Reset: abort what a disk has under way on every core, wait until it has come back, and go on (SPDK: SPDK_BDEV_IO_TYPE_RESET).
  *
  * Each core stops its channels of the disk: what waits in the layer ends with -ECANCELED, what the module has is aborted where the module can
- * and else awaited, and what is submitted meanwhile ends with -ECANCELED. When all cores are drained they open again and the reset completes.
+ * and else awaited, and what is submitted meanwhile ends with -ECANCELED. When all cores are drained, a disk that stands on others may
+ * reset those (`BackendChannel.reset`); then the cores open again and the reset completes.
  */
 import { defineEvent } from '../env/event-fn.ts';
 import { currentReactor, localKey } from '../event/reactor.ts';
@@ -20,6 +21,8 @@ interface ResetState {
   waitingFor: number;
   /** Until every core has been told to go on. */
   opening: boolean;
+  /** Of what is below. */
+  status: number;
 }
 
 const resets = localKey('bdev_resets', () => ({ ids: 0, byId: new Map<number, ResetState>() }));
@@ -38,7 +41,7 @@ export function startReset(channel: ThreadChannel, cb: BdevIoDone, ctx: unknown)
   const { reactor } = manager;
   const table = reactor.local(resets);
   const id = ++table.ids;
-  table.byId.set(id, { io, waitingFor: reactor.cores.length, opening: false });
+  table.byId.set(id, { io, waitingFor: reactor.cores.length, opening: false, status: 0 });
   for (const core of reactor.cores) reactor.send(core, stop, bdev.id, reactor.core, id);
   return 0;
 }
@@ -94,12 +97,24 @@ const drained = defineEvent('bdev.reset.drained', (id) => {
   const state = table.byId.get(id);
   if (state === undefined || --state.waitingFor > 0) return;
   const channel = state.io.sink as ThreadChannel;
-  if (!state.opening) {
-    state.opening = true;
-    state.waitingFor = reactor.cores.length;
-    for (const core of reactor.cores) reactor.send(core, open, channel.bdev.id, reactor.core, id);
-    return;
-  }
-  table.byId.delete(id);
-  channel.endEmulated(state.io, 0);
+  const { backend } = channel;
+  if (state.opening) {
+    table.byId.delete(id);
+    channel.endEmulated(state.io, state.status);
+  } else if (backend.reset === undefined) reopen(id, 0);
+  else backend.reset(belowIsReset, id);
 });
+
+function belowIsReset(id: unknown, status: number): void {
+  reopen(id as number, status);
+}
+
+function reopen(id: number, status: number): void {
+  const reactor = currentReactor();
+  const state = reactor.local(resets).byId.get(id) as ResetState;
+  state.status = status;
+  state.opening = true;
+  state.waitingFor = reactor.cores.length;
+  const { bdev } = state.io.sink as ThreadChannel;
+  for (const core of reactor.cores) reactor.send(core, open, bdev.id, reactor.core, id);
+}

@@ -108,7 +108,12 @@ export function assert(condition: unknown, message: string): asserts condition {
  */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const stack = error.stack ?? error.message;
-  if (!(error instanceof SpdkError)) return stack;
-  return stack.startsWith('SpdkError') ? error.message : `${error.message}\n${stack}`;
+  if (!(error instanceof SpdkError)) return error.stack ?? error.message;
+  const stack = passedOnStack(error);
+  return stack === undefined ? error.message : `${error.message}\n${stack}`;
+}
+
+/** The stack of somebody else's error that a SpdkError passes on; undefined when there is none. */
+export function passedOnStack(error: unknown): string | undefined {
+  return error instanceof SpdkError && error.stack?.startsWith('SpdkError') === false ? error.stack : undefined;
 }

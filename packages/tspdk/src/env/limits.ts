@@ -152,6 +152,14 @@ export const limits = {
   /** In what time requests that are waited for are expected, at least and at most, see nbd/pace.ts. */
   nbd_gather_us_min: 15,
   nbd_gather_us_max: 400,
+  /** Requests of one connection to a remote NBD export in progress; further ones wait in the block layer. */
+  nbd_client_requests: 128,
+  /** Receive buffer of one connection to a remote NBD export. */
+  nbd_client_recv_bytes: 64 * 1024,
+  /** Pieces of memory of one request to a remote NBD export; I/Os of more are split. */
+  nbd_client_segments: 64,
+  /** Silence of a remote NBD server in the handshake, after which the attempt has failed. */
+  nbd_client_handshake_ms: 10_000,
   /** I/Os that a job of `tspdk perf` keeps under way. */
   perf_queue_depth_max: 16384,
   /** Bytes of one I/O of `tspdk perf`. */

@@ -249,6 +249,7 @@ export class Executor {
     const at = conn.ioAt[request.index];
     const bytes = request.ioBytes;
     conn.outstanding++;
+    channel.connection = conn.id;
     let rc: number;
     switch (request.op) {
       case req.OP_READ:

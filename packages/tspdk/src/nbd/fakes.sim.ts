@@ -259,6 +259,7 @@ export class FakeExport implements ExportPort, ChannelPort {
   readonly fastZero: boolean;
   readonly volatileCache: boolean;
   readonly channel: ChannelPort = this;
+  connection = 0;
   readonly disk: Segment;
   /** The disk's memory is handed out in parts of this size. */
   partBytes = Number.POSITIVE_INFINITY;

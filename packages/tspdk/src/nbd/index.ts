@@ -3,6 +3,8 @@
  */
 import type { Subsystem } from '../event/index.ts';
 import './group-control.ts';
+import './initiator/nbd-bdev.ts';
+import { registerInitiatorRpc } from './initiator/rpc.ts';
 import { registerNbdRpc } from './rpc.ts';
 import { NbdTarget, nbdTargetKey } from './target.ts';
 
@@ -16,7 +18,10 @@ export const nbdSubsystem: Subsystem = {
   name: 'nbd',
   dependsOn: ['bdev'],
   modules: [import.meta.url],
-  registerRpc: registerNbdRpc,
+  registerRpc(app) {
+    registerNbdRpc(app);
+    registerInitiatorRpc(app);
+  },
   init(app) {
     app.reactor.local(nbdTargetKey).target = new NbdTarget(app);
   },

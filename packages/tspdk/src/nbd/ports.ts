@@ -71,6 +71,8 @@ export interface IoWaitPort {
 
 /** Calls return 0, or a negative errno and then never call back; -ENOMEM means queueIoWait and try again. */
 export interface ChannelPort {
+  /** Whose the next I/Os are: a Connection's id. */
+  connection: number;
   read(segment: Segment, at: number, byteOffset: number, bytes: number, done: IoDone, ctx: unknown): number;
   write(segment: Segment, at: number, byteOffset: number, bytes: number, done: IoDone, ctx: unknown): number;
   unmap(byteOffset: number, bytes: number, done: IoDone, ctx: unknown): number;

@@ -36,6 +36,7 @@ export const REP_META_CONTEXT = 4;
 export const REP_ERR_UNSUP = 0x8000_0001;
 export const REP_ERR_POLICY = 0x8000_0002;
 export const REP_ERR_INVALID = 0x8000_0003;
+export const REP_ERR_TLS_REQD = 0x8000_0005;
 export const REP_ERR_UNKNOWN = 0x8000_0006;
 export const REP_ERR_SHUTDOWN = 0x8000_0007;
 export const REP_ERR_TOO_BIG = 0x8000_0009;
@@ -103,7 +104,10 @@ export const CHUNK_BYTES = 20;
 export const CHUNK_FLAG_DONE = 1 << 0;
 export const CHUNK_NONE = 0;
 export const CHUNK_OFFSET_DATA = 1;
+export const CHUNK_OFFSET_HOLE = 2;
 export const CHUNK_BLOCK_STATUS = 5;
+/** With this bit a chunk's type is an error. */
+export const CHUNK_ERROR_BIT = 0x8000;
 export const CHUNK_ERROR = 0x8001;
 /** An OFFSET_DATA chunk's header with the offset that precedes the data. */
 export const DATA_CHUNK_BYTES = CHUNK_BYTES + 8;

@@ -6,7 +6,7 @@
  * Replayed in the order of the file through the same registry that clients call, in two passes as SPDK does (lib/init/json_config.c):
  * what may be called before the subsystems are initialised, then the rest. No call is made twice. Comments are accepted.
  */
-import { SpdkError } from '../env/errors.ts';
+import { passedOnStack, SpdkError } from '../env/errors.ts';
 import { type LogComponent, log } from '../log/index.ts';
 import type { RpcClient } from './client.ts';
 import { parseJson } from './json.ts';
@@ -101,11 +101,15 @@ export async function replayConfig(
         await registry.call(call.method, call.params);
       } catch (error) {
         const { message } = toRpcError(error);
+        // A user's module that throws at load: it is their stack that helps.
+        const stack = passedOnStack(error);
         const text = `configuration, subsystem '${subsystem}', call ${index}: ${call.method} failed: ${message}`;
         if (options.ignoreErrors !== true) {
-          throw new SpdkError(error instanceof SpdkError ? error.code : 'EINVAL', text, { cause: error });
+          const failed = new SpdkError(error instanceof SpdkError ? error.code : 'EINVAL', text, { cause: error });
+          if (stack !== undefined) failed.stack = stack;
+          throw failed;
         }
-        component.error(text);
+        component.error(stack === undefined ? text : `${text}\n${stack}`);
       }
     }
   }

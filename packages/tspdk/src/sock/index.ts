@@ -8,6 +8,7 @@ import type { Listener, ListenHandler, SockAddress, SockGroup } from './types.ts
 import { UringSockGroup } from './uring.ts';
 import { listenUring } from './uring-listener.ts';
 
+export { handOver } from './hand-over.ts';
 export {
   formatHostPort,
   type Listener,

@@ -8,13 +8,13 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { errnoOf, SpdkError, toSpdkError } from '../env/errors.ts';
 import { ffi, ffiReason } from '../env/ffi.ts';
 import { log } from '../log/index.ts';
+import { handOver } from './hand-over.ts';
 import { listenError } from './native-address.ts';
-import { fdOf, type NodeSockGroup, peerOf } from './node.ts';
+import { type NodeSockGroup, peerOf } from './node.ts';
 import { formatHostPort, type Listener, type ListenHandler, type SockAddress } from './types.ts';
 import { claimUnixPath, removeUnixPath, socketIdentity } from './unix-path.ts';
 
 const sockLog = log.register('sock');
-const F_DUPFD_CLOEXEC = 1030;
 const BACKLOG = 4096;
 
 class NodeListener implements Listener {
@@ -49,21 +49,13 @@ class NodeListener implements Listener {
 
   #accepted(socket: Socket): void {
     const peer = peerOf(socket);
-    let fd = fdOf(socket);
-    if (ffi !== null) {
-      fd = ffi.fcntl(fd, F_DUPFD_CLOEXEC, 0);
-      socket.destroy();
-      if (fd < 0) {
-        if (!this.#failing) sockLog.error(`${this.address}: no descriptor is left for ${peer}; it was closed`);
-        this.#failing = true;
-        return;
-      }
-      this.#failing = false;
-    } else {
-      // It may break before it is adopted, and that is nobody's concern yet.
-      socket.on('error', () => {});
-      this.#group.park(fd, socket);
+    const fd = handOver(this.#group, socket);
+    if (fd < 0) {
+      if (!this.#failing) sockLog.error(`${this.address}: no descriptor is left for ${peer}; it was closed`);
+      this.#failing = true;
+      return;
     }
+    this.#failing = false;
     this.#handler.onAccept(fd, peer);
   }
 

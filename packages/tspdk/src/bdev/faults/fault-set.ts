@@ -61,6 +61,7 @@ class Watch {
     const { rule, counters } = this;
     if ((this.ops & (1 << io.type)) === 0) return false;
     if (io.byteOffset >= this.endByte || io.byteOffset + io.bytes <= this.fromByte) return false;
+    if (rule.connection !== 0 && rule.connection !== io.connection) return false;
     if (rule.state !== 0 && rule.state !== state) return false;
     if (nowUs < this.fromUs || nowUs >= this.endUs) return false;
     const seen = Atomics.add(counters, SEEN, 1) - rule.skip;

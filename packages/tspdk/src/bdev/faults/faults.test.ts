@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { IoVecs } from '../../env/iovecs.ts';
 import { RPC_RUNTIME, RpcRegistry } from '../../rpc/index.ts';
 import '../../module/bdev/malloc/malloc-bdev.ts';
+import '../../module/bdev/passthru/passthru-bdev.ts';
 import { startCluster } from '../cluster.sim.ts';
 import { BdevDesc } from '../desc.ts';
 import { IO_READ, IO_WRITE, ioTypes } from '../io-type.ts';
@@ -464,4 +465,29 @@ test('fault_add, fault_list, fault_set_state, fault_resume, fault_remove', async
   assert.equal(((await call('fault_list')) as unknown[]).length, 1);
   await call('fault_remove', { id: second });
   await tearDown();
+});
+
+test('a rule for one connection: only its I/Os, also those that reach the disk through another', async () => {
+  const cluster = await startCluster();
+  await cluster.until(cluster.bdevs.create('malloc', { name: 'B', block_size: BLOCK, num_blocks: 64 }));
+  await cluster.until(cluster.bdevs.create('passthru', { name: 'P', base_bdev_name: 'B' }));
+  const faults = faultRegistry(cluster.reactors[0]);
+  await cluster.until(faults.add('B', { op: 'write', errno: 'ENOSPC', connection: 7 }));
+  const desc = BdevDesc.open('P', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const buf = cluster.memory(BLOCK);
+  const statuses: number[] = [];
+  for (const connection of [0, 7, 8, 7, 0]) {
+    channel.connection = connection;
+    assert.equal(
+      channel.write(buf, 0, 0, BLOCK, (_, status) => void statuses.push(status), null),
+      0,
+    );
+    await cluster.untilTrue(() => statuses[statuses.length - 1] !== undefined);
+    cluster.turns();
+  }
+  assert.deepEqual(statuses, [0, -28, 0, -28, 0]);
+  assert.equal(faults.list('B')[0].seen, 2);
+  desc.close();
+  await cluster.close();
 });

@@ -29,6 +29,7 @@ export function registerFaultRpc(rpc: RpcRegistry, deps: { faults: () => FaultRe
       },
       { name: 'offset_blocks', type: 'uint64', description: 'First block that it applies to' },
       { name: 'num_blocks', type: 'uint64', description: 'How many; 0: to the end' },
+      { name: 'connection', type: 'uint32', description: 'Only of this connection (nbd_get_connections); 0: of any' },
       { name: 'errno', type: 'string', description: 'Name of an error, like ENOSPC; default EIO for action error' },
       { name: 'delay_us', type: 'uint64', description: 'Delay, µs' },
       { name: 'delay_max_us', type: 'uint64', description: 'Largest delay of uniform, or the rare one of p99, µs' },

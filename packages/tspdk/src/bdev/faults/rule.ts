@@ -55,6 +55,8 @@ export interface FaultRule {
   /** Applies to I/Os that touch one of `num_blocks` blocks from `offset_blocks` on; 0: to the end of the disk. Flushes have no range. */
   readonly offset_blocks: number;
   readonly num_blocks: number;
+  /** Only I/Os of the initiator's connection of this number (nbd_get_connections); 0: of any, and of none. */
+  readonly connection: number;
   /** Name of the code; '' is none. */
   readonly errno: ErrorCode | '';
   readonly delay_us: number;
@@ -91,6 +93,7 @@ const DEFAULTS: FaultRule = {
   stage: 'submission',
   offset_blocks: 0,
   num_blocks: 0,
+  connection: 0,
   errno: '',
   delay_us: 0,
   delay_max_us: 0,
@@ -124,6 +127,7 @@ const WORDS: Partial<Record<keyof FaultRule, readonly string[]>> = {
 const MOST: Partial<Record<keyof FaultRule, readonly [number, number]>> = {
   corrupt_value: [-1, 255],
   misdirect_blocks: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
+  connection: [0, 2 ** 31 - 1],
   every: [1, 2 ** 31 - 1],
   skip: [0, 2 ** 31 - 1],
   count: [0, 2 ** 31 - 1],

@@ -22,6 +22,9 @@ import './null/null-bdev.ts';
 import { registerNullRpc } from './null/rpc.ts';
 import './passthru/passthru-bdev.ts';
 import { registerPassthruRpc } from './passthru/rpc.ts';
+import './raid/raid-bdev.ts';
+import { raidRegistry } from './raid/raid-registry.ts';
+import { registerRaidRpc } from './raid/rpc.ts';
 import './rbd/rbd-bdev.ts';
 import { rbdClusters } from './rbd/rbd-clusters.ts';
 import { registerRbdRpc } from './rbd/rpc.ts';
@@ -45,11 +48,12 @@ export const bdevSubsystem: Subsystem = {
     registerMallocRpc(app.rpc, deps);
     registerNullRpc(app.rpc, deps);
     registerFileRpc(app.rpc, deps);
-    registerDiskRpc(app.rpc, deps);
+    registerDiskRpc(app.rpc, { ...deps, reactor: () => app.reactor });
     registerPassthruRpc(app.rpc, deps);
     registerErrorRpc(app.rpc, deps);
     registerDelayRpc(app.rpc, deps);
     registerLogWritesRpc(app.rpc, deps);
+    registerRaidRpc(app.rpc, { raids: () => raidRegistry(app.reactor) });
     registerSplitRpc(app.rpc, deps);
     registerGptRpc(app.rpc, deps);
     registerVerifyRpc(app.rpc, deps);
@@ -63,6 +67,8 @@ export const bdevSubsystem: Subsystem = {
     notify.registerType('bdev_unregister');
     registry.onRegister = (bdev) => void notify.send('bdev_register', bdev.name);
     registry.onUnregister = (bdev) => void notify.send('bdev_unregister', bdev.name);
+    // RAID disks look at every disk from now on, and before others: one that waits for a disk by its name has it.
+    raidRegistry(app.reactor);
     registry.examineHooks.push(examineGpt);
     await registry.init();
   },
@@ -72,6 +78,10 @@ export const bdevSubsystem: Subsystem = {
     await rbdClusters(app.reactor).fini();
   },
 
-  // Disks may be on clusters.
-  writeConfig: (app: App) => [...rbdClusters(app.reactor).configCalls(), ...bdevRegistry(app.reactor).configCalls()],
+  // First what disks are made from.
+  writeConfig: (app: App) => [
+    ...rbdClusters(app.reactor).configCalls(),
+    ...raidRegistry(app.reactor).configCalls(),
+    ...bdevRegistry(app.reactor).configCalls(),
+  ],
 };

@@ -26,6 +26,8 @@ export interface DiskDefinition {
   readonly size: number;
   /** Bytes of a block: a power of two from 512 to 65536. Default 512. */
   readonly blockSize?: number;
+  /** What a call may take, ms; then its I/O fails with EIO, and `request.signal` aborts. Default 30,000. */
+  readonly timeoutMs?: number;
   /**
    * Fills all of `buffer`. It is the initiator's own memory, shared between threads and not copied: write to it only until the
    * promise settles or `request.signal` aborts, afterwards it is somebody else's.
@@ -49,26 +51,51 @@ const BRAND = Symbol.for('tspdk.disk');
 /** A checked definition. */
 export type Disk = DiskDefinition & { readonly blockSize: number };
 
+const FUNCTIONS = ['read', 'write', 'flush', 'trim', 'zero', 'close'] as const;
+const PROPERTIES: readonly string[] = ['size', 'blockSize', 'timeoutMs', ...FUNCTIONS];
+/** A day: longer than any client waits. */
+const TIMEOUT_MS_MAX = 86_400_000;
+
+/** As an error shows it: text in quotes, so that '512' is told from 512. */
+function shown(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(value);
+  return typeof value === 'bigint' ? `${value}n` : String(value);
+}
+
+/** The property that `key` was likely meant to be; undefined when it is none, or right. */
+function meant(key: string): string | undefined {
+  const plain = (name: string) => name.replaceAll(/[_-]/g, '').toLowerCase();
+  return PROPERTIES.find((name) => name !== key && plain(name) === plain(key));
+}
+
 /**
  * Checks a definition and makes it a disk.
  * @throws {SpdkError} EINVAL naming the property and its value.
  */
 export function defineDisk(definition: DiskDefinition): Disk {
-  const { size, blockSize = 512 } = definition;
+  const { size, blockSize = 512, timeoutMs } = definition;
   const refuse = (what: string) => new SpdkError('EINVAL', `defineDisk: ${what}`);
+  for (const key of Object.keys(definition)) {
+    const name = meant(key);
+    if (name !== undefined) throw refuse(`"${key}" is no property; it is written ${name}`);
+  }
   const powerOfTwo = Number.isInteger(blockSize) && (blockSize & (blockSize - 1)) === 0;
   if (!powerOfTwo || blockSize < 512 || blockSize > limits.bdev_disk_block_bytes_max) {
     throw refuse(
-      `blockSize is ${String(blockSize)}; it is a power of two from 512 to ${limits.bdev_disk_block_bytes_max}`,
+      `blockSize is ${shown(blockSize)}; it is a power of two from 512 to ${limits.bdev_disk_block_bytes_max}`,
     );
   }
   if (!Number.isSafeInteger(size) || size <= 0 || size % blockSize !== 0) {
-    throw refuse(`size is ${String(size)}; it is a positive multiple of blockSize ${blockSize}, in bytes`);
+    throw refuse(`size is ${shown(size)}; it is a positive multiple of blockSize ${blockSize}, in bytes`);
   }
-  if (typeof definition.read !== 'function') throw refuse('read is missing');
-  for (const name of ['write', 'flush', 'trim', 'zero', 'close'] as const) {
-    const value = definition[name];
-    if (value !== undefined && typeof value !== 'function') throw refuse(`${name} is no function`);
+  if (timeoutMs !== undefined && !(Number.isInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= TIMEOUT_MS_MAX)) {
+    throw refuse(`timeoutMs is ${shown(timeoutMs)}; it is an integer from 1 to ${TIMEOUT_MS_MAX}`);
+  }
+  if (definition.read === undefined) throw refuse('read is missing; it is a function (offset, buffer)');
+  for (const name of FUNCTIONS) {
+    const value: unknown = definition[name];
+    if (value !== undefined && typeof value !== 'function')
+      throw refuse(`${name} is ${shown(value)}; it is a function`);
   }
   for (const name of ['flush', 'trim', 'zero'] as const) {
     if (definition[name] !== undefined && definition.write === undefined) {
@@ -80,6 +107,7 @@ export function defineDisk(definition: DiskDefinition): Disk {
   const disk = {
     size,
     blockSize,
+    ...(timeoutMs !== undefined && { timeoutMs }),
     read: read.bind(definition),
     ...(write && { write: write.bind(definition) }),
     ...(flush && { flush: flush.bind(definition) }),

@@ -1,5 +1,5 @@
 /**
- * Runs a user's functions for I/Os: one DiskCall each, reused once its promise has settled.
+ * Runs a user's functions for I/Os: one DiskCall each, reused once its promise has settled. The functions may be replaced by those of a newer version.
  *
  * A promise that never settles is given up after the disk's timeout: the I/O fails with EIO, the signal aborts, the log says it, and the call is not
  * reused, so whatever the promise does later reaches nobody. Its home core's thread only.
@@ -17,19 +17,21 @@ import {
 } from '../../../bdev/index.ts';
 import { type BdevManager, bdevManager, type Retry } from '../../../bdev/manager.ts';
 import { ECANCELED, EIO, ENOTSUP } from '../../../bdev/status.ts';
-import { toSpdkError } from '../../../env/errors.ts';
+import { SpdkError } from '../../../env/errors.ts';
 import type { IoVecs } from '../../../env/iovecs.ts';
 import type { Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { log } from '../../../log/index.ts';
 import type { Disk, DiskRequest } from './define-disk.ts';
+import { statusOfThrown } from './io-status.ts';
 
 const diskLog = log.register('bdev_disk');
 /** Different errors of one disk that are logged; it goes on failing without. */
 const LOGGED_ERRORS = 16;
 
 export class DiskBackend implements BdevBackend, Retry {
-  readonly disk: Disk;
+  /** What new calls go to. */
+  disk: Disk;
   readonly name: string;
   readonly reactor: Reactor;
   readonly manager: BdevManager;
@@ -37,6 +39,9 @@ export class DiskBackend implements BdevBackend, Retry {
   /** Under way. */
   readonly calls = new Set<DiskCall>();
   readonly free: DiskCall[] = [];
+  /** I/Os that wait for the next version of the disk; null: nothing is replaced. */
+  #held: BdevIo[] | null = null;
+  #whenIdle: (() => void) | null = null;
   #watching = false;
   readonly #logged = new Set<string>();
 
@@ -50,6 +55,52 @@ export class DiskBackend implements BdevBackend, Retry {
 
   createChannel(): BackendChannel {
     return new DiskChannel(this);
+  }
+
+  submit(io: BdevIo): void {
+    if (this.#held !== null) {
+      this.#held.push(io);
+      return;
+    }
+    const call = this.free.pop() ?? new DiskCall(this);
+    call.start(io);
+  }
+
+  abort(io: BdevIo): boolean {
+    const at = this.#held?.indexOf(io) ?? -1;
+    if (at >= 0) {
+      this.#held?.splice(at, 1);
+      io.complete(ECANCELED);
+      return true;
+    }
+    if (!(io.driver instanceof DiskCall)) return false;
+    io.driver.giveUp(ECANCELED);
+    return true;
+  }
+
+  /** A call has ended. */
+  ended(call: DiskCall): void {
+    this.calls.delete(call);
+    if (this.calls.size === 0) this.#whenIdle?.();
+  }
+
+  /** What is under way ends with the old disk, what comes meanwhile goes to `next`. Resolves when the old one is closed. @throws {SpdkError} EBUSY */
+  async replace(next: Disk): Promise<void> {
+    if (this.#held !== null) throw new SpdkError('EBUSY', `disk "${this.name}" is being replaced already`);
+    const old = this.disk;
+    this.#held = [];
+    if (this.calls.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+      this.#whenIdle = null;
+    }
+    this.disk = next;
+    const held = this.#held;
+    this.#held = null;
+    for (const io of held) this.submit(io);
+    this.reactor.kick();
+    await this.#close(old);
   }
 
   /** Looks for overdue calls as long as there are calls. */
@@ -79,9 +130,13 @@ export class DiskBackend implements BdevBackend, Retry {
     diskLog.error(`disk "${this.name}": ${what}: ${text}`);
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    return this.#close(this.disk);
+  }
+
+  async #close(disk: Disk): Promise<void> {
     try {
-      await this.disk.close?.();
+      await disk.close?.();
     } catch (error) {
       this.logError('close', error);
     }
@@ -96,14 +151,11 @@ class DiskChannel implements BackendChannel {
   }
 
   submit(io: BdevIo): void {
-    const call = this.#backend.free.pop() ?? new DiskCall(this.#backend);
-    call.start(io);
+    this.#backend.submit(io);
   }
 
   abort(io: BdevIo): boolean {
-    if (!(io.driver instanceof DiskCall)) return false;
-    io.driver.giveUp(ECANCELED);
-    return true;
+    return this.#backend.abort(io);
   }
 
   close(): void {}
@@ -115,17 +167,20 @@ class DiskCall implements DiskRequest {
   readonly #failed: (error: unknown) => void;
   #io: BdevIo | null = null;
   #abort: AbortController | null = null;
+  /** The version that the call began with. */
+  #disk: Disk;
   startUs = 0;
   what = '';
 
   constructor(backend: DiskBackend) {
     this.#backend = backend;
+    this.#disk = backend.disk;
     this.#settled = () => this.#end(0);
     this.#failed = (error) => {
       // Given up before: nobody is waiting, and the error is likely the abort's.
       if (this.#io === null) return;
       backend.logError(this.what, error);
-      this.#end(-toSpdkError(error, this.what).errno);
+      this.#end(statusOfThrown(error));
     };
   }
 
@@ -136,6 +191,7 @@ class DiskCall implements DiskRequest {
 
   start(io: BdevIo): void {
     this.#io = io;
+    this.#disk = this.#backend.disk;
     io.driver = this;
     this.startUs = this.#backend.reactor.clock.nowUs;
     this.#backend.calls.add(this);
@@ -152,7 +208,7 @@ class DiskCall implements DiskRequest {
   }
 
   #run(io: BdevIo): Promise<void> | void {
-    const { disk } = this.#backend;
+    const disk = this.#disk;
     switch (io.type) {
       case IO_READ:
         this.what = 'read';
@@ -201,7 +257,7 @@ class DiskCall implements DiskRequest {
 
   /** What FUA asks for comes after the data. */
   #durable(io: BdevIo, result: Promise<void> | void): Promise<void> | void {
-    const { disk } = this.#backend;
+    const disk = this.#disk;
     if ((io.flags & IO_FLAG_FUA) === 0 || disk.flush === undefined) return result;
     return Promise.resolve(result).then(() => disk.flush?.(this));
   }
@@ -228,7 +284,7 @@ class DiskCall implements DiskRequest {
 
   #release(): void {
     this.#io = null;
-    this.#backend.calls.delete(this);
+    this.#backend.ended(this);
   }
 }
 

@@ -1,7 +1,9 @@
 /**
- * The module of users' disks: loads a disk on its home core and makes a bdev of it. Every other core's I/O is carried there (bdev/carry.ts).
+ * The module of users' disks. A disk (`defineDisk`) is loaded on its home core, where every other core's I/O is carried (bdev/carry.ts); a module of its own
+ * (`defineBdevModule`) is loaded on every reactor, and each runs its part.
  */
 import { pathToFileURL } from 'node:url';
+import { callAll } from '../../../bdev/call-all.ts';
 import {
   type BdevModule,
   type BdevSpec,
@@ -15,11 +17,13 @@ import {
 } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import { limits } from '../../../env/limits.ts';
-import { defineControl } from '../../../event/control.ts';
-import { localKey, type Reactor } from '../../../event/reactor.ts';
+import type { Reactor } from '../../../event/reactor.ts';
+import { newBdevOf, type UserBdevModule } from './define-bdev-module.ts';
 import { type Disk, isDisk } from './define-disk.ts';
 import { DiskBackend } from './disk-backend.ts';
-import { loadDisk } from './load-disk.ts';
+import type { DiskOptions } from './load-disk.ts';
+import { type DiskFacts, factsOf, keepLoaded, load, loadedHere, newToken, unload } from './loaded-disks.ts';
+import { UserModuleBackend } from './module-backend.ts';
 
 export interface DiskBdevParams {
   readonly name: string;
@@ -28,80 +32,75 @@ export interface DiskBdevParams {
   /** A disk of this very program; it lives on the app core. */
   readonly disk?: Disk | undefined;
   readonly uuid?: string | undefined;
-  /** Time that a call may take, ms. Default `limits.bdev_disk_timeout_ms`. */
+  /** Time that a call may take, ms. Default: what the disk says, or `limits.bdev_disk_timeout_ms`. */
   readonly timeout_ms?: number | undefined;
   /** Where it runs. Default: the last core, which leaves the app core to control. */
   readonly core?: number | undefined;
+  /** For the file: what its exported function, or its `options` and `create`, are given. */
+  readonly options?: DiskOptions | undefined;
 }
 
-interface DiskData {
-  /** Names the loaded disk on its home core. */
+/** What crosses to every reactor. */
+export interface DiskData {
+  readonly kind: 'disk' | 'module';
+  /** Names the loaded file on its core, or on all. */
   readonly token: number;
   readonly core: number;
   readonly url: string;
   readonly timeoutMs: number;
+  readonly options: DiskOptions;
+  /** Of a module: its own data, and what it tells of the disk. */
+  readonly theirs?: unknown;
+  readonly info?: Readonly<Record<string, unknown>>;
 }
-
-/** What the app core must know of a loaded disk. */
-interface DiskFacts {
-  readonly size: number;
-  readonly blockSize: number;
-  readonly has: { readonly write: boolean; readonly flush: boolean; readonly trim: boolean; readonly zero: boolean };
-}
-
-/** Disks loaded on this reactor, by token. */
-const loaded = localKey('bdev_disks', () => ({ byToken: new Map<number, Disk>(), tokens: 0 }));
-
-function factsOf(disk: Disk): DiskFacts {
-  const has = (name: keyof Disk) => disk[name] !== undefined;
-  return {
-    size: disk.size,
-    blockSize: disk.blockSize,
-    has: { write: has('write'), flush: has('flush'), trim: has('trim'), zero: has('zero') },
-  };
-}
-
-const load = defineControl('bdev.disk.load', async (payload: { token: number; url: string }, reactor) => {
-  const disk = await loadDisk(payload.url);
-  reactor.local(loaded).byToken.set(payload.token, disk);
-  return factsOf(disk);
-});
-
-const unload = defineControl('bdev.disk.unload', (token: number, reactor): void => {
-  reactor.local(loaded).byToken.delete(token);
-});
 
 async function create(params: DiskBdevParams, reactor: Reactor): Promise<NewBdev> {
-  const { name, module, disk } = params;
+  const { name, module, disk, options = {} } = params;
   if ((module === undefined) === (disk === undefined)) {
     throw new SpdkError('EINVAL', `disk "${name}": either a module or a disk`);
   }
   if (disk !== undefined && !isDisk(disk)) throw new SpdkError('EINVAL', `disk "${name}": use defineDisk({ ... })`);
-  const timeoutMs = params.timeout_ms ?? limits.bdev_disk_timeout_ms;
-  if (!(timeoutMs > 0)) throw new SpdkError('EINVAL', `disk "${name}": timeout of ${timeoutMs} ms`);
+  const { timeout_ms } = params;
+  if (timeout_ms !== undefined && !(timeout_ms > 0)) {
+    throw new SpdkError('EINVAL', `disk "${name}": timeout_ms is ${timeout_ms}; it is at least 1`);
+  }
   const core = disk !== undefined ? reactor.core : (params.core ?? (reactor.cores.at(-1) as number));
   if (!reactor.cores.includes(core)) {
     throw new SpdkError('EINVAL', `disk "${name}": no reactor on core ${core}: cores are ${reactor.cores.join(',')}`);
   }
-  const token = ++reactor.local(loaded).tokens;
+  const token = newToken(reactor);
   const url = module === undefined ? '' : module.startsWith('file:') ? module : pathToFileURL(module).href;
-  let facts: DiskFacts;
+  const timeoutMs = timeout_ms ?? 0;
+  const data: DiskData = { kind: 'disk', token, core, url, timeoutMs, options };
   if (disk !== undefined) {
-    reactor.local(loaded).byToken.set(token, disk);
-    facts = factsOf(disk);
-  } else {
-    facts = await reactor.app.call(core, load, { token, url });
+    keepLoaded(reactor, token, disk);
+    return newDisk(name, params.uuid, factsOf(disk) as DiskFacts, data);
   }
-  const data: DiskData = { token, core, url, timeoutMs };
+  const facts = await reactor.app.call(core, load, { token, url, options });
+  if (facts.kind === 'disk') return newDisk(name, params.uuid, facts, data);
+  try {
+    for (const other of reactor.cores) {
+      if (other !== core) await reactor.app.call(other, load, { token, url, options });
+    }
+    return await newModuleBdev(name, params.uuid, { ...data, kind: 'module' }, reactor);
+  } catch (error) {
+    await callAll(reactor, unload, token);
+    throw error;
+  }
+}
+
+function newDisk(name: string, uuid: string | undefined, facts: DiskFacts, given: DiskData): NewBdev {
+  const timeoutMs = given.timeoutMs || facts.timeoutMs || limits.bdev_disk_timeout_ms;
+  const data: DiskData = { ...given, timeoutMs };
   return {
     name,
-    uuid: params.uuid,
+    uuid,
     productName: 'User disk',
     blockSizeBytes: facts.blockSize,
     blocks: facts.size / facts.blockSize,
     writable: facts.has.write,
     volatileCache: facts.has.flush,
-    homeCore: core,
+    homeCore: data.core,
     ioTypes: typesOf(facts),
     data,
   };
@@ -115,36 +114,80 @@ function typesOf({ has }: DiskFacts): number {
   return types;
 }
 
+async function newModuleBdev(
+  name: string,
+  uuid: string | undefined,
+  data: DiskData,
+  reactor: Reactor,
+): Promise<NewBdev> {
+  const module = loadedHere(reactor, data.token, name).what as UserBdevModule;
+  const options = module.options === undefined ? data.options : module.options(data.options);
+  const made = await module.create({ name, options }, reactor);
+  try {
+    const bdev = newBdevOf(module.name, name, made);
+    let theirs: unknown;
+    try {
+      theirs = structuredClone(made.data);
+    } catch (cause) {
+      const what = `its data does not cross to other reactors: ${(cause as Error).message}`;
+      throw new SpdkError('EINVAL', `bdev "${name}" of module "${module.name}": ${what}`, { cause });
+    }
+    const info = made.info === undefined ? {} : { info: { [module.name]: made.info } };
+    return { ...bdev, uuid, productName: module.name, data: { ...data, ...info, theirs } satisfies DiskData };
+  } catch (error) {
+    for (const base of made?.bases ?? []) base.close();
+    await module.destroy?.({ name, data: made?.data }, reactor);
+    throw error;
+  }
+}
+
+/** The disk as its module's functions know it. */
+function theirSpec(spec: BdevSpec): BdevSpec {
+  return { ...spec, data: (spec.data as DiskData).theirs };
+}
+
 export const diskModule: BdevModule<DiskBdevParams> = registerBdevModule<DiskBdevParams>({
   name: 'disk',
   create,
 
-  attach(spec: BdevSpec, reactor: Reactor) {
-    const { token, timeoutMs } = spec.data as DiskData;
-    const disk = reactor.local(loaded).byToken.get(token);
-    if (disk === undefined) throw new SpdkError('ENOENT', `disk "${spec.name}" is not loaded on core ${reactor.core}`);
-    return new DiskBackend({ name: spec.name, disk, timeoutMs, reactor });
+  async attach(spec: BdevSpec, reactor: Reactor) {
+    const { kind, token, timeoutMs } = spec.data as DiskData;
+    const place = loadedHere(reactor, token, spec.name);
+    if (kind === 'module') {
+      const module = place.what as UserBdevModule;
+      return new UserModuleBackend(spec, module.name, await module.attach(theirSpec(spec), reactor));
+    }
+    place.backend = new DiskBackend({ name: spec.name, disk: place.what as Disk, timeoutMs, reactor });
+    return place.backend;
   },
 
   async destroy(spec: Pick<BdevSpec, 'name' | 'data'>, reactor: Reactor) {
-    const { token, core } = spec.data as DiskData;
-    await reactor.app.call(core, unload, token);
+    const { kind, token, core, theirs } = spec.data as DiskData;
+    if (kind === 'disk') {
+      await reactor.app.call(core, unload, token);
+      return;
+    }
+    const module = loadedHere(reactor, token, spec.name).what as UserBdevModule;
+    try {
+      await module.destroy?.({ name: spec.name, data: theirs }, reactor);
+    } finally {
+      await callAll(reactor, unload, token);
+    }
   },
 
   dumpInfo: (spec: BdevSpec) => {
-    const { url, core, timeoutMs } = spec.data as DiskData;
-    return { disk: { module: url, core, timeout_ms: timeoutMs } };
+    const { url, core, timeoutMs, kind, info } = spec.data as DiskData;
+    return { disk: { module: url, ...(kind === 'disk' ? { core, timeout_ms: timeoutMs } : {}) }, ...info };
   },
 
   configCalls: (spec: BdevSpec) => {
-    const { url, core, timeoutMs } = spec.data as DiskData;
+    const { url, core, timeoutMs, kind, options } = spec.data as DiskData;
     // A disk that lives in the program's own objects cannot be made by a call.
     if (url === '') return [];
+    const more = Object.keys(options).length === 0 ? {} : { options };
+    const place = kind === 'disk' ? { core, timeout_ms: timeoutMs } : {};
     return [
-      {
-        method: 'bdev_disk_create',
-        params: { name: spec.name, module: url, uuid: spec.uuid, core, timeout_ms: timeoutMs },
-      },
+      { method: 'bdev_disk_create', params: { name: spec.name, module: url, uuid: spec.uuid, ...place, ...more } },
     ];
   },
 });

@@ -121,21 +121,18 @@ test('a promise that never settles fails with EIO after the timeout, and what it
   const cluster = await startCluster({ reactors: 2 });
   let finish: (() => void) | undefined;
   let aborted = false;
-  await inMemory(
-    cluster,
-    {
-      size: 8192,
-      read: (_offset, _buffer, request) => {
-        request.signal.addEventListener('abort', () => {
-          aborted = true;
-        });
-        return new Promise<void>((resolve) => {
-          finish = resolve;
-        });
-      },
+  await inMemory(cluster, {
+    size: 8192,
+    read: (_offset, _buffer, request) => {
+      request.signal.addEventListener('abort', () => {
+        aborted = true;
+      });
+      return new Promise<void>((resolve) => {
+        finish = resolve;
+      });
     },
-    { timeout_ms: 1000 },
-  );
+    timeoutMs: 1000,
+  });
   // On the home core itself, where the pieces are the submitter's own list.
   const desc = BdevDesc.open('D', { write: false, reactor: cluster.reactors[0], onEvent: () => {} });
   const channel = desc.getIoChannel();
@@ -305,9 +302,29 @@ test('definitions are checked', () => {
     [{ size: 4096, blockSize: 513, read }, /blockSize is 513/],
     [{ size: 4096, blockSize: 256, read }, /blockSize is 256/],
     [{ size: 4096 }, /read is missing/],
-    [{ size: 4096, read, write: 1 }, /write is no function/],
+    [{ size: 4096, read, write: 1 }, /write is 1; it is a function/],
+    [{ size: '4096', read }, /size is "4096"; it is a positive multiple of blockSize 512/],
+    [{ size: 4096n, read }, /size is 4096n/],
+    [{ size: 4096, read, timeoutMs: 0 }, /timeoutMs is 0; it is an integer from 1 to 86400000/],
+    [{ size: 4096, read, blocksize: 4096 }, /"blocksize" is no property; it is written blockSize/],
+    [{ size: 4096, read, timeout_ms: 4096 }, /"timeout_ms" is no property; it is written timeoutMs/],
     [{ size: 4096, read, flush: read }, /flush makes no sense/],
   ] as const) {
     assert.throws(() => defineDisk(definition as unknown as DiskDefinition), { code: 'EINVAL', message });
   }
+});
+
+test('what TypeScript lets nobody write', () => {
+  const read = () => {};
+  const wrong: (() => unknown)[] = [
+    // @ts-expect-error: a size is a number
+    () => defineDisk({ size: '1M', read }),
+    // @ts-expect-error: there must be a read
+    () => defineDisk({ size: 512 }),
+    // @ts-expect-error: a misspelt property
+    () => defineDisk({ size: 512, read, block_size: 512 }),
+    // @ts-expect-error: bytes come from the buffer, they are not returned
+    () => defineDisk({ size: 512, read: async () => new Uint8Array(512) }),
+  ];
+  assert.equal(wrong.length, 4);
 });

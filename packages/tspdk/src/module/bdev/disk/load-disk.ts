@@ -5,24 +5,31 @@
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SpdkError } from '../../../env/errors.ts';
+import { isBdevModule, type UserBdevModule } from './define-bdev-module.ts';
 import { type Disk, isDisk } from './define-disk.ts';
 
 let loads = 0;
 
+/** What the user said of a disk. From JSON, or text. */
+export type DiskOptions = Readonly<Record<string, unknown>>;
+
 /**
- * The default export of the module at `url` (a file URL), in an instance of its own: two disks of one file share nothing.
+ * The default export of the module at `url` (a file URL), in an instance of its own: two disks of one file share nothing. A function is called with `options` and gives it.
  * @throws {SpdkError} ENOTSUP when this Node cannot run the file; EINVAL when it is no disk or throws, with the module's own stack.
  */
-export async function loadDisk(url: string): Promise<Disk> {
+export async function loadDisk(url: string, options: DiskOptions = {}): Promise<Disk | UserBdevModule> {
   const path = fileURLToPath(url);
   checkRunnable(path);
   let module: { readonly default?: unknown };
+  let made: unknown;
   try {
     module = await import(`${url}?disk=${++loads}`);
+    made = module.default;
+    if (typeof made === 'function') made = await (made as (options: DiskOptions) => unknown)(options);
   } catch (thrown) {
     throw ownStack(thrown, path);
   }
-  if (isDisk(module.default)) return module.default;
+  if (isDisk(made) || isBdevModule(made)) return made;
   const exported = Object.keys(module).join(', ') || 'nothing';
   throw new SpdkError(
     'EINVAL',

@@ -1,8 +1,13 @@
 /** bdev_disk_create and bdev_disk_delete: the kit's own, for disks that users write (`defineDisk`). */
 import type { BdevRegistry } from '../../../bdev/index.ts';
+import type { Reactor } from '../../../event/reactor.ts';
 import { RPC_RUNTIME, type RpcRegistry } from '../../../rpc/index.ts';
+import { reloadDisk } from './reload.ts';
 
-export function registerDiskRpc(rpc: RpcRegistry, deps: { registry: () => BdevRegistry }): void {
+export function registerDiskRpc(
+  rpc: RpcRegistry,
+  deps: { registry: () => BdevRegistry; reactor: () => Reactor },
+): void {
   rpc.register({
     name: 'bdev_disk_create',
     states: RPC_RUNTIME,
@@ -13,12 +18,22 @@ export function registerDiskRpc(rpc: RpcRegistry, deps: { registry: () => BdevRe
       {
         name: 'timeout_ms',
         type: 'uint32',
-        description: 'Time a call may take; then it fails with EIO. Default 30000',
+        description: 'Time a call may take; then it fails with EIO. Default: what the disk says, or 30000',
       },
-      { name: 'core', type: 'uint32', description: 'Core it runs on; default the last' },
+      { name: 'core', type: 'uint32', description: 'Core a defineDisk runs on; default the last' },
+      { name: 'options', type: 'object', description: 'For the module: what its exported function, or create, gets' },
     ],
-    summary: 'Makes a disk of a TypeScript or JavaScript module that exports defineDisk({ ... }) by default.',
+    summary:
+      'Makes a disk of a TypeScript or JavaScript module that exports defineDisk or defineBdevModule({ ... }) by default.',
     handler: async (params) => (await deps.registry().create('disk', params)).name,
+  });
+  rpc.register({
+    name: 'bdev_disk_reload',
+    states: RPC_RUNTIME,
+    params: [{ name: 'name', type: 'string', required: true, description: 'The bdev' }],
+    summary:
+      'Loads the file of a defineDisk again, while clients use it. Answers its size in bytes. When that fails the disk stays as it was.',
+    handler: ({ name }) => reloadDisk(deps.reactor(), name),
   });
   rpc.register({
     name: 'bdev_disk_delete',

@@ -1,0 +1,83 @@
+// The disks of docs/disks-of-your-own.md: each does what every disk must, and what the page shows of them is what they are.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { startObjectServer } from './object-server.ts';
+
+const root = fileURLToPath(new URL('../../../', import.meta.url));
+const cli = join(root, 'packages', 'tspdk', 'dist', 'app', 'cli.js');
+const dir = mkdtempSync(join(tmpdir(), 'tspdk-examples-'));
+after(() => rmSync(dir, { recursive: true, force: true }));
+
+/** Beside this one: the server of objects runs here meanwhile. */
+async function conform(name: string, ...args: string[]): Promise<string> {
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const file = fileURLToPath(new URL(`./${name}.js`, import.meta.url));
+  const child = spawn(process.execPath, [cli, 'conform', '--no-pin', file, ...args], { env });
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  child.stderr.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  const [code] = (await once(child, 'close')) as [number | null];
+  assert.equal(code, 0, said);
+  return said;
+}
+
+test('ram', async () => {
+  assert.match(await conform('ram', '-m', '0x3'), /^24 passed, 0 failed, 4 do not apply$/m);
+});
+
+test('computed', async () => {
+  assert.match(await conform('computed'), /^ok {7}read-only/m);
+});
+
+test('shared-memory, on two reactors', async () => {
+  const said = await conform('shared-memory', '-m', '0x3', '--option', 'size=8M');
+  for (const check of ['zero-copy', 'every-core', 'vectored']) assert.match(said, new RegExp(`^ok {7}${check} `, 'm'));
+});
+
+test('object-store: its objects are in the store', async () => {
+  const { server, url, objects } = await startObjectServer(0);
+  try {
+    assert.match(await conform('object-store', '--option', `url=${url}/d`), /^ok {7}unmap /m);
+    // The first and the last one were written to.
+    assert.ok(objects.has('/d/0') && objects.has('/d/1023'));
+    assert.equal(objects.get('/d/0')?.length, 65536);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+});
+
+test('sqlite: its rows are in the file', async (t) => {
+  const name = 'node:sqlite';
+  const sqlite = (await import(name).catch(() => null)) as { DatabaseSync: new (file: string) => unknown } | null;
+  if (sqlite === null) return t.skip(`no node:sqlite in Node ${process.versions.node}: use 22.5 or newer`);
+  const file = join(dir, 'disk.db');
+  assert.match(await conform('sqlite', '--option', `file=${file}`), /^ok {7}flush /m);
+  assert.ok(existsSync(file));
+});
+
+test('what the page shows is in the files, line by line', () => {
+  const page = readFileSync(join(root, 'docs', 'disks-of-your-own.md'), 'utf8');
+  const shown = [...page.matchAll(/^```ts\n\/\/ (examples\/\S+)\n([\s\S]*?)^```$/gm)];
+  assert.equal(shown.length, [...page.matchAll(/^```ts$/gm)].length, 'each names its file');
+  assert.ok(shown.length > 10);
+  for (const [, path, code] of shown) {
+    const lines = readFileSync(join(root, path), 'utf8').split('\n');
+    let from = 0;
+    for (const line of code.trimEnd().split('\n')) {
+      const at = lines.indexOf(line, from);
+      assert.notEqual(at, -1, `${path} has no line "${line}" there`);
+      from = at + 1;
+    }
+  }
+});

@@ -1,0 +1,78 @@
+// `tspdk conform` as people run it: what it prints, its JSON, and its exit codes.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const cli = fileURLToPath(new URL('./cli.js', import.meta.url));
+const api = JSON.stringify(new URL('../index.js', import.meta.url).href);
+const dir = mkdtempSync(join(tmpdir(), 'tspdk-'));
+after(() => rmSync(dir, { recursive: true }));
+
+const run = (...args: string[]) => {
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  return spawnSync(process.execPath, [cli, 'conform', '--no-pin', ...args], { encoding: 'utf8', env });
+};
+
+/** A disk whose write is `write`. */
+function disk(name: string, write: string): string {
+  const path = join(dir, name);
+  writeFileSync(
+    path,
+    `import { defineDisk } from ${api};
+     const memory = new Uint8Array(1 << 20);
+     export default ({ error }) => defineDisk({
+       size: memory.length,
+       async read(offset, buffer) { buffer.set(memory.subarray(offset, offset + buffer.length)); },
+       async write(offset, buffer) { ${write} },
+     });`,
+  );
+  return path;
+}
+
+test('a good disk: a line for each check, and exit code 0', () => {
+  const { status, stdout, stderr } = run(disk('good.mjs', 'memory.set(buffer, offset);'));
+  assert.equal(status, 0, stdout + stderr);
+  assert.match(stdout, /^ok {7}write-read +a block that is written reads back/m);
+  assert.match(stdout, /^skipped {2}unmap +it does not offer unmap$/m);
+  assert.match(stdout, /^\d\d passed, 0 failed, \d do not apply$/m);
+});
+
+test('a bad disk: what was expected and what came, and exit code 1; also as JSON, and of one check', () => {
+  const path = disk('bad.mjs', 'if (offset !== 1024) memory.set(buffer, offset);');
+  const { status, stdout } = run(path, '--only', 'kept', '--only', 'read-only');
+  assert.equal(status, 1);
+  assert.match(
+    stdout,
+    /^FAILED {3}kept +blocks written one by one.*\n {9}expected what was written .* byte 1024 of the disk is 0x..; got 0x00 \(5\d\d of \d+ bytes differ\)$/m,
+  );
+  assert.match(stdout, /^0 passed, 1 failed, 1 do not apply$/m);
+  const json = run(path, '--only', 'kept', '--json-output');
+  assert.equal(json.status, 1);
+  const { failed, checks } = JSON.parse(json.stdout) as { failed: number; checks: { name: string; status: string }[] };
+  assert.deepEqual([failed, checks.length, checks[0].name, checks[0].status], [1, 1, 'kept', 'failed']);
+});
+
+test('a fault on the command line makes a good disk fail', () => {
+  const good = disk('good.mjs', 'memory.set(buffer, offset);');
+  const { status, stdout } = run(good, '--only', 'write-read', '--fault', 'op=write,action=error,errno=ENOSPC,count=1');
+  assert.equal(status, 1);
+  assert.match(stdout, /expected write of 512 bytes at 0 to succeed; got ENOSPC \(-28\)/);
+});
+
+test('what cannot be checked is said, and what there is to check is listed', () => {
+  assert.match(run('--list').stdout, /^removal +a disk that is removed under load/m);
+  for (const [args, message] of [
+    [[], /there is no DISK to check/],
+    [['64M', '--only', 'unmapp'], /no check "unmapp"/],
+    [['64M', '--option', 'a=b'], /--option a: only a disk that is a module takes options/],
+    [['64M', '--fault', 'op=reed'], /op "reed", may be all, read/],
+  ] as const) {
+    const { status, stderr } = run(...args);
+    assert.equal(status, 1, args.join(' '));
+    assert.match(stderr, message);
+  }
+});

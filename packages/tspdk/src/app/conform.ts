@@ -1,0 +1,87 @@
+/**
+ * `tspdk conform DISK`: whether a disk does what every disk must. The checks themselves are conform/.
+ */
+
+import { CHECKS, type CheckResult, conform as check, conformModuleUrl } from '../conform/index.ts';
+import { SpdkError } from '../env/errors.ts';
+import { APP_FLAGS, flagHelp, integer, parseAppArgs } from '../event/app-args.ts';
+import { App, type AppOptions } from '../event/index.ts';
+import { CONFORM_FLAGS } from './conform-flags.ts';
+import { createDisk, diskWords } from './create-disk.ts';
+import { parseDiskArgument } from './disk-argument.ts';
+import { targetOptions } from './target.ts';
+
+const USAGE = `usage: tspdk conform DISK [flags]
+
+DISK is a size (64M: memory), null:SIZE, a file or block device, or a module that defines a disk. WHAT IS ON IT IS OVERWRITTEN: its first 4 MiB
+and its last blocks.
+
+  tspdk conform ./my-disk.ts
+  tspdk conform ./my-disk.ts --cpumask 0x3 --only unmap --only every-core
+  tspdk conform disk.img --direct --json-output
+
+Exit code 0: every check has passed, or does not apply; 1: one has failed.
+`;
+
+const NAME_WIDTH = 18;
+
+function line({ name, summary, status, message }: CheckResult): string {
+  const head = `${(status === 'failed' ? 'FAILED' : status).padEnd(9)}${name.padEnd(NAME_WIDTH)}`;
+  if (status === 'ok') return `${head}${summary}`;
+  if (status === 'skipped') return `${head}${message}`;
+  return `${head}${summary}\n${(message ?? '').replaceAll(/^/gm, ' '.repeat(9))}`;
+}
+
+/** Runs the checks. Resolves with the exit code. */
+export async function conform(argv: readonly string[]): Promise<number> {
+  const args = parseAppArgs(argv, CONFORM_FLAGS);
+  if (args.help) {
+    console.log(`${USAGE}\n${flagHelp(CONFORM_FLAGS)}\n\nand those of every program:\n\n${flagHelp(APP_FLAGS)}`);
+    return 0;
+  }
+  if (args.extra.has('list')) {
+    for (const { name, summary } of CHECKS) console.log(`${name.padEnd(NAME_WIDTH)}${summary}`);
+    return 0;
+  }
+  const one = (name: string): string | undefined => args.extra.get(name)?.[0];
+  const [word, ...more] = args.rest;
+  if (word === undefined) throw new SpdkError('EINVAL', `there is no DISK to check\n\n${USAGE}`);
+  if (more.length > 0) throw new SpdkError('EINVAL', `one DISK at a time; "${more[0]}" is one too many`);
+  const disk = parseDiskArgument(word);
+  const words = diskWords(args.extra);
+  const blockBytes = integer('block-size', one('block-size'), 512);
+  const timeoutS = integer('io-timeout', one('io-timeout'), 1);
+  const seed = integer('seed', one('seed'), 1);
+  const json = args.extra.has('json-output');
+  const target = targetOptions({ ...args, rest: [], rpcAddress: args.rpcAddress ?? null });
+  const options: AppOptions = {
+    ...target,
+    name: 'tspdk_conform',
+    throwOnStartFailure: true,
+    modules: [conformModuleUrl],
+  };
+  let failed = 0;
+  const rc = await App.start(options, async (app) => {
+    const { extra } = args;
+    const place = { disk, readOnly: extra.has('read-only'), blockBytes, direct: extra.has('direct') };
+    const { bdevName } = await createDisk(app, { ...words, ...place });
+    const { results, stuck } = await check(app.reactor, bdevName, {
+      ...(extra.has('no-data') ? { keepsData: false } : {}),
+      ...(timeoutS === undefined ? {} : { timeoutMs: timeoutS * 1000 }),
+      ...(seed === undefined ? {} : { seed }),
+      ...(extra.has('only') ? { only: extra.get('only') ?? [] } : {}),
+      onResult: (result) => {
+        if (!json) console.log(line(result));
+      },
+    });
+    const of = (status: CheckResult['status']) => results.filter((result) => result.status === status).length;
+    failed = of('failed');
+    if (json)
+      console.log(JSON.stringify({ disk: word, passed: of('ok'), failed, skipped: of('skipped'), checks: results }));
+    else console.log(`${of('ok')} passed, ${failed} failed, ${of('skipped')} do not apply`);
+    // An I/O that never ends would not let the application end either.
+    if (stuck) process.exit(1);
+    app.stop(0);
+  });
+  return failed > 0 ? 1 : rc;
+}

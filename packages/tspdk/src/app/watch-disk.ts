@@ -1,0 +1,68 @@
+/**
+ * `tspdk serve --watch`: loads a disk's file again whenever it changes. Clients notice nothing but the new content: see module/bdev/disk/reload.ts. A version that does not
+ * load, or does not fit, is told on stderr, and the old one goes on.
+ */
+import { type FSWatcher, watch } from 'node:fs';
+import { basename, dirname, resolve } from 'node:path';
+import { explain } from '../env/errors.ts';
+import type { App } from '../event/index.ts';
+import { reloadDisk } from '../module/bdev/disk/reload.ts';
+
+/** Editors write a file in several steps. */
+const SETTLE_MS = 50;
+
+export class DiskWatch {
+  readonly #app: App;
+  readonly #bdevName: string;
+  readonly #path: string;
+  readonly #watcher: FSWatcher;
+  #timer: NodeJS.Timeout | null = null;
+  #reloading = false;
+  #again = false;
+  #closed = false;
+
+  /** Watches the file at `path`, of which the disk `bdevName` was made. */
+  constructor(app: App, bdevName: string, path: string) {
+    this.#app = app;
+    this.#bdevName = bdevName;
+    this.#path = path;
+    const full = resolve(path);
+    // The folder: a file that is replaced by another of its name would not be watched any more.
+    this.#watcher = watch(dirname(full), (_, name) => {
+      if (name === null || name === basename(full)) this.#soon();
+    });
+    this.#watcher.on('error', (error) =>
+      console.error(`tspdk serve: ${path} is not watched any more: ${error.message}`),
+    );
+  }
+
+  #soon(): void {
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#reload(), SETTLE_MS);
+  }
+
+  async #reload(): Promise<void> {
+    this.#timer = null;
+    if (this.#reloading) {
+      this.#again = true;
+      return;
+    }
+    this.#reloading = true;
+    try {
+      const sizeBytes = await reloadDisk(this.#app.reactor, this.#bdevName);
+      console.log(`reloaded ${this.#path}, ${sizeBytes} bytes`);
+    } catch (error) {
+      if (!this.#closed) console.error(`tspdk serve: ${explain(error)}\nthe version before goes on`);
+    }
+    this.#reloading = false;
+    if (!this.#again || this.#closed) return;
+    this.#again = false;
+    await this.#reload();
+  }
+
+  close(): void {
+    this.#closed = true;
+    if (this.#timer !== null) clearTimeout(this.#timer);
+    this.#watcher.close();
+  }
+}

@@ -1,0 +1,49 @@
+/** One reactor's part of a disk whose module a user wrote: what they gave is checked when it is made, and then called without anything in between. */
+import { type BackendChannel, type BdevBackend, type BdevSpec, IO_ZCOPY } from '../../../bdev/index.ts';
+import { SpdkError } from '../../../env/errors.ts';
+import { log } from '../../../log/index.ts';
+import type { ModuleBackend } from './define-bdev-module.ts';
+
+const diskLog = log.register('bdev_disk');
+
+export class UserModuleBackend implements BdevBackend {
+  readonly #spec: BdevSpec;
+  readonly #kind: string;
+  readonly #theirs: ModuleBackend;
+
+  /** @throws {SpdkError} EINVAL when `theirs` is no backend */
+  constructor(spec: BdevSpec, kind: string, theirs: ModuleBackend) {
+    this.#spec = spec;
+    this.#kind = kind;
+    this.#theirs = theirs;
+    if (typeof theirs?.createChannel !== 'function') throw this.#refuse('attach gave nothing with createChannel()');
+  }
+
+  #refuse(what: string): SpdkError {
+    return new SpdkError('EINVAL', `bdev "${this.#spec.name}" of module "${this.#kind}": ${what}`);
+  }
+
+  createChannel(): BackendChannel {
+    const channel = this.#theirs.createChannel();
+    if (typeof channel?.submit !== 'function') throw this.#refuse('createChannel() gave nothing with submit(io)');
+    if ((this.#spec.ioTypes & (1 << IO_ZCOPY)) !== 0 && typeof channel.zcopy !== 'function') {
+      throw this.#refuse('ioTypes has "zcopy", and its channel no zcopy(byteOffset, bytes, out, write)');
+    }
+    // The layer closes every channel; theirs need not care.
+    if (channel.close === undefined) channel.close = () => {};
+    return channel as unknown as BackendChannel;
+  }
+
+  resize(blocks: number): void {
+    this.#theirs.resize?.(blocks);
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.#theirs.close?.();
+    } catch (error) {
+      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      diskLog.error(`disk "${this.#spec.name}": close: ${text}`);
+    }
+  }
+}

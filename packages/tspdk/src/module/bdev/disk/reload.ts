@@ -1,0 +1,89 @@
+/**
+ * A disk's file again, while clients use the disk: what has begun ends with the old code, what comes meanwhile waits, and goes to the new code.
+ *
+ * What is new must fit what clients were told: the same block size, everything that the old one could do, and a size that is not smaller while somebody has it open. Else,
+ * and when the new file does not load, the old code goes on.
+ */
+import { type Bdev, bdevRegistry } from '../../../bdev/index.ts';
+import { SpdkError } from '../../../env/errors.ts';
+import { defineControl } from '../../../event/control.ts';
+import type { Reactor } from '../../../event/reactor.ts';
+import type { Disk } from './define-disk.ts';
+import type { DiskData } from './disk-bdev.ts';
+import { type DiskOptions, loadDisk } from './load-disk.ts';
+import { type DiskFacts, factsOf, loadedHere } from './loaded-disks.ts';
+
+interface ReloadRequest {
+  readonly token: number;
+  readonly name: string;
+  readonly url: string;
+  readonly options: DiskOptions;
+  /** What the old one may not be smaller than, in bytes. */
+  readonly leastBytes: number;
+}
+
+/** On the home core. Answers what the new one is. */
+const reload = defineControl('bdev.disk.reload', async (request: ReloadRequest, reactor): Promise<DiskFacts> => {
+  const { token, name, url, options, leastBytes } = request;
+  const place = loadedHere(reactor, token, name);
+  const { backend } = place;
+  if (backend === null) throw new SpdkError('ENODEV', `disk "${name}" is not attached`);
+  const next = await loadDisk(url, options);
+  const facts = factsOf(next);
+  if (facts.kind !== 'disk') throw new SpdkError('ENOTSUP', `disk "${name}": the file exports a bdev module now`);
+  try {
+    checkFits(name, backend.disk, next as Disk, leastBytes);
+  } catch (error) {
+    await (next as Disk).close?.();
+    throw error;
+  }
+  place.what = next;
+  await backend.replace(next as Disk);
+  return facts;
+});
+
+/** @throws {SpdkError} EINVAL saying what does not fit */
+function checkFits(name: string, old: Disk, next: Disk, leastBytes: number): void {
+  const refuse = (what: string) => new SpdkError('EINVAL', `disk "${name}" stays as it was: ${what}`);
+  if (next.blockSize !== old.blockSize) {
+    throw refuse(`blockSize ${next.blockSize} where clients know ${old.blockSize}; start it anew for that`);
+  }
+  for (const key of ['write', 'trim', 'zero'] as const) {
+    if (old[key] !== undefined && next[key] === undefined)
+      throw refuse(`it has no ${key} any more; clients count on it`);
+  }
+  if (next.size < leastBytes) {
+    throw refuse(`size ${next.size} is smaller than ${leastBytes}, and clients have it open`);
+  }
+}
+
+/** What of the disk says where its file is. @throws {SpdkError} ENODEV; ENOTSUP for a disk that has no file, or is a module */
+export function reloadable(reactor: Reactor, name: string): { readonly bdev: Bdev; readonly data: DiskData } {
+  const bdev = bdevRegistry(reactor).get(name);
+  if (bdev.moduleName !== 'disk') {
+    throw new SpdkError('ENOTSUP', `bdev "${name}" is of module ${bdev.moduleName}: only disk files are reloaded`);
+  }
+  const data = bdev.spec.data as DiskData;
+  if (data.url === '') throw new SpdkError('ENOTSUP', `disk "${name}" was made by the program itself: it has no file`);
+  if (data.kind !== 'disk') {
+    throw new SpdkError(
+      'ENOTSUP',
+      `disk "${name}" is a bdev module, which every reactor has loaded: it is not reloaded`,
+    );
+  }
+  return { bdev, data };
+}
+
+/**
+ * Loads the file of the disk `name` again. App core only.
+ * @returns its size in bytes
+ * @throws {SpdkError} ENODEV; ENOTSUP for a disk without a file; EINVAL what is wrong with the new version, with the user's own stack; the old one then goes on
+ */
+export async function reloadDisk(reactor: Reactor, name: string): Promise<number> {
+  const { bdev, data } = reloadable(reactor, name);
+  const { url, token, options, core } = data;
+  const leastBytes = bdev.shared.descs > 0 ? bdev.sizeBytes : 0;
+  const { size, blockSize } = await reactor.app.call(core, reload, { token, name, url, options, leastBytes });
+  if (size !== bdev.sizeBytes) await bdevRegistry(reactor).resize(name, size / blockSize);
+  return size;
+}

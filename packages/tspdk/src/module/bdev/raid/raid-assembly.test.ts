@@ -1,0 +1,402 @@
+/** Superblocks: written before what they vouch for, read when disks appear, and the newest of them is right (bdev_raid_sb_ut, test_create_raid_superblock). */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import type { Cluster } from '../../../bdev/cluster.sim.ts';
+import { faultRegistry } from '../../../bdev/index.ts';
+import { IO_FLAG_FUA, IO_WRITE } from '../../../bdev/io-type.ts';
+import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
+import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
+import type { Segment } from '../../../env/segment.ts';
+import { allGood, answering, contents, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
+import {
+  decodeRaidSuperblock,
+  encodeRaidSuperblock,
+  RAID_SB_CONFIGURED,
+  RAID_SB_FAILED,
+  RAID_SB_MISSING,
+  type RaidSuperblock,
+} from './raid-superblock.ts';
+
+const BLOCKS = 2048 + 64;
+
+async function superblock(disk: Pluggable): Promise<RaidSuperblock | null> {
+  return decodeRaidSuperblock(await disk.contents()) as RaidSuperblock | null;
+}
+
+const states = (sb: RaidSuperblock | null) => sb?.baseBdevs.map(({ state }) => state);
+
+async function fill(cluster: Cluster, value: number): Promise<void> {
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  const buf = cluster.memory(desc.bdev.sizeBytes);
+  buf.u8.fill(value);
+  const done: number[] = [];
+  channel.write(buf, 0, 0, buf.u8.length, (_, status) => void done.push(status), null);
+  await cluster.untilTrue(() => done.length > 0);
+  assert.deepEqual(done, [0]);
+  desc.close();
+}
+
+async function setUp(count: number, level = 'raid1') {
+  const all = await setUpRaid({ reactors: 2 });
+  const disks: Pluggable[] = [];
+  for (let i = 0; i < count; i++) disks.push(await Pluggable.make(all.cluster, `P${i}`, BLOCKS));
+  await all.settle();
+  await all.create(
+    level,
+    disks.map(({ name }) => name),
+    { superblock: true },
+  );
+  return { ...all, disks };
+}
+
+test('a raid is there again when its members are, whatever its level, with its name, uuid and data', async () => {
+  for (const level of ['raid0', 'concat', 'raid1']) {
+    const { cluster, disks, list, settle, raids, call } = await setUp(2, level);
+    const { uuid, blocks } = cluster.bdevs.get('R');
+    await fill(cluster, 5);
+    assert.deepEqual(
+      cluster.bdevs.configCalls().filter(({ method }) => method === 'bdev_raid_create'),
+      [],
+      'the superblocks say it',
+    );
+    const sb = await superblock(disks[0]);
+    assert.deepEqual([sb?.name, sb?.raidSize, sb?.seqNumber, states(sb)], ['R', blocks, 1, [1, 1]]);
+    assert.deepEqual(sb?.baseBdevs[1].uuid, disks[1].uuid);
+    assert.equal(sb?.baseBdevs[1].dataOffset, 2048);
+    await call('bdev_raid_delete', { name: 'R' });
+    for (const disk of disks) await disk.pull();
+    await disks[1].plug();
+    await settle();
+    assert.deepEqual(
+      (await list('configuring')).map(({ name, num_base_bdevs_discovered: n }) => [name, n]),
+      [['R', 1]],
+    );
+    assert.deepEqual(raids.configCalls().length, 1, 'only options');
+    await disks[0].plug();
+    await settle();
+    const bdev = cluster.bdevs.get('R');
+    assert.deepEqual([bdev.uuid, bdev.blocks], [uuid, blocks]);
+    assert.deepEqual(await contents(cluster, 'R'), new Uint8Array(bdev.sizeBytes).fill(5));
+    assert.equal((await superblock(disks[0]))?.seqNumber, 2);
+    await call('bdev_raid_delete', { name: 'R', clear_sb: true });
+    assert.deepEqual([await superblock(disks[0]), await superblock(disks[1])], [null, null]);
+    await cluster.close();
+  }
+});
+
+test('a member that has missed something is not used but rebuilt, whichever appears first', async () => {
+  for (const order of [
+    [0, 1, 2],
+    [1, 2, 0],
+    [2, 1, 0],
+  ]) {
+    const { cluster, disks, list, settle, raids, call } = await setUp(3);
+    await fill(cluster, 1);
+    await disks[1].pull();
+    await cluster.untilTrue(() => raids.list()[0].slots[1].base === null);
+    assert.deepEqual(states(await superblock(disks[0])), [RAID_SB_CONFIGURED, RAID_SB_MISSING, RAID_SB_CONFIGURED]);
+    assert.deepEqual(states(await superblock(disks[1])), [1, 1, 1], 'it does not know');
+    await fill(cluster, 2);
+    await call('bdev_raid_delete', { name: 'R' });
+    for (const disk of [disks[0], disks[2]]) await disk.pull();
+    raids.options.process_max_bandwidth_mb_sec = 1;
+    for (const i of order) await disks[i].plug();
+    await settle();
+    assert.deepEqual(await contents(cluster, 'R'), new Uint8Array(64 * 512).fill(2));
+    await allGood(cluster);
+    for (const disk of disks) {
+      assert.deepEqual((await disk.contents()).subarray(2048 * 512), new Uint8Array(64 * 512).fill(2));
+      assert.deepEqual(states(await superblock(disk)), [1, 1, 1]);
+    }
+    assert.equal((await list('online'))[0].num_base_bdevs_operational, 3);
+    await cluster.close();
+  }
+});
+
+test('a raid whose last superblocks lack a member starts without it; a disk that is no member any more is left alone', async () => {
+  const { cluster, disks, list, settle, raids, call } = await setUp(2);
+  await disks[0].pull();
+  await cluster.untilTrue(() => raids.list()[0].slots[0].base === null);
+  const other = await Pluggable.make(cluster, 'P9', BLOCKS);
+  await settle();
+  await call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev: 'P9' });
+  await allGood(cluster);
+  await call('bdev_raid_delete', { name: 'R' });
+  await disks[1].pull();
+  await other.pull();
+  await disks[0].plug();
+  await settle();
+  assert.deepEqual(
+    (await list()).map(({ state }) => state),
+    ['configuring'],
+    'the one that was pulled is not enough',
+  );
+  await disks[1].plug();
+  await settle();
+  await other.plug();
+  await settle();
+  assert.deepEqual(
+    (await list('online')).map(({ base_bdevs_list }) => base_bdevs_list.map(({ name }) => name)),
+    [['P9', 'P1']],
+  );
+  open(cluster, 'P0').close();
+  await cluster.close();
+});
+
+test('it starts without a member that its superblock calls missing, and one that is taken out by hand stays out', async () => {
+  const { cluster, disks, list, settle, call } = await setUp(2);
+  await call('bdev_raid_remove_base_bdev', { name: 'P0' });
+  assert.equal(await superblock(disks[0]), null);
+  await call('bdev_raid_delete', { name: 'R' });
+  for (const disk of disks) await disk.pull();
+  for (const disk of disks) await disk.plug();
+  await settle();
+  const [info] = await list('online');
+  assert.deepEqual(
+    info.base_bdevs_list.map(({ is_configured }) => is_configured),
+    [false, true],
+  );
+  open(cluster, 'P0').close();
+  await cluster.close();
+});
+
+test('what all that goes takes with it is not degraded: nobody is called missing at the end', async () => {
+  const { cluster, disks } = await setUp(2);
+  await disks[0].pull();
+  await disks[0].plug();
+  await cluster.until(cluster.bdevs.waitForExamine());
+  await allGood(cluster);
+  const sb = await superblock(disks[0]);
+  // P0 is newer than the raid now, and goes first.
+  const order = cluster.bdevs.list().map(({ name }) => name);
+  assert.ok(order.indexOf('P0') > order.indexOf('R'));
+  const memory = cluster.bdevs.list().filter(({ name }) => name.startsWith('memory-'));
+  const kept = memory.map((bdev) => {
+    const out: Segment = bdev.manager.reactor.segments.get((bdev.spec.data as { segments: number[] }).segments[0]);
+    return out.u8;
+  });
+  await cluster.close();
+  for (const bytes of kept) {
+    const after = decodeRaidSuperblock(bytes) as RaidSuperblock;
+    assert.deepEqual([after.seqNumber, states(after)], [sb?.seqNumber, [1, 1]]);
+  }
+});
+
+test('superblocks that are damaged, of no level, or of disks that do not fit are refused, and nothing is held', async () => {
+  const { cluster, disks, list, settle, call } = await setUp(2);
+  const good = (await superblock(disks[0])) as RaidSuperblock;
+  await call('bdev_raid_delete', { name: 'R' });
+  const tries: Uint8Array[] = [];
+  const damaged = encodeRaidSuperblock(good);
+  damaged[130] ^= 1;
+  tries.push(damaged);
+  tries.push(encodeRaidSuperblock({ ...good, level: 77 }));
+  tries.push(encodeRaidSuperblock({ ...good, blockSize: 4096 }));
+  tries.push(encodeRaidSuperblock({ ...good, name: 'P1' }));
+  tries.push(
+    encodeRaidSuperblock({ ...good, baseBdevs: good.baseBdevs.map((each) => ({ ...each, dataSize: 1 << 20 })) }),
+  );
+  for (const [i, bytes] of tries.entries()) {
+    await disks[0].pull();
+    const desc = open(cluster, 'memory-P0');
+    const channel = channelOf(cluster, desc);
+    const buf = cluster.memory(512);
+    buf.u8.set(bytes.subarray(0, 512));
+    const done: number[] = [];
+    channel.write(buf, 0, 0, 512, (_, status) => void done.push(status), null);
+    cluster.turns();
+    assert.deepEqual(done, [0]);
+    desc.close();
+    await disks[0].plug();
+    await settle();
+    assert.deepEqual(await list('online'), [], `${i}`);
+    for (const { name } of await list()) await call('bdev_raid_delete', { name });
+    open(cluster, 'P0').close();
+  }
+  await cluster.close();
+});
+
+/** The superblock that an I/O writes. */
+function written(io: BdevIo): RaidSuperblock {
+  const segment = io.iovs.segment[0] as Segment;
+  return decodeRaidSuperblock(segment.u8.slice(io.iovs.offset[0], io.iovs.offset[0] + io.bytes)) as RaidSuperblock;
+}
+
+const all = (name: string): StubChannel[] => stubs.channels.get(name) ?? [];
+const own = (name: string): BdevIo[] =>
+  all(name)
+    .flatMap(({ outstanding }) => outstanding)
+    .filter((io) => io.type === IO_WRITE && io.byteOffset === 0);
+
+function answer(name: string, status = 0): void {
+  for (const channel of all(name)) channel.complete(channel.outstanding.length, status);
+}
+
+test('a write that fails on a member is acknowledged after the superblocks of the others say so, on stable storage', async () => {
+  const { cluster, create, raids } = await setUpRaid({ reactors: 2 });
+  const names = await stubDisks(cluster, 3, { blocks: BLOCKS });
+  await answering(cluster, names, create('raid1', names, { superblock: true }));
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  const buf = cluster.memory(512);
+  const done: number[] = [];
+  channel.write(buf, 0, 0, 512, (_, status) => void done.push(status), null);
+  for (const [i, name] of names.entries()) stubChannel(name).complete(1, i === 2 ? -5 : 0);
+  await cluster.untilTrue(() => own(names[0]).length === 1 && own(names[1]).length === 1);
+  assert.deepEqual(own(names[2]), [], 'the one that failed gets none');
+  for (const name of names.slice(0, 2)) {
+    const [io] = own(name);
+    assert.equal(io.flags & IO_FLAG_FUA, IO_FLAG_FUA);
+    assert.deepEqual([states(written(io)), written(io).seqNumber], [[1, 1, RAID_SB_FAILED], 2]);
+  }
+  answer(names[0]);
+  for (let i = 0; i < 50; i++) await cluster.until(Promise.resolve());
+  assert.deepEqual(done, [], 'one superblock is not enough');
+  // The second cannot be written: that member is left out too, and the third superblock says so.
+  answer(names[1], -5);
+  await cluster.untilTrue(() => own(names[0]).length === 1);
+  assert.deepEqual(states(written(own(names[0])[0])), [1, RAID_SB_FAILED, RAID_SB_FAILED]);
+  assert.deepEqual(done, []);
+  answer(names[0]);
+  await cluster.untilTrue(() => done.length > 0);
+  assert.deepEqual(done, [0]);
+  // That member is dropped in the same way, by a superblock of its own.
+  await answering(
+    cluster,
+    names,
+    raids.list()[0].serial(async () => {}),
+  );
+  assert.deepEqual(
+    raids.list()[0].slots.map(({ base }) => base !== null),
+    [true, false, false],
+  );
+  desc.close();
+  await answering(cluster, names, cluster.bdevs.fini());
+  await cluster.close();
+});
+
+test('no superblock can be written: what failed on a member fails, and is not acknowledged', async () => {
+  const { cluster, create, raids } = await setUpRaid();
+  const names = await stubDisks(cluster, 2, { blocks: BLOCKS });
+  await answering(cluster, names, create('raid1', names, { superblock: true }));
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  const buf = cluster.memory(512);
+  const done: number[] = [];
+  const write = () => channel.write(buf, 0, 0, 512, (_, status) => void done.push(status), null);
+  for (const status of [-5, 0]) {
+    write();
+    stubChannel(names[0]).complete(1);
+    stubChannel(names[1]).complete(1, -28);
+    await cluster.untilTrue(() => own(names[0]).length === 1);
+    answer(names[0], status);
+    await cluster.untilTrue(() => {
+      if (status === 0) answer(names[0]);
+      return done.length > 0;
+    });
+    assert.deepEqual(done.splice(0), [status === 0 ? 0 : -28]);
+  }
+  assert.equal(raids.list()[0].slots[1].base, null, 'the second time it worked');
+  desc.close();
+  await answering(cluster, names, cluster.bdevs.fini());
+  await cluster.close();
+});
+
+test('a drop that no superblock could record is tried again after a second; until then the member is read', async () => {
+  const { cluster, create, raids } = await setUpRaid();
+  const names = await stubDisks(cluster, 2, { blocks: BLOCKS });
+  await answering(cluster, names, create('raid1', names, { superblock: true }));
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  const buf = cluster.memory(512);
+  const done: number[] = [];
+  const cb = (_: unknown, status: number) => void done.push(status);
+  channel.write(buf, 0, 0, 512, cb, null);
+  stubChannel(names[0]).complete(1);
+  stubChannel(names[1]).complete(1, -28);
+  await cluster.untilTrue(() => own(names[0]).length === 1);
+  answer(names[0], -5);
+  const [raid] = raids.list();
+  await cluster.until(raid.serial(async () => {}));
+  assert.deepEqual(done.splice(0), [-28]);
+  for (let i = 0; i < 2; i++) channel.read(buf, 0, 0, 512, cb, null);
+  assert.equal(stubChannel(names[1]).outstanding.length, 1);
+  for (const name of names) answer(name);
+  cluster.clock.nowUs += 900_000;
+  for (let i = 0; i < 20; i++) await cluster.until(Promise.resolve());
+  assert.deepEqual(own(names[0]), []);
+  cluster.clock.nowUs += 200_000;
+  await cluster.untilTrue(() => own(names[0]).length === 1);
+  answer(names[0]);
+  await cluster.until(raid.serial(async () => {}));
+  assert.equal(raid.slots[1].base, null);
+  assert.deepEqual(done, [0, 0]);
+  desc.close();
+  await answering(cluster, names, cluster.bdevs.fini());
+  await cluster.close();
+});
+
+test('a member that is rebuilt is called good by the others first, and not at all when they cannot be told', async () => {
+  const { cluster, create, call, raids } = await setUpRaid();
+  const names = await stubDisks(cluster, 3, { blocks: BLOCKS });
+  await answering(cluster, names, create('raid1', [names[0], names[1], ''], { superblock: true }));
+  const add = { raid_bdev: 'R', base_bdev: names[2] };
+  const raid = raids.list()[0];
+  for (const status of [-5, 0]) {
+    await answering(cluster, names, call('bdev_raid_add_base_bdev', add));
+    // All but superblocks is answered.
+    const copied = () => {
+      for (const name of names) {
+        for (const channel of all(name)) {
+          const data = channel.outstanding.filter((io) => io.byteOffset !== 0 || io.type !== IO_WRITE);
+          for (const io of data) channel.outstanding.splice(channel.outstanding.indexOf(io), 1);
+          for (const io of data) io.complete(0);
+        }
+      }
+      return own(names[0]).length === 1 && own(names[1]).length === 1;
+    };
+    await cluster.untilTrue(copied);
+    assert.deepEqual(own(names[2]), []);
+    assert.deepEqual(states(written(own(names[0])[0])), [1, 1, RAID_SB_CONFIGURED]);
+    answer(names[0]);
+    answer(names[1], status);
+    if (status !== 0) {
+      await cluster.untilTrue(() => own(names[0]).length === 1 && own(names[1]).length === 1);
+      assert.deepEqual(states(written(own(names[0])[0])), [1, 1, RAID_SB_FAILED], 'the others take it back');
+      assert.deepEqual(own(names[2]), []);
+    }
+    await answering(
+      cluster,
+      names,
+      cluster.untilTrue(() => raid.process === null && (raid.slots[2].base === null) === (status !== 0)),
+    );
+    await answering(
+      cluster,
+      names,
+      raid.serial(async () => {}),
+    );
+    assert.equal(raid.slots[2].good, status === 0);
+  }
+  await answering(cluster, names, cluster.bdevs.fini());
+  await cluster.close();
+});
+
+test('a raid that cannot be made leaves nothing behind, on disks or in memory', async () => {
+  const { cluster, create, list, settle } = await setUpRaid({ reactors: 2 });
+  const disks = [await Pluggable.make(cluster, 'P0', BLOCKS), await Pluggable.make(cluster, 'P1', BLOCKS)];
+  await settle();
+  const rule = { op: 'write', action: 'error', errno: 'EIO', count: 1 } as const;
+  await cluster.until(faultRegistry(cluster.reactors[0]).add('P1', rule));
+  const made = () => create('raid1', ['P0', 'P1'], { superblock: true });
+  await assert.rejects(made(), { code: 'EIO' });
+  assert.deepEqual(await list(), []);
+  for (const disk of disks) {
+    assert.equal(await superblock(disk), null);
+    open(cluster, disk.name).close();
+  }
+  await made();
+  assert.deepEqual(states(await superblock(disks[1])), [1, 1]);
+  await cluster.close();
+});

@@ -1,0 +1,79 @@
+/** What a RAID disk is, given its members: size, what it takes, what it wants. Control path. */
+import {
+  type Bdev,
+  type BdevLimits,
+  IO_FLUSH,
+  IO_READ,
+  IO_UNMAP,
+  IO_WRITE,
+  IO_WRITE_ZEROES,
+  IO_ZCOPY,
+  ioTypes,
+} from '../../../bdev/index.ts';
+import { SpdkError } from '../../../env/errors.ts';
+import { CONCAT, RAID0, RAID1 } from './raid-level.ts';
+import { ConcatMap, Raid0Map, Raid5fMap } from './raid-map.ts';
+
+export interface RaidGeometry {
+  readonly blocks: number;
+  readonly ioTypes: number;
+  readonly limits: Partial<BdevLimits>;
+  /** Memory that the level needs to work with, over all cores. */
+  readonly scratchBytes: number;
+}
+
+/** What a disk is made of, as far as it is known. */
+export interface RaidShape {
+  readonly params: { readonly name: string; readonly level: number };
+  readonly stripBlocks: number;
+  readonly blockBytes: number;
+  readonly slots: readonly { readonly dataBlocks: number }[];
+}
+
+/** Types that every member takes, of those that go to members. */
+function common(bases: readonly Bdev[]): number {
+  let types = ioTypes(IO_READ, IO_WRITE, IO_UNMAP, IO_FLUSH, IO_WRITE_ZEROES);
+  for (const { takenTypes } of bases) types &= takenTypes;
+  return types;
+}
+
+/** @throws {SpdkError} EINVAL when the members are too small, or a strip is not whole blocks. */
+export function raidGeometry(shape: RaidShape, bases: readonly Bdev[], cores: number): RaidGeometry {
+  const { slots, stripBlocks, blockBytes } = shape;
+  const { level, name } = shape.params;
+  const types = common(bases);
+  const sizes = slots.map(({ dataBlocks }) => dataBlocks);
+  if (level === RAID1) return { blocks: Math.min(...sizes), ioTypes: types, limits: {}, scratchBytes: 0 };
+  if (!Number.isInteger(stripBlocks)) {
+    throw new SpdkError(
+      'EINVAL',
+      `raid "${name}": strips of ${stripBlocks * blockBytes} bytes are no whole blocks of ${blockBytes}`,
+    );
+  }
+  if (level === RAID0 || level === CONCAT) {
+    const { blocks } = level === CONCAT ? new ConcatMap(sizes, stripBlocks) : new Raid0Map(sizes, stripBlocks);
+    const zcopy = bases.every(({ ioTypes: each }) => (each & (1 << IO_ZCOPY)) !== 0) ? 1 << IO_ZCOPY : 0;
+    const limits = { optimalIoBoundaryBlocks: stripBlocks, splitOnOptimalIoBoundary: slots.length > 1 };
+    return { blocks, ioTypes: types | zcopy, limits, scratchBytes: 0 };
+  }
+  const { blocks, stripeBlocks } = new Raid5fMap(sizes, stripBlocks);
+  return {
+    blocks,
+    ioTypes: types & ioTypes(IO_READ, IO_WRITE, IO_FLUSH, IO_WRITE_ZEROES),
+    limits: {
+      optimalIoBoundaryBlocks: stripBlocks,
+      splitOnOptimalIoBoundary: true,
+      writeUnitBlocks: stripeBlocks,
+      splitOnWriteUnit: true,
+      preferredWriteAlignmentBlocks: stripeBlocks,
+      preferredWriteGranularityBlocks: stripeBlocks,
+      optimalWriteSizeBlocks: stripeBlocks,
+    },
+    scratchBytes: cores * parityBuffers(stripBlocks * blockBytes) * stripBlocks * blockBytes,
+  };
+}
+
+/** Buffers of one core: as many as share 4 MiB, from 2 to 32. */
+function parityBuffers(stripBytes: number): number {
+  return Math.max(2, Math.min(32, Math.floor((4 * 1024 * 1024) / stripBytes)));
+}

@@ -1,0 +1,38 @@
+/** A RAID disk in words: as bdev_raid_get_bdevs tells it, and as calls that make it again. Control path. */
+import type { BdevConfigCall } from '../../../bdev/index.ts';
+import type { RaidDisk } from './raid-disk.ts';
+import { raidLevelName } from './raid-level.ts';
+import { RAID_SB_CONFIGURED } from './raid-superblock.ts';
+
+const NO_UUID = '00000000-0000-0000-0000-000000000000';
+
+/** Without the name. */
+export function describeRaid({ params, slots, state, process }: RaidDisk): Record<string, unknown> {
+  return {
+    uuid: params.uuid,
+    strip_size_kb: params.stripSizeKb,
+    state,
+    raid_level: raidLevelName(params.level),
+    superblock: params.superblock,
+    num_base_bdevs: slots.length,
+    num_base_bdevs_discovered: slots.filter(({ base }) => base !== null).length,
+    num_base_bdevs_operational: slots.filter(({ sbState }) => sbState === RAID_SB_CONFIGURED).length,
+    ...(process === null ? {} : { process: process.describe() }),
+    base_bdevs_list: slots.map((slot) => ({
+      name: slot.name === '' || (slot.base === null && state === 'online') ? null : slot.name,
+      uuid: slot.uuid ?? NO_UUID,
+      is_configured: slot.base !== null,
+      data_offset: slot.dataOffset,
+      data_size: slot.dataBlocks,
+    })),
+  };
+}
+
+/** None when its superblocks make it. A member that is not up to date is left out. */
+export function raidConfigCalls({ params, slots, state, seq }: RaidDisk): BdevConfigCall[] {
+  const { name, uuid, level, stripSizeKb, superblock } = params;
+  if (superblock && seq > 0) return [];
+  const base_bdevs = slots.map((slot) => (state === 'configuring' || slot.good ? slot.name : ''));
+  const call = { name, uuid, raid_level: raidLevelName(level), strip_size_kb: stripSizeKb, base_bdevs, superblock };
+  return [{ method: 'bdev_raid_create', params: call }];
+}

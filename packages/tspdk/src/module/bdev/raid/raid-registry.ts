@@ -1,0 +1,301 @@
+/**
+ * All RAID disks of an application, those too that wait for members (SPDK: g_raid_bdev_list). Control path, app core.
+ *
+ * A disk becomes a member because a raid that is being configured waits for its name, or because its superblock says so. Of superblocks that differ the one with the
+ * higher sequence number is right about who is a member: what a member missed, the others counted.
+ */
+import { randomUUID } from 'node:crypto';
+import { type Bdev, type BdevConfigCall, type BdevRegistry, bdevRegistry } from '../../../bdev/index.ts';
+import { explain, SpdkError } from '../../../env/errors.ts';
+import { localKey, type Reactor } from '../../../event/reactor.ts';
+import { levelRule } from './raid-data.ts';
+import { RaidDisk, type RaidParams, type RaidState } from './raid-disk.ts';
+import { raidListener } from './raid-events.ts';
+import { raidConfigCalls } from './raid-info.ts';
+import { raidLevelName } from './raid-level.ts';
+import { raidLog } from './raid-log.ts';
+import type { RaidOptions } from './raid-process.ts';
+import type { RaidSlot } from './raid-slot.ts';
+import { RAID_SB_CONFIGURED, RAID_SB_MISSING, type RaidSuperblock } from './raid-superblock.ts';
+import { readRaidSuperblock } from './superblock-io.ts';
+
+export interface RaidCreateParams {
+  readonly name: string;
+  readonly level: number;
+  readonly stripSizeKb: number;
+  readonly baseBdevs: readonly string[];
+  readonly uuid?: string | undefined;
+  readonly superblock: boolean;
+}
+
+export class RaidRegistry {
+  readonly reactor: Reactor;
+  readonly options: RaidOptions = { process_window_size_kb: 1024, process_max_bandwidth_mb_sec: 0 };
+  readonly #disks = new Map<number, RaidDisk>();
+  #keys = 0;
+  #queue: Promise<void> = Promise.resolve();
+
+  constructor(reactor: Reactor) {
+    this.reactor = reactor;
+    reactor.local(raidListener).memberFailed = (key, slot, generation) =>
+      this.#disks.get(key)?.memberFailed(slot, generation);
+    this.bdevs.examineHooks.push((bdev) => examineRaidMember(bdev, reactor));
+  }
+
+  /** Who gets which disk is decided for one after the other. */
+  #serial<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.then(
+      () => {},
+      () => {},
+    );
+    return result;
+  }
+
+  get bdevs(): BdevRegistry {
+    return bdevRegistry(this.reactor);
+  }
+
+  /** Oldest first; those in one state, or all. */
+  list(category: RaidState | 'all' = 'all'): RaidDisk[] {
+    return [...this.#disks.values()].filter(({ state }) => category === 'all' || state === category);
+  }
+
+  byKey(key: number): RaidDisk | undefined {
+    return this.#disks.get(key);
+  }
+
+  /** By name or uuid. @throws {SpdkError} ENODEV */
+  get(name: string): RaidDisk {
+    const found = this.list().find(({ params }) => params.name === name || params.uuid === name);
+    if (found === undefined) throw new SpdkError('ENODEV', `no raid bdev named "${name}"`);
+    return found;
+  }
+
+  /** @throws {SpdkError} EINVAL for a level that does not go with its strip size or number of base bdevs; EEXIST for names that come twice. */
+  #check({ name, level, stripSizeKb, baseBdevs }: RaidCreateParams): void {
+    const { least, redundancy, hasStrips } = levelRule(level);
+    const what = `raid "${name}": ${raidLevelName(level)}`;
+    if (this.bdevs.has(name) || this.list().some(({ params }) => params.name === name)) {
+      throw new SpdkError('EEXIST', `bdev name "${name}" is taken`);
+    }
+    const twice = baseBdevs.find((each, i) => each !== '' && baseBdevs.indexOf(each) !== i);
+    if (twice !== undefined) throw new SpdkError('EEXIST', `raid "${name}": base bdev "${twice}" is named twice`);
+    if (baseBdevs.length < least || baseBdevs.length > 255) {
+      throw new SpdkError('EINVAL', `${what} has ${least} to 255 base bdevs, not ${baseBdevs.length}`);
+    }
+    const present = baseBdevs.filter((each) => each !== '').length;
+    if (present < baseBdevs.length - redundancy(baseBdevs.length)) {
+      throw new SpdkError('EINVAL', `${what} does not work with ${present} of ${baseBdevs.length} base bdevs`);
+    }
+    if (hasStrips ? !(stripSizeKb > 0 && Number.isInteger(Math.log2(stripSizeKb))) : stripSizeKb !== 0) {
+      const wanted = hasStrips ? 'a power of two' : '0, as it has no strips';
+      throw new SpdkError('EINVAL', `${what}: strip_size_kb is ${stripSizeKb}, not ${wanted}`);
+    }
+  }
+
+  #add(params: RaidParams): RaidDisk {
+    const key = ++this.#keys;
+    const disk = new RaidDisk(key, params, this.reactor, this.options, () => this.#disks.delete(key));
+    this.#disks.set(key, disk);
+    return disk;
+  }
+
+  /**
+   * Makes a RAID disk; it starts when its members are all there.
+   * @throws {SpdkError} EINVAL, EEXIST; EPERM when a base bdev is in use; what starting it throws. Then there is none.
+   */
+  create(params: RaidCreateParams): Promise<RaidDisk> {
+    return this.#serial(async () => {
+      this.#check(params);
+      const disk = this.#add({ ...params, uuid: (params.uuid ?? randomUUID()).toLowerCase() });
+      try {
+        for (const slot of disk.slots) {
+          const bdev = slot.name === '' ? undefined : this.#bdev(slot.name);
+          if (bdev !== undefined) await this.#claimNew(disk, slot, bdev);
+        }
+      } catch (error) {
+        await disk.close();
+        throw error;
+      }
+      if (disk.complete) await disk.start();
+      return disk;
+    });
+  }
+
+  #bdev(name: string): Bdev | undefined {
+    return this.bdevs.list().find((bdev) => bdev.ready && (bdev.name === name || bdev.aliases.includes(name)));
+  }
+
+  /** A disk that must not be a member of anything yet, but for the one that is told here. */
+  async #claimNew(disk: RaidDisk, slot: RaidSlot, bdev: Bdev, again = false): Promise<void> {
+    disk.claim(slot, bdev.name);
+    const found = await readRaidSuperblock(bdev, this.reactor).catch((error: unknown) => {
+      raidLog.info(`bdev "${bdev.name}": ${explain(error)}`);
+      return null;
+    });
+    if (slot.base === null) throw new SpdkError('ENODEV', `bdev "${bdev.name}" is being removed`);
+    if (found === null || (again && found.uuid === disk.params.uuid)) return;
+    slot.close();
+    throw new SpdkError('EEXIST', `bdev "${bdev.name}" has the superblock of raid "${found.name}"`);
+  }
+
+  /** Ends a RAID disk. @throws {SpdkError} ENODEV */
+  async delete(name: string, clearSuperblocks = false): Promise<void> {
+    const disk = this.get(name);
+    disk.clearOnClose = clearSuperblocks;
+    disk.state = disk.state === 'online' ? 'offline' : disk.state;
+    if (disk.bdev !== null) await this.bdevs.delete(disk.bdev.name, 'raid');
+    await disk.close();
+  }
+
+  /**
+   * Adds a disk to a RAID disk that lacks one; it is rebuilt from then on.
+   * @throws {SpdkError} ENODEV; EINVAL when it does not fit or nothing is missing; EPERM when it is in use; EEXIST when it has a superblock.
+   */
+  addBaseBdev(name: string, base: string): Promise<void> {
+    return this.#serial(() => this.#addBaseBdev(name, base));
+  }
+
+  async #addBaseBdev(name: string, base: string): Promise<void> {
+    const disk = this.get(name);
+    const bdev = this.bdevs.get(base);
+    await disk.serial(async () => {
+      if (disk.state !== 'online') throw new SpdkError('EAGAIN', `raid "${name}" is ${disk.state}`);
+      const slot =
+        disk.slots.find((each) => each.base === null && each.uuid === bdev.uuid) ??
+        disk.slots.find((each) => each.base === null);
+      if (slot === undefined) throw new SpdkError('EINVAL', `raid "${name}" has all its base bdevs`);
+      const { name: before, uuid } = slot;
+      try {
+        if (disk.memberBlocks + slot.dataOffset > bdev.blocks) {
+          const needs = `${disk.memberBlocks + slot.dataOffset} blocks are needed`;
+          throw new SpdkError('EINVAL', `raid "${name}": bdev "${bdev.name}" has ${bdev.blocks} blocks, ${needs}`);
+        }
+        slot.dataBlocks = Math.max(disk.memberBlocks, Math.min(slot.dataBlocks, bdev.blocks - slot.dataOffset));
+        await this.#claimNew(disk, slot, bdev, true);
+      } catch (error) {
+        slot.name = before;
+        slot.uuid = uuid;
+        throw error;
+      }
+      await disk.add(slot);
+    });
+  }
+
+  /** Takes a disk out of the RAID disk that it is a member of; that goes when it does not work without. @throws {SpdkError} ENODEV */
+  async removeBaseBdev(base: string): Promise<void> {
+    const bdev = this.bdevs.get(base);
+    const find = (disk: RaidDisk) => disk.slots.find((slot) => slot.base?.bdev === bdev);
+    const disk = this.list().find((each) => find(each) !== undefined);
+    if (disk === undefined) throw new SpdkError('ENODEV', `bdev "${base}" is no base bdev of a raid`);
+    await disk.remove(find(disk) as RaidSlot);
+  }
+
+  /** A disk is there: is it a member? */
+  async examine(bdev: Bdev): Promise<void> {
+    try {
+      const sb = this.#waiting(bdev) === null ? await this.#superblockOf(bdev) : null;
+      await this.#serial(() => this.#examine(bdev, sb));
+    } catch (error) {
+      // One that is going is not worth a word.
+      if (bdev.ready) raidLog.error(`bdev "${bdev.name}": ${explain(error)}`);
+    }
+  }
+
+  /** The place that waits for a disk by its name. */
+  #waiting(bdev: Bdev): { disk: RaidDisk; slot: RaidSlot } | null {
+    const names = [bdev.name, ...bdev.aliases];
+    for (const disk of this.list('configuring')) {
+      const slot = disk.seq > 0 ? undefined : disk.slots.find((each) => each.wants(names));
+      if (slot !== undefined) return { disk, slot };
+    }
+    return null;
+  }
+
+  /** Null when it has none, and when the disk is somebody's already. */
+  async #superblockOf(bdev: Bdev): Promise<RaidSuperblock | null> {
+    // One with metadata can be no member.
+    const free = () => bdev.ready && bdev.writable && bdev.metadata === null && bdev.shared.claim === 0;
+    if (!free()) return null;
+    const sb = await readRaidSuperblock(bdev, this.reactor);
+    return free() ? sb : null;
+  }
+
+  async #examine(bdev: Bdev, sb: RaidSuperblock | null): Promise<void> {
+    if (!bdev.ready || bdev.shared.claim !== 0) return;
+    const waiting = this.#waiting(bdev);
+    if (waiting !== null) {
+      await this.#claimNew(waiting.disk, waiting.slot, bdev);
+      if (waiting.disk.complete) await waiting.disk.start();
+    } else if (sb !== null) await this.#examineMember(bdev, sb);
+  }
+
+  async #examineMember(bdev: Bdev, sb: RaidSuperblock): Promise<void> {
+    let disk = this.list().find(({ params }) => params.uuid === sb.uuid);
+    const isNew = disk === undefined;
+    disk ??= this.#fromSuperblock(sb);
+    if (disk.state === 'configuring' && sb.seqNumber > disk.seq) disk.adopt(sb);
+    else if (disk.state === 'online' && sb.seqNumber > disk.seq) {
+      raidLog.error(`raid "${sb.name}" is online, and bdev "${bdev.name}" has a newer superblock: ${sb.seqNumber}`);
+      return;
+    }
+    const slot = disk.slots.find(({ uuid, base }) => uuid === bdev.uuid && base === null);
+    if (slot === undefined || disk.state === 'offline') {
+      raidLog.info(`bdev "${bdev.name}" is no member of raid "${sb.name}" any more`);
+    } else await this.#join(disk, slot, bdev);
+    // Others may have been there before, when nobody looked for them.
+    if (!isNew) return;
+    for (const { uuid } of sb.baseBdevs) {
+      const other = this.#bdev(uuid);
+      if (other !== undefined && other !== bdev) await this.#examine(other, await this.#superblockOf(other));
+    }
+  }
+
+  #fromSuperblock(sb: RaidSuperblock): RaidDisk {
+    const { name, uuid, level, numBaseBdevs } = sb;
+    const names: string[] = new Array(numBaseBdevs).fill('');
+    if (raidLevelName(level) === '') throw new SpdkError('EINVAL', `raid "${name}": no level has the number ${level}`);
+    const stripSizeKb = (sb.stripSize * sb.blockSize) / 1024;
+    const params = { name, uuid, level, stripSizeKb, superblock: true, baseBdevs: names };
+    this.#check({ ...params, baseBdevs: names.map((_, i) => `slot ${i}`) });
+    const disk = this.#add(params);
+    disk.blockBytes = sb.blockSize;
+    disk.adopt(sb);
+    return disk;
+  }
+
+  /** `bdev` is the disk of `slot`, and either up to date or to be rebuilt. */
+  async #join(disk: RaidDisk, slot: RaidSlot, bdev: Bdev): Promise<void> {
+    if (disk.state === 'configuring') {
+      disk.claim(slot, bdev.name);
+      if (disk.complete) await disk.start();
+      return;
+    }
+    await disk.serial(async () => {
+      if (disk.state !== 'online' || slot.base !== null) return;
+      disk.claim(slot, bdev.name);
+      if (slot.sbState === RAID_SB_CONFIGURED) slot.sbState = RAID_SB_MISSING;
+      await disk.add(slot);
+    });
+  }
+
+  /** Calls that make again what no disk says: options, and RAID disks that wait. */
+  configCalls(): BdevConfigCall[] {
+    const calls: BdevConfigCall[] = [{ method: 'bdev_raid_set_options', params: { ...this.options } }];
+    for (const disk of this.list('configuring')) calls.push(...raidConfigCalls(disk));
+    return calls;
+  }
+}
+
+const registryKey = localKey('bdev_raid_registry', (reactor) => new RaidRegistry(reactor));
+
+/** The application's RAID disks. App core only. */
+export function raidRegistry(reactor: Reactor): RaidRegistry {
+  return reactor.local(registryKey);
+}
+
+/** A disk has been made: makes it a member if a RAID disk wants it, or its superblock says that it is one. */
+export function examineRaidMember(bdev: Bdev, reactor: Reactor): Promise<void> {
+  return raidRegistry(reactor).examine(bdev);
+}

@@ -1,0 +1,137 @@
+/** What the tests of RAID disks start from: memory or stub disks, the RPC methods, and reading all of a disk. */
+import assert from 'node:assert/strict';
+import { type Cluster, type ClusterOptions, startCluster } from '../../../bdev/cluster.sim.ts';
+import { stubs } from '../../../bdev/stub-module.sim.ts';
+import { channelOf, make, open } from '../../../bdev/stub-setup.sim.ts';
+import { RPC_RUNTIME, RpcRegistry } from '../../../rpc/index.ts';
+import '../malloc/malloc-bdev.ts';
+import '../passthru/passthru-bdev.ts';
+import './raid-bdev.ts';
+import { raidRegistry } from './raid-registry.ts';
+import { registerRaidRpc } from './rpc.ts';
+
+/** A raid as bdev_raid_get_bdevs tells it, as far as tests look. */
+export interface RaidInfo {
+  readonly name: string;
+  readonly state: string;
+  readonly num_base_bdevs_discovered: number;
+  readonly num_base_bdevs_operational: number;
+  readonly process?: {
+    readonly target: string;
+    readonly progress: { readonly blocks: number; readonly percent: number };
+  };
+  readonly base_bdevs_list: { readonly name: string | null; readonly is_configured: boolean; readonly uuid: string }[];
+}
+
+export async function setUpRaid(options: ClusterOptions = {}) {
+  const cluster = await startCluster(options);
+  const raids = raidRegistry(cluster.reactors[0]);
+  const rpc = new RpcRegistry();
+  registerRaidRpc(rpc, { raids: () => raids });
+  rpc.state = RPC_RUNTIME;
+  const call = (method: string, params?: object) => cluster.until((async () => rpc.call(method, params))());
+  const create = (raid_level: string, base_bdevs: string[], more: object = {}) =>
+    call('bdev_raid_create', {
+      name: 'R',
+      raid_level,
+      base_bdevs,
+      ...(raid_level === 'raid1' ? {} : { strip_size_kb: 4 }),
+      ...more,
+    });
+  const list = async (category = 'all') => (await call('bdev_raid_get_bdevs', { category })) as RaidInfo[];
+  const settle = () => cluster.until(cluster.bdevs.waitForExamine());
+  return { cluster, raids, call, create, list, settle };
+}
+
+/** Until the members of raid R are all up to date, and their superblocks say so. */
+export async function allGood(cluster: Cluster): Promise<void> {
+  const raid = raidRegistry(cluster.reactors[0]).get('R');
+  await cluster.untilTrue(() => raid.slots.every(({ good }) => good));
+  await cluster.until(raid.serial(async () => {}));
+}
+
+let uuids = 0;
+
+export const malloc = (cluster: Cluster, name: string, blocks = 256, more: object = {}) =>
+  cluster.until(cluster.bdevs.create('malloc', { name, block_size: 512, num_blocks: blocks, ...more }));
+
+/** Stub disks whose names no other test has. */
+export async function stubDisks(cluster: Cluster, count: number, params: object = {}): Promise<string[]> {
+  const names = Array.from({ length: count }, () => `raid-stub-${++uuids}`);
+  for (const name of names) await make(cluster, { name, ...params });
+  return names;
+}
+
+/** All that is on a disk. */
+export async function contents(cluster: Cluster, name: string): Promise<Uint8Array> {
+  const desc = open(cluster, name, false);
+  const channel = channelOf(cluster, desc);
+  const { sizeBytes } = desc.bdev;
+  const buf = cluster.memory(sizeBytes);
+  const done: number[] = [];
+  assert.equal(
+    channel.read(buf, 0, 0, sizeBytes, (_, status) => void done.push(status), null),
+    0,
+  );
+  await cluster.untilTrue(() => done.length > 0);
+  assert.deepEqual(done, [0], `reading ${name}`);
+  desc.close();
+  const bytes = Uint8Array.from(buf.u8);
+  cluster.forget(buf);
+  return bytes;
+}
+
+/**
+ * A disk that can be pulled and put back: a passthru disk with a uuid of its own on memory that stays. Its content is that of `memory(name)`.
+ */
+export class Pluggable {
+  readonly #cluster: Cluster;
+  readonly name: string;
+  readonly uuid: string;
+
+  private constructor(cluster: Cluster, name: string, uuid: string) {
+    this.#cluster = cluster;
+    this.name = name;
+    this.uuid = uuid;
+  }
+
+  /** Made, and put in. */
+  static async make(cluster: Cluster, name: string, blocks = 256): Promise<Pluggable> {
+    await malloc(cluster, `memory-${name}`, blocks);
+    const uuid = `00000000-0000-4000-8000-${(++uuids).toString(16).padStart(12, '0')}`;
+    const disk = new Pluggable(cluster, name, uuid);
+    await disk.plug();
+    return disk;
+  }
+
+  plug(): Promise<unknown> {
+    const { name, uuid } = this;
+    return this.#cluster.until(
+      this.#cluster.bdevs.create('passthru', { name, base_bdev_name: `memory-${name}`, uuid }),
+    );
+  }
+
+  pull(): Promise<void> {
+    return this.#cluster.until(this.#cluster.bdevs.delete(this.name));
+  }
+
+  contents(): Promise<Uint8Array> {
+    return contents(this.#cluster, `memory-${this.name}`);
+  }
+}
+
+/** Has the disks' I/O answered with 0 until `promise` settles. */
+export async function answering<T>(cluster: Cluster, names: readonly string[], promise: Promise<T>): Promise<T> {
+  let settled = false;
+  const done = promise.finally(() => {
+    settled = true;
+  });
+  done.catch(() => {});
+  await cluster.untilTrue(() => {
+    for (const name of names) {
+      for (const channel of stubs.channels.get(name) ?? []) channel.complete(channel.outstanding.length);
+    }
+    return settled;
+  });
+  return done;
+}

@@ -1,0 +1,349 @@
+/** raid1: every member holds all, reads are shared out, what fails on one member does not fail, and nobody reads what a member missed (raid1_ut, bdev_raid_ut). */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { IO_READ, IO_WRITE, IO_ZCOPY } from '../../../bdev/io-type.ts';
+import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
+import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
+import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
+import { IoVecs } from '../../../env/iovecs.ts';
+import { allGood, answering, contents, malloc, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
+
+test('every member holds what was written, from every reactor, with and without a superblock', async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.integer({ min: 2, max: 4 }),
+      fc.boolean(),
+      modelBatches(256, 100),
+      async (count, superblock, batches) => {
+        const { cluster, create } = await setUpRaid({ reactors: 2 });
+        const names = Array.from({ length: count }, (_, i) => `M${i}`);
+        const offset = superblock ? 2048 : 0;
+        for (const [i, name] of names.entries()) await malloc(cluster, name, offset + 256 + i);
+        await create('raid1', names, { superblock });
+        const bdev = cluster.bdevs.get('R');
+        assert.equal(bdev.blocks, 256);
+        const model = new Uint8Array(bdev.sizeBytes);
+        await runModel(cluster, bdev, model, batches);
+        for (const name of names) {
+          const data = (await contents(cluster, name)).subarray(offset * 512, (offset + 256) * 512);
+          assert.equal(Buffer.compare(data, model), 0, name);
+        }
+        await cluster.close();
+      },
+    ),
+    { numRuns: 30 },
+  );
+});
+
+/** A raid1 over stubs, with a channel; `stub` are its channels of them. */
+async function onStubs(count: number, more: object = {}, params: object = {}, reactors = 1) {
+  const { cluster, create, call, list, raids } = await setUpRaid({ reactors });
+  const names = await stubDisks(cluster, count, { blocks: 64, ...params });
+  await answering(cluster, names, create('raid1', names, more));
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+  const stub = names.map((name) => stubChannel(name));
+  const buf = cluster.memory(65536);
+  const tearDown = async () => {
+    desc.close();
+    await answering(cluster, names, cluster.bdevs.fini());
+    await cluster.close();
+  };
+  return { cluster, raids, call, list, names, stub, desc, channel, done, cb, buf, tearDown };
+}
+
+const ops = (stub: readonly StubChannel[]) =>
+  stub.map(({ outstanding }) => outstanding.map((io) => `${io.type} ${io.byteOffset} ${io.bytes}`));
+
+test('a read goes to the member with the fewest bytes being read', async () => {
+  const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(3);
+  const read = (bytes: number) => assert.equal(channel.read(buf, 0, 0, bytes, cb, bytes), 0);
+  for (const bytes of [8192, 512, 1024, 512, 512]) read(bytes);
+  const bytes = () => stub.map(({ outstanding }) => outstanding.map((io) => io.bytes));
+  assert.deepEqual(bytes(), [[8192], [512, 512, 512], [1024]]);
+  stub[0].complete(1);
+  cluster.turns();
+  read(512);
+  assert.deepEqual(bytes()[0], [512]);
+  for (const each of stub) each.complete(each.outstanding.length);
+  cluster.turns();
+  assert.equal(done.length, 6);
+  await tearDown();
+});
+
+test('a write that fails on one member is acknowledged when no core uses that member any more', async () => {
+  const { cluster, stub, names, list, channel, done, cb, buf, tearDown } = await onStubs(3, {}, {}, 2);
+  assert.equal(channel.write(buf, 0, 512, 1024, cb, 'w', 1), 0);
+  assert.deepEqual(ops(stub), [['2 512 1024'], ['2 512 1024'], ['2 512 1024']]);
+  for (const { outstanding } of stub) assert.equal(outstanding[0].flags, 1);
+  stub[0].complete(1);
+  stub[1].complete(1, -5);
+  stub[2].complete(1);
+  cluster.turns();
+  assert.deepEqual(done, [], 'it waits');
+  await cluster.untilTrue(() => done.length > 0);
+  assert.deepEqual(done, ['w 0']);
+  channel.write(buf, 0, 0, 512, cb, 'v');
+  for (let i = 0; i < 3; i++) channel.read(buf, 0, 0, 512, cb, 'r');
+  assert.deepEqual(stub[1].outstanding, []);
+  for (const each of stub) each.complete(each.outstanding.length);
+  cluster.turns();
+  const [info] = await list('online');
+  assert.deepEqual(
+    [info.num_base_bdevs_discovered, info.num_base_bdevs_operational, info.base_bdevs_list[1].name],
+    [2, 2, null],
+  );
+  open(cluster, names[1]).close();
+  await tearDown();
+});
+
+test('a write that no member takes has failed, and nobody is dropped; the last member is never dropped', async () => {
+  const { cluster, stub, list, channel, done, cb, buf, tearDown } = await onStubs(2);
+  channel.write(buf, 0, 0, 512, cb, 'a');
+  for (const each of stub) each.complete(1, -5);
+  cluster.turns();
+  assert.deepEqual(done, ['a -5']);
+  assert.equal((await list('online'))[0].num_base_bdevs_discovered, 2);
+  channel.write(buf, 0, 0, 512, cb, 'b');
+  channel.write(buf, 0, 512, 512, cb, 'c');
+  // Each member fails one of them: only one of the two can be dropped.
+  stub[0].complete(1, -5);
+  stub[0].complete(1);
+  stub[1].complete(1);
+  stub[1].complete(1, -28);
+  await cluster.untilTrue(() => done.length === 3);
+  assert.deepEqual(done.slice(1), ['b 0', 'c -28']);
+  assert.equal((await list('online'))[0].num_base_bdevs_discovered, 1);
+  channel.write(buf, 0, 0, 512, cb, 'd');
+  stub[1].complete(1);
+  cluster.turns();
+  assert.deepEqual(done.slice(3), ['d 0']);
+  await tearDown();
+});
+
+test('a read that fails is read from another member, and the first gets what that one holds', async () => {
+  const { cluster, raids, stub, names, list, channel, done, cb, buf, tearDown } = await onStubs(2);
+  channel.read(buf, 0, 1024, 512, cb, 'r');
+  assert.deepEqual(ops(stub), [['1 1024 512'], []]);
+  stub[0].complete(1, -5);
+  assert.deepEqual(ops(stub), [[], ['1 1024 512']]);
+  stub[1].complete(1);
+  cluster.turns();
+  assert.deepEqual(done, ['r 0'], 'the submitter does not wait for the repair');
+  const repair = names.map((name) => () => (stubs.channels.get(name) ?? []).flatMap(({ outstanding }) => outstanding));
+  await cluster.untilTrue(() => repair[1]().length === 1);
+  assert.deepEqual([repair[1]()[0].type, repair[1]()[0].byteOffset], [IO_READ, 1024]);
+  channel.write(buf, 0, 1024, 512, cb, 'w');
+  assert.deepEqual(ops(stub), [[], []], 'a write waits for the repair');
+  for (const each of stubs.channels.get(names[1]) ?? []) each.complete(each.outstanding.length);
+  await cluster.untilTrue(() => repair[0]().length === 1);
+  assert.deepEqual([repair[0]()[0].type, repair[0]()[0].byteOffset, repair[0]()[0].bytes], [IO_WRITE, 1024, 512]);
+  for (const each of stubs.channels.get(names[0]) ?? []) each.complete(each.outstanding.length);
+  await cluster.untilTrue(() => ops(stub)[0].length === 1);
+  for (const each of stub) each.complete(1);
+  cluster.turns();
+  assert.deepEqual(done, ['r 0', 'w 0']);
+  // All fail: so does the read, and nobody is dropped.
+  channel.read(buf, 0, 0, 512, cb, 'x');
+  stub[0].complete(1, -5);
+  stub[1].complete(1, -84);
+  cluster.turns();
+  assert.deepEqual(done.slice(2), ['x -84']);
+  assert.equal((await list('online'))[0].num_base_bdevs_discovered, 2);
+  // The repair fails: the member is dropped.
+  channel.read(buf, 0, 0, 512, cb, 'y');
+  stub[0].complete(1, -5);
+  stub[1].complete(1);
+  await cluster.untilTrue(() => {
+    for (const each of stubs.channels.get(names[1]) ?? []) each.complete(each.outstanding.length);
+    return repair[0]().length === 1;
+  });
+  for (const each of stubs.channels.get(names[0]) ?? []) each.complete(each.outstanding.length, -5);
+  await cluster.untilTrue(() => raids.list()[0].slots[0].base === null);
+  assert.equal((await list('online'))[0].num_base_bdevs_discovered, 1);
+  await tearDown();
+});
+
+test('a reset ends reads, waits for writes, and resets the members', async () => {
+  const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(2);
+  channel.write(buf, 0, 0, 512, cb, 'w');
+  channel.read(buf, 0, 0, 512, cb, 'r');
+  assert.equal(channel.reset(cb, 'reset'), 0);
+  cluster.turns();
+  assert.deepEqual(done, ['r -125']);
+  stub[0].complete(1);
+  await cluster.untilTrue(() => ops(stub)[0].length === 0);
+  assert.deepEqual(done, ['r -125']);
+  stub[1].complete(1);
+  await cluster.untilTrue(() => done.length === 3);
+  assert.deepEqual(done, ['r -125', 'w 0', 'reset 0']);
+  await tearDown();
+});
+
+test('a channel that is opened while a member goes: its writes wait for the drop, too', async () => {
+  const { cluster, raids, names, stub, desc, done, cb, buf, tearDown } = await onStubs(2);
+  const removal = cluster.bdevs.delete(names[0]);
+  while (!cluster.bdevs.get(names[0]).removing) await null;
+  // Outside of a thread it is another channel.
+  const late = desc.getIoChannel();
+  assert.equal(late.write(buf, 0, 0, 512, cb, 'w'), 0);
+  const dropped: boolean[] = [];
+  const look = (_: unknown, status: number) => {
+    cb('v', status);
+    dropped.push(raids.list()[0].slots[0].sbState !== 1);
+  };
+  assert.equal(late.write(buf, 0, 512, 512, look, null), 0);
+  const own = stubs.channels.get(names[1])?.find(({ outstanding }) => outstanding.length === 2);
+  assert.ok(own !== undefined);
+  own.complete(2);
+  await cluster.untilTrue(() => done.length === 2);
+  assert.deepEqual(done, ['w 0', 'v 0']);
+  assert.deepEqual(dropped, [true]);
+  assert.deepEqual(ops(stub), [[], []]);
+  await cluster.until(removal);
+  late.close();
+  await tearDown();
+});
+
+test('what a reset of a member by others has aborted is begun again there, and the member stays', async () => {
+  const { cluster, names, stub, list, channel, done, cb, buf, tearDown } = await onStubs(2);
+  const other = open(cluster, names[0], false);
+  const below = channelOf(cluster, other);
+  channel.write(buf, 0, 512, 512, cb, 'w');
+  stub[1].complete(1);
+  assert.equal(below.reset(cb, 'reset'), 0);
+  await cluster.untilTrue(() => done.length === 1);
+  assert.deepEqual(done, ['reset 0']);
+  await cluster.untilTrue(() => stub[0].outstanding.length === 1);
+  assert.deepEqual(ops(stub), [['2 512 512'], []]);
+  stub[0].complete(1);
+  cluster.turns();
+  assert.deepEqual(done, ['reset 0', 'w 0']);
+  assert.equal((await list('online'))[0].num_base_bdevs_operational, 2);
+  other.close();
+  await tearDown();
+});
+
+test('too few BdevIos: each member gets a write once', async () => {
+  const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(3);
+  const { pool } = channel.shared.manager;
+  pool.setOptions({ ios: pool.all.length, growBy: 1 });
+  for (let free = 1; free <= 4; free++) {
+    const hold = [];
+    for (let io = pool.get(); io !== null; io = pool.get()) hold.push(io);
+    for (let i = 0; i < free; i++) pool.put(hold.pop() as NonNullable<ReturnType<typeof pool.get>>);
+    assert.equal(channel.write(buf, 0, 0, 512, cb, free), 0);
+    assert.equal(ops(stub).flat().length, free - 1);
+    for (const io of hold) pool.put(io);
+    pool.wake();
+    assert.deepEqual(ops(stub), [['2 0 512'], ['2 0 512'], ['2 0 512']]);
+    for (const each of stub) each.complete(1);
+    cluster.turns();
+    assert.equal(done.at(-1), `${free} 0`);
+  }
+  await tearDown();
+});
+
+test('it works without members from the start, and takes them later; it does not give its memory away', async () => {
+  const { cluster, create, call, list, raids } = await setUpRaid({ reactors: 2 });
+  for (const name of ['M0', 'M1', 'M2']) await malloc(cluster, name);
+  await malloc(cluster, 'Small', 255);
+  await malloc(cluster, 'M4k', 256, { block_size: 4096 });
+  await create('raid1', ['M0', '']);
+  const uuid = cluster.bdevs.get('R').uuid;
+  const saved = { name: 'R', uuid, raid_level: 'raid1', strip_size_kb: 0, base_bdevs: ['M0', ''], superblock: false };
+  const calls = () => cluster.bdevs.configCalls().filter(({ method }) => method === 'bdev_raid_create');
+  assert.deepEqual(calls(), [{ method: 'bdev_raid_create', params: saved }]);
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  assert.equal(channel.bdev.ioTypeSupported(IO_ZCOPY), false);
+  assert.equal(channel.zcopy(0, 512, new IoVecs(4)), false);
+  const buf = cluster.memory(256 * 512);
+  buf.u8.fill(9);
+  const done: number[] = [];
+  channel.write(buf, 0, 0, 256 * 512, (_, status) => void done.push(status), null);
+  cluster.turns();
+  const add = (base_bdev: string) => call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev });
+  await assert.rejects(add('Small'), { code: 'EINVAL' });
+  await assert.rejects(add('M4k'), { code: 'EINVAL' });
+  await assert.rejects(add('M0'), { code: 'EPERM' });
+  await assert.rejects(add('M9'), { code: 'ENODEV' });
+  raids.options.process_window_size_kb = 16;
+  await add('M1');
+  await assert.rejects(add('M2'), { code: 'EINVAL', message: /has all/ });
+  await cluster.untilTrue(() => raids.list()[0].process === null);
+  assert.deepEqual(await contents(cluster, 'M1'), new Uint8Array(256 * 512).fill(9));
+  assert.deepEqual(calls()[0].params.base_bdevs, ['M0', 'M1']);
+  assert.equal((await list())[0].num_base_bdevs_operational, 2);
+  await call('bdev_raid_remove_base_bdev', { name: 'M0' });
+  await assert.rejects(call('bdev_raid_remove_base_bdev', { name: 'M0' }), { code: 'ENODEV' });
+  assert.equal((await list())[0].num_base_bdevs_operational, 1);
+  assert.deepEqual(await contents(cluster, 'R'), new Uint8Array(256 * 512).fill(9));
+  desc.close();
+  await call('bdev_raid_remove_base_bdev', { name: 'M1' });
+  assert.deepEqual(await list(), [], 'it goes with its last');
+  await cluster.close();
+});
+
+test('a member is pulled and put back: it is rebuilt, window by window, with its progress told and its rate limited', async () => {
+  const { cluster, create, call, list, settle, raids } = await setUpRaid({ reactors: 2, roundUs: 100 });
+  const disks = [];
+  for (const name of ['P0', 'P1', 'P2']) disks.push(await Pluggable.make(cluster, name, 2048 + 256));
+  await settle();
+  await create('raid1', ['P0', 'P1', 'P2'], { superblock: true });
+  await disks[1].pull();
+  assert.equal((await list('online'))[0].num_base_bdevs_operational, 2);
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  const buf = cluster.memory(256 * 512);
+  for (let i = 0; i < buf.u8.length; i++) buf.u8[i] = (i * 7) >> 3;
+  const done: number[] = [];
+  channel.write(buf, 0, 0, buf.u8.length, (_, status) => void done.push(status), null);
+  cluster.turns();
+  await call('bdev_raid_set_options', { process_window_size_kb: 8, process_max_bandwidth_mb_sec: 1 });
+  const before = cluster.clock.nowUs;
+  await disks[1].plug();
+  await settle();
+  const seen: number[] = [];
+  await cluster.untilTrue(() => {
+    const told = raids.list()[0].process?.describe() as { target: string; progress: { blocks: number } } | undefined;
+    if (told === undefined) return true;
+    assert.equal(told.target, 'P1');
+    if (seen.at(-1) !== told.progress.blocks) seen.push(told.progress.blocks);
+    return false;
+  });
+  assert.deepEqual(
+    seen,
+    Array.from({ length: 17 }, (_, i) => i * 16),
+  );
+  assert.ok(cluster.clock.nowUs - before >= 125_000, '128 KiB at 1 MiB/s');
+  await allGood(cluster);
+  for (const disk of disks) {
+    assert.equal(Buffer.compare((await disk.contents()).subarray(2048 * 512), buf.u8), 0, disk.name);
+  }
+  assert.equal((await list('online'))[0].num_base_bdevs_operational, 3);
+  desc.close();
+  await cluster.close();
+});
+
+test('a rebuild whose target fails, is pulled, or whose disk goes, ends', async () => {
+  for (const how of ['pull', 'delete', 'fail']) {
+    const { cluster, create, call, list, raids } = await setUpRaid({ reactors: 2, roundUs: 10 });
+    await malloc(cluster, 'M0');
+    const target = await Pluggable.make(cluster, 'P1');
+    await create('raid1', ['M0', '']);
+    raids.options.process_window_size_kb = 4;
+    raids.options.process_max_bandwidth_mb_sec = 1;
+    await call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev: 'P1' });
+    await cluster.untilTrue(() => (raids.list()[0].process?.doneBlocks ?? 0) > 16);
+    if (how === 'pull') await target.pull();
+    else if (how === 'delete') await call('bdev_raid_delete', { name: 'R' });
+    else raids.list()[0].memberFailed(1, raids.list()[0].slots[1].generation);
+    await cluster.untilTrue(() => (raids.list()[0]?.process ?? null) === null);
+    if (how !== 'delete') assert.equal((await list('online'))[0].num_base_bdevs_operational, 1, how);
+    await cluster.close();
+  }
+});

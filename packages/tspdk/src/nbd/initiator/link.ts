@@ -1,0 +1,121 @@
+/**
+ * Keeps one channel connected: connects, and connects again when the connection is lost, for as long as the channel lives. Control path.
+ *
+ * I/O waits for a connection that answers up to a time-out, then fails; the attempts go on. A server that comes back with another export under the name is not the one that was lost.
+ */
+import { explain, SpdkError } from '../../env/errors.ts';
+import { log } from '../../log/index.ts';
+import { handOver, type SockAddress, type SockGroup } from '../../sock/index.ts';
+import type { InitiatorChannel } from './channel.ts';
+import { addressText, connectNbd, type RemoteExport } from './handshake.ts';
+
+const initiatorLog = log.register('bdev_nbd');
+
+/** Whom to connect to, and how long to try. Structured-cloneable. */
+export interface LinkOptions {
+  readonly address: SockAddress;
+  readonly exportName: string;
+  readonly remote: RemoteExport;
+  readonly reconnectDelayMs: number;
+  readonly ioTimeoutMs: number;
+}
+
+/** @throws {SpdkError} EIO when it is another */
+function checkSame(found: RemoteExport, expected: RemoteExport): void {
+  for (const key of ['sizeBytes', 'flags', 'minBlockBytes', 'structured'] as const) {
+    if (found[key] === expected[key]) continue;
+    throw new SpdkError('EIO', `the export is another than before: ${key} was ${expected[key]} and is ${found[key]}`);
+  }
+}
+
+export class Link {
+  readonly #name: string;
+  readonly #options: LinkOptions;
+  readonly #socks: SockGroup;
+  readonly #channel: InitiatorChannel;
+  readonly #isGoing: () => boolean;
+  readonly #abort = new AbortController();
+  #retry: NodeJS.Timeout | null = null;
+  #deadline: NodeJS.Timeout | null = null;
+  /** Since the last answer something has gone wrong, which has been said. */
+  #failed = false;
+
+  /** @param isGoing whether the disk is being removed: then nothing waits for a connection */
+  constructor(name: string, options: LinkOptions, socks: SockGroup, channel: InitiatorChannel, isGoing: () => boolean) {
+    this.#isGoing = isGoing;
+    this.#name = name;
+    this.#options = options;
+    this.#socks = socks;
+    this.#channel = channel;
+    this.connect();
+  }
+
+  /** The first connection, or another. */
+  connect(): void {
+    this.#deadline ??= setTimeout(() => {
+      this.#deadline = null;
+      this.#channel.refuse();
+    }, this.#options.ioTimeoutMs);
+    this.#attempt().catch((error) => this.#tryAgain(error));
+  }
+
+  /** `proven`: it was good for something. Else the server may break off each time, and is given a rest. */
+  lost(reason: string, proven: boolean): void {
+    const { address, reconnectDelayMs } = this.#options;
+    if (proven || !this.#failed) {
+      initiatorLog.warn(`bdev "${this.#name}": the connection to ${addressText(address)} is lost: ${reason}`);
+    }
+    this.#failed = true;
+    if (this.#isGoing()) this.#channel.refuse();
+    else if (proven) this.connect();
+    else this.#retry = setTimeout(() => this.connect(), reconnectDelayMs);
+  }
+
+  /** The server answers: whoever waits has not waited in vain. */
+  proven(): void {
+    if (this.#deadline !== null) clearTimeout(this.#deadline);
+    this.#deadline = null;
+    if (this.#failed) initiatorLog.notice(`bdev "${this.#name}": ${addressText(this.#options.address)} answers again`);
+    this.#failed = false;
+  }
+
+  async #attempt(): Promise<void> {
+    const { address, exportName, remote } = this.#options;
+    const { signal } = this.#abort;
+    const found = await connectNbd(address, exportName, signal);
+    try {
+      checkSame(found.remote, remote);
+    } catch (error) {
+      found.socket.destroy();
+      throw error;
+    }
+    if (signal.aborted) {
+      found.socket.destroy();
+      return;
+    }
+    const fd = handOver(this.#socks, found.socket);
+    if (fd < 0) throw new SpdkError('EMFILE', 'no descriptor is left');
+    this.#channel.attach(fd);
+  }
+
+  #tryAgain(error: unknown): void {
+    if (this.#abort.signal.aborted) return;
+    if (this.#isGoing()) {
+      this.#channel.refuse();
+      return;
+    }
+    const { reconnectDelayMs } = this.#options;
+    if (!this.#failed) {
+      initiatorLog.warn(`bdev "${this.#name}": ${explain(error)}; tried again every ${reconnectDelayMs} ms`);
+    }
+    this.#failed = true;
+    this.#retry = setTimeout(() => this.connect(), reconnectDelayMs);
+  }
+
+  /** No further attempt. */
+  close(): void {
+    this.#abort.abort();
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    if (this.#deadline !== null) clearTimeout(this.#deadline);
+  }
+}
