@@ -20,6 +20,7 @@ export const benchmarks: readonly Benchmark[] = [
   stacks,
   nbd,
   nbdUnix,
+  rbd,
   userDisk,
   rbd,
   target,

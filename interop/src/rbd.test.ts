@@ -10,7 +10,7 @@ import { type Cluster, startCluster } from '../../packages/tspdk/dist/bdev/clust
 import { BdevDesc, IO_FLAG_FUA } from '../../packages/tspdk/dist/bdev/index.js';
 import { modelBatches, runModel } from '../../packages/tspdk/dist/bdev/model.sim.js';
 import { ffi } from '../../packages/tspdk/dist/env/ffi.js';
-import { setDoorbellFd } from '../../packages/tspdk/dist/event/fabric.js';
+import { doorbellFd, setDoorbellFd } from '../../packages/tspdk/dist/event/fabric.js';
 import { rbdModule, resizeRbd } from '../../packages/tspdk/dist/module/bdev/rbd/rbd-bdev.js';
 import { rbdClusters } from '../../packages/tspdk/dist/module/bdev/rbd/rbd-clusters.js';
 import { type Ceph, startCeph } from './ceph.ts';
@@ -250,6 +250,10 @@ test('a flush and a write with FUA are with the cluster when they complete; anot
   assert.equal((await seen())[2], 0);
   await io((done) => channel.flush(0, 4 * MIB, done, null));
   assert.deepEqual(await seen(), [7, 7, 7]);
+  // A core that sleeps would have been woken.
+  const count = ffi!.calloc(8);
+  assert.equal(ffi!.read(doorbellFd(kit.reactors[0]!.fabric, 0), count, 8), 8);
+  ffi!.free(count);
   channel.close();
   kit.forget(memory);
   desc.close();
