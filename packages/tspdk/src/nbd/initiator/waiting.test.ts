@@ -1,8 +1,12 @@
 // Remote exports whose server is gone, or silent: how long I/O waits, and that nothing waits for ever, a removal least of all.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { BdevIo } from '../../bdev/bdev-io.ts';
 import { BdevDesc, bdevRegistry } from '../../bdev/index.ts';
+import type { SockGroup } from '../../sock/index.ts';
 import { withTarget } from '../target-fixture.sim.ts';
+import { type ChannelHost, InitiatorChannel } from './channel.ts';
+import { Link, type LinkOptions } from './link.ts';
 import { create, io, withRemote } from './remote.sim.ts';
 import { ScriptedServer } from './server.sim.ts';
 
@@ -145,4 +149,43 @@ test('the end of the application in the middle of everything', async () => {
     await app.dropSegment(memory);
   });
   assert.equal(rc, 0);
+});
+
+test('a disk that is going waits for no connection', () => {
+  const host: ChannelHost = {
+    socks: {} as SockGroup,
+    flags: 0,
+    structured: true,
+    touch: () => {},
+    lost: () => {},
+    proven: () => {},
+    closed: () => {},
+  };
+  const options: LinkOptions = {
+    address: { path: '/nonexistent' },
+    exportName: '',
+    remote: {
+      sizeBytes: 512,
+      flags: 0,
+      minBlockBytes: 1,
+      preferredBlockBytes: 4096,
+      maxPayloadBytes: 4096,
+      structured: true,
+    },
+    reconnectDelayMs: 3_600_000,
+    ioTimeoutMs: 86_400_000,
+  };
+  let going = false;
+  const channel = new InitiatorChannel(host);
+  const link = new Link('R', options, host.socks, channel, () => going);
+  const statuses: number[] = [];
+  assert.equal(link.watch(), false, 'there is nothing to wait for');
+  channel.submit({ complete: (status: number) => void statuses.push(status) } as unknown as BdevIo);
+  for (let i = 0; i < 3; i++) assert.equal(link.watch(), true);
+  assert.deepEqual(statuses, []);
+  going = true;
+  link.watch();
+  assert.deepEqual(statuses, [-19]);
+  assert.equal(link.watch(), false);
+  link.close();
 });
