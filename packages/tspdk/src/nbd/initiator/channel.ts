@@ -103,6 +103,15 @@ export class InitiatorChannel implements BackendChannel, SockHandler, RepliesOwn
     this.#touch();
   }
 
+  /** Which request has waited longest, by a number that no other has; 0: none waits. Not a data path: looks at all. */
+  get oldest(): number {
+    let oldest = 0;
+    for (const { state, order } of this.#slots) {
+      if (state !== SLOT_FREE && (oldest === 0 || order < oldest)) oldest = order;
+    }
+    return oldest;
+  }
+
   #queue(slot: Slot): void {
     slot.state = SLOT_QUEUED;
     slot.next = null;
@@ -294,6 +303,11 @@ export class InitiatorChannel implements BackendChannel, SockHandler, RepliesOwn
     this.#refusing = true;
     if (this.#state === ENOTCONN) this.#failAll();
     else this.leave('the server does not answer');
+  }
+
+  /** The disk is going: there is nothing to wait for without a connection. */
+  refuseUnlessConnected(): void {
+    if (this.#state === ENOTCONN) this.refuse();
   }
 
   #failAll(): void {

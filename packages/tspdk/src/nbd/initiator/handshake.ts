@@ -179,7 +179,10 @@ function takeInfo(data: Buffer, told: { -readonly [K in keyof Omit<RemoteExport,
     const [least, preferred, most] = [2, 6, 10].map((at) => data.readUInt32BE(at));
     if (least === 0 || (least & (least - 1)) !== 0 || least > 65536) throw broken(`a block size of ${least}`);
     told.minBlockBytes = least;
-    told.preferredBlockBytes = Math.max(preferred, least);
+    // A preference that is none is left out of account: it costs nothing but speed.
+    const sound =
+      preferred >= least && (preferred & (preferred - 1)) === 0 && preferred <= limits.nbd_payload_bytes_max;
+    told.preferredBlockBytes = sound ? preferred : Math.max(4096, least);
     told.maxPayloadBytes = Math.max(most, least);
   }
 }

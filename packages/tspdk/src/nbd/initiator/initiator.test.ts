@@ -2,61 +2,14 @@
 import assert from 'node:assert/strict';
 import type { Socket } from 'node:net';
 import { test } from 'node:test';
-import { type Bdev, type BdevChannel, BdevDesc, bdevRegistry, IO_FLAG_FUA, IO_FLAG_NO_HOLE } from '../../bdev/index.ts';
+import { BdevDesc, bdevRegistry, IO_FLAG_FUA, IO_FLAG_NO_HOLE } from '../../bdev/index.ts';
 import { IoVecs } from '../../env/iovecs.ts';
 import { Random } from '../../env/random.ts';
-import type { Segment } from '../../env/segment.ts';
-import type { App } from '../../event/index.ts';
 import { fixtureUrl, writeAndRead } from '../../module/bdev/real-reactors.fixture.ts';
 import { withTarget } from '../target-fixture.sim.ts';
 import * as wire from '../wire.ts';
+import { create, io, withRemote } from './remote.sim.ts';
 import { chunk, optionReply, ScriptedServer, type ServerScript, simple, u16, u32, u64 } from './server.sim.ts';
-
-type Submit = (cb: (ctx: unknown, status: number) => void) => number;
-
-/** One I/O; its status. */
-function io(app: App, submit: Submit): Promise<number> {
-  return new Promise((resolve) => {
-    const rc = submit((_, status) => resolve(status));
-    if (rc !== 0) resolve(rc);
-    app.reactor.kick();
-  });
-}
-
-interface Remote {
-  readonly app: App;
-  readonly bdev: Bdev;
-  readonly channel: BdevChannel;
-  readonly memory: Segment;
-}
-
-const create = (app: App, uri: string, more: object = {}): Promise<Bdev> =>
-  bdevRegistry(app.reactor).create('nbd', { name: 'R', uri, reconnect_delay_ms: 5, ...more });
-
-/** A disk of what `server` exports, and what an app has at its end: nothing. */
-async function withRemote(
-  server: ScriptedServer,
-  body: (remote: Remote) => Promise<void>,
-  more: object = {},
-): Promise<void> {
-  const rc = await withTarget(async ({ app }) => {
-    const bdev = await create(app, server.uri, more);
-    // Somebody looks for partitions.
-    await bdevRegistry(app.reactor).waitForExamine();
-    server.asked.length = 0;
-    const memory = await app.shareSegment(1 << 20);
-    const desc = BdevDesc.open('R', { write: bdev.writable, reactor: app.reactor, onEvent: () => {} });
-    try {
-      await body({ app, bdev, channel: desc.getIoChannel(), memory: app.reactor.segments.get(memory.id) });
-    } finally {
-      desc.close();
-      await bdevRegistry(app.reactor).delete('R');
-      await app.dropSegment(memory);
-      await server.close();
-    }
-  });
-  assert.equal(rc, 0, 'nothing leaked');
-}
 
 test('both cores write and read an export of the kit’s own target, each over its own connection', async () => {
   const rc = await withTarget(
@@ -312,61 +265,6 @@ test('under a load of many the server breaks off again and again: nothing is los
   });
 });
 
-test('a server that is gone for too long fails what waits; what waits can be aborted; when it is back the disk works again', async () => {
-  const server = await ScriptedServer.start();
-  await withRemote(
-    server,
-    async ({ app, channel, memory }) => {
-      // The time-out is 0: what comes before there is a connection fails.
-      const write = () => io(app, (cb) => channel.write(memory, 0, 0, 512, cb, null));
-      let status = await write();
-      while (status === -19) status = await write();
-      assert.equal(status, 0);
-      await server.close();
-      while (status === 0) status = await io(app, (cb) => channel.write(memory, 0, 0, 512, cb, null));
-      assert.equal(status, -19);
-      await server.open();
-      while (status !== 0) {
-        assert.equal(status, -19);
-        await new Promise((resolve) => setImmediate(resolve));
-        status = await io(app, (cb) => channel.write(memory, 0, 0, 512, cb, null));
-      }
-    },
-    { io_timeout_sec: 0 },
-  );
-  const other = await ScriptedServer.start();
-  await withRemote(other, async ({ app, channel, memory }) => {
-    assert.equal(await io(app, (cb) => channel.write(memory, 0, 0, 512, cb, 'x')), 0);
-    await other.close();
-    const waiting = io(app, (cb) => channel.read(memory, 0, 0, 512, cb, 'waits'));
-    while (channel.abort('waits') === 0) await new Promise((resolve) => setImmediate(resolve));
-    assert.equal(await waiting, -125);
-    await other.open();
-    assert.equal(await io(app, (cb) => channel.read(memory, 0, 0, 512, cb, 'y')), 0);
-  });
-});
-
-test('a server that breaks off with every request fails it in time, and is not asked without rest', async () => {
-  const server = await ScriptedServer.start();
-  await withRemote(
-    server,
-    async ({ app, channel, memory }) => {
-      server.script.request = (_, socket) => void socket.destroy();
-      assert.equal(await io(app, (cb) => channel.read(memory, 0, 0, 512, cb, null)), -19);
-      assert.ok(server.connections < 20, `${server.connections} connections`);
-      server.script.request = (asked, socket, own) => own.answer(asked, socket);
-      let status = -19;
-      while (status === -19) status = await io(app, (cb) => channel.read(memory, 0, 0, 512, cb, null));
-      assert.equal(status, 0);
-      // Nor is one that is silent.
-      server.script.request = () => {};
-      server.cut();
-      assert.equal(await io(app, (cb) => channel.read(memory, 0, 0, 512, cb, null)), -19);
-    },
-    { io_timeout_sec: 1, reconnect_delay_ms: 300 },
-  );
-});
-
 test('a server that comes back with another disk is not the one that was lost', async () => {
   const server = await ScriptedServer.start();
   await withRemote(server, async ({ app, channel, memory }) => {
@@ -378,36 +276,20 @@ test('a server that comes back with another disk is not the one that was lost', 
     while (server.connections < before + 3) await new Promise((resolve) => setImmediate(resolve));
     server.script.sizeBytes *= 2;
     assert.equal(await waiting, 0);
+    // Nor is one that takes less at once.
+    const payload = 65536;
+    server.script.option = (type, socket) => {
+      const sizes = Buffer.concat([u16(wire.INFO_BLOCK_SIZE), u32(1), u32(4096), u32(payload)]);
+      if (type === wire.OPT_GO) socket.write(optionReply(type, wire.REP_INFO, sizes));
+      return false;
+    };
+    server.cut();
+    const last = server.connections;
+    const next = io(app, (cb) => channel.read(memory, 0, 0, 512, cb, null));
+    while (server.connections < last + 3) await new Promise((resolve) => setImmediate(resolve));
+    server.script.option = undefined;
+    assert.equal(await next, 0);
   });
-});
-
-test('the end of the application in the middle of everything', async () => {
-  const server = await ScriptedServer.start();
-  const rc = await withTarget(async ({ app }) => {
-    await create(app, server.uri);
-    await bdevRegistry(app.reactor).waitForExamine();
-    server.asked.length = 0;
-    server.script.request = () => {};
-    const memory = await app.shareSegment(65536);
-    const desc = BdevDesc.open('R', {
-      write: true,
-      reactor: app.reactor,
-      onEvent: () => desc.close(),
-    });
-    const channel = desc.getIoChannel();
-    const own = app.reactor.segments.get(memory.id);
-    const statuses: number[] = [];
-    for (let i = 0; i < 5; i++) channel.read(own, 0, 0, 512, (_, status) => void statuses.push(status), null);
-    app.reactor.kick();
-    while (server.asked.length < 5) await new Promise((resolve) => setImmediate(resolve));
-    // It never answers; it goes, and what waits goes with the disk.
-    const deleted = bdevRegistry(app.reactor).delete('R');
-    await server.close();
-    await deleted;
-    assert.deepEqual(statuses, [-19, -19, -19, -19, -19]);
-    await app.dropSegment(memory);
-  });
-  assert.equal(rc, 0);
 });
 
 test('what is no server, or has no such export, is told when the disk is made', async () => {
@@ -457,6 +339,21 @@ test('what is no server, or has no such export, is told when the disk is made', 
     );
   });
   assert.equal(rc, 0);
+});
+
+test('a preferred block size that is none is left out of account', async () => {
+  for (const preferred of [0, 3, 12288, 2 ** 31, 2 ** 32 - 1]) {
+    const server = await ScriptedServer.start();
+    server.script.option = (type, socket) => {
+      const sizes = Buffer.concat([u16(wire.INFO_BLOCK_SIZE), u32(512), u32(preferred), u32(2 ** 32 - 1)]);
+      if (type === wire.OPT_GO) socket.write(optionReply(type, wire.REP_INFO, sizes));
+      return false;
+    };
+    await withRemote(server, async ({ app, bdev, channel, memory }) => {
+      assert.equal(bdev.limits.physicalBlockSizeBytes, 4096);
+      assert.equal(await io(app, (cb) => channel.read(memory, 0, 0, 65536, cb, null)), 0);
+    });
+  }
 });
 
 test('a server without GO, or with block sizes', async () => {

@@ -11,6 +11,11 @@ import { addressText, connectNbd, type RemoteExport } from './handshake.ts';
 
 const initiatorLog = log.register('bdev_nbd');
 
+/** How often `watch` is to be called while there are requests. */
+export const WATCH_MS = 500;
+/** What a server is given to answer what it has when the disk is removed. */
+const FAREWELL_MS = 5000;
+
 /** Whom to connect to, and how long to try. Structured-cloneable. */
 export interface LinkOptions {
   readonly address: SockAddress;
@@ -26,6 +31,9 @@ function checkSame(found: RemoteExport, expected: RemoteExport): void {
     if (found[key] === expected[key]) continue;
     throw new SpdkError('EIO', `the export is another than before: ${key} was ${expected[key]} and is ${found[key]}`);
   }
+  const [was, is] = [expected.maxPayloadBytes, found.maxPayloadBytes];
+  if (is < was)
+    throw new SpdkError('EIO', `the export is another than before: it took ${was} bytes at once, now ${is}`);
 }
 
 export class Link {
@@ -37,6 +45,9 @@ export class Link {
   readonly #abort = new AbortController();
   #retry: NodeJS.Timeout | null = null;
   #deadline: NodeJS.Timeout | null = null;
+  /** The request that had waited longest when `watch` last looked, and for how long it has been that. */
+  #oldest = 0;
+  #waitedMs = 0;
   /** Since the last answer something has gone wrong, which has been said. */
   #failed = false;
 
@@ -77,6 +88,24 @@ export class Link {
     this.#deadline = null;
     if (this.#failed) initiatorLog.notice(`bdev "${this.#name}": ${addressText(this.#options.address)} answers again`);
     this.#failed = false;
+  }
+
+  /**
+   * Ends the wait for a server that keeps the connection and says nothing; called every WATCH_MS. It counts calls instead of asking a clock: a machine that slept has not waited.
+   * False when no request waits.
+   */
+  watch(): boolean {
+    const { oldest } = this.#channel;
+    this.#waitedMs = oldest === this.#oldest ? this.#waitedMs + WATCH_MS : 0;
+    this.#oldest = oldest;
+    if (oldest === 0) return false;
+    const { ioTimeoutMs } = this.#options;
+    const going = this.#isGoing();
+    // Without a time-out a lost server is not waited for; a slow one is.
+    const most = ioTimeoutMs === 0 ? Number.POSITIVE_INFINITY : ioTimeoutMs;
+    if (this.#waitedMs >= (going ? Math.min(most, FAREWELL_MS) : most)) this.#channel.refuse();
+    else if (going) this.#channel.refuseUnlessConnected();
+    return true;
   }
 
   async #attempt(): Promise<void> {

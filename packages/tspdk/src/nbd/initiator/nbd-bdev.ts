@@ -27,7 +27,7 @@ import { parseNbdAddress } from '../uri.ts';
 import * as wire from '../wire.ts';
 import { type ChannelHost, InitiatorChannel } from './channel.ts';
 import { addressText, connectNbd, type RemoteExport } from './handshake.ts';
-import { Link, type LinkOptions } from './link.ts';
+import { Link, type LinkOptions, WATCH_MS } from './link.ts';
 
 export interface NbdBdevParams {
   readonly name: string;
@@ -65,6 +65,8 @@ class NbdBackend implements BdevBackend, ChannelHost, Pollable {
   readonly #links = new Map<InitiatorChannel, Link>();
   #touched: InitiatorChannel[] = [];
   #flushing: InitiatorChannel[] = [];
+  /** Runs while there are requests. */
+  #watch: NodeJS.Timeout | null = null;
 
   constructor(spec: BdevSpec, reactor: Reactor) {
     const options = spec.data as NbdData;
@@ -95,8 +97,16 @@ class NbdBackend implements BdevBackend, ChannelHost, Pollable {
   touch(channel: InitiatorChannel): void {
     channel.touched = true;
     this.#touched.push(channel);
+    if (this.#watch === null) this.#watch = setTimeout(this.#look, WATCH_MS);
     this.#reactor.kick();
   }
+
+  readonly #look = (): void => {
+    let busy = false;
+    for (const link of this.#links.values()) busy = link.watch() || busy;
+    this.#watch = busy ? setTimeout(this.#look, WATCH_MS) : null;
+    this.#reactor.kick();
+  };
 
   lost(channel: InitiatorChannel, reason: string, proven: boolean): void {
     this.#links.get(channel)?.lost(reason, proven);
@@ -130,6 +140,7 @@ class NbdBackend implements BdevBackend, ChannelHost, Pollable {
   }
 
   async close(): Promise<void> {
+    if (this.#watch !== null) clearTimeout(this.#watch);
     for (const link of this.#links.values()) link.close();
     await this.socks.close();
     this.#reactor.removePollable(this);

@@ -21,9 +21,9 @@ export interface ServerScript {
   /** Instead of the greeting and all that follows. */
   hello?: Buffer;
   /** What an option is answered with, instead of the right thing. */
-  option?: (type: number, socket: Socket) => boolean;
+  option?: ((type: number, socket: Socket) => boolean) | undefined;
   /** What a request is answered with. Default: carried out in `disk`. */
-  request?: (asked: Asked, socket: Socket, server: ScriptedServer) => void;
+  request?: ((asked: Asked, socket: Socket, server: ScriptedServer) => void) | undefined;
 }
 
 const RIGHT: ServerScript = {
