@@ -4,11 +4,12 @@
  *
  * Compare-and-write happens as one: nothing else changes the range in between, on any core. So it holds a lock of the range (lba-lock.ts).
  */
-import type { IoBuf, IoBufWaiter } from '../env/iobuf.ts';
+import type { IoBuf } from '../env/iobuf.ts';
 import type { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
+import { BufferedIo } from './buffered-io.ts';
 import { IO_COMPARE_AND_WRITE, IO_READ, IO_WRITE } from './io-type.ts';
-import { LayerChild, LayerIo } from './layer-io.ts';
+import { LayerChild } from './layer-io.ts';
 import { type LbaLock, lockRange } from './lba-lock.ts';
 import { EILSEQ } from './status.ts';
 
@@ -18,13 +19,10 @@ const COMPARING = 2;
 const WRITING = 3;
 const UNLOCKING = 4;
 
-export class CompareIo extends LayerIo implements IoBufWaiter {
-  nextWaiter: IoBufWaiter | null = null;
+export class CompareIo extends BufferedIo {
   readonly #child = new LayerChild(this);
   #stage = START;
   #lock: LbaLock | null = null;
-  #buf: IoBuf | null = null;
-  #wantsBuf = false;
   /** Bytes compared, or written. */
   #done = 0;
   #length = 0;
@@ -70,27 +68,13 @@ export class CompareIo extends LayerIo implements IoBufWaiter {
       this.#stage = WRITING;
       return;
     }
-    const { iobuf } = channel.manager.reactor;
-    if (this.#buf === null) {
-      if (this.#wantsBuf) return;
-      this.#buf = iobuf.getLarge();
-      if (this.#buf === null) {
-        this.#wantsBuf = true;
-        iobuf.waitLarge(this);
-        return;
-      }
-    }
+    const buf = this.takeBuffer();
+    if (buf === null) return;
     const io = this.take();
     if (io === null) return;
-    this.#length = Math.min(parent.bytes - this.#done, wholeBlocks(this.#buf, channel.bdev.blockSizeBytes));
-    io.ownIovs.push(this.#buf.segment, this.#buf.offset, this.#length);
+    this.#length = Math.min(parent.bytes - this.#done, wholeBlocks(buf, channel.bdev.blockSizeBytes));
+    io.ownIovs.push(buf.segment, buf.offset, this.#length);
     this.give(io, this.#child, IO_READ, parent.byteOffset + this.#done, this.#length, 0);
-  }
-
-  onBuf(buf: IoBuf): void {
-    this.#wantsBuf = false;
-    this.#buf = buf;
-    this.proceed();
   }
 
   #writeNext(): void {
@@ -108,7 +92,7 @@ export class CompareIo extends LayerIo implements IoBufWaiter {
 
   protected override childDone(): void {
     if (this.#stage === COMPARING) {
-      const buf = this.#buf as IoBuf;
+      const buf = this.buf as IoBuf;
       const differs = firstDifference(this.parent.iovs, this.#done, buf.segment.u8, buf.offset, this.#length);
       if (differs >= 0) this.status = EILSEQ;
     }
@@ -116,9 +100,7 @@ export class CompareIo extends LayerIo implements IoBufWaiter {
   }
 
   protected override finish(): void {
-    const { reactor } = this.channel.manager;
-    if (this.#buf !== null) reactor.iobuf.put(this.#buf);
-    this.#buf = null;
+    this.giveBufferBack();
     const lock = this.#lock;
     if (lock === null || this.#stage === UNLOCKING) {
       super.finish();

@@ -5,12 +5,13 @@
  * A user with metadata keeps his memory: one child I/O of all of it, checked before it is written or after it was read. A user without has it go through buffers of the
  * pool, piece after piece: whole extended blocks when interleaved, the metadata alone when separate. What is wrong completes with -EIO and is said in the log.
  */
-import type { IoBuf, IoBufWaiter } from '../env/iobuf.ts';
+import type { IoBuf } from '../env/iobuf.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import { fillBytes } from '../env/segment.ts';
 import { log } from '../log/index.ts';
 import { LineLimit } from '../log/line-limit.ts';
 import type { BdevIo } from './bdev-io.ts';
+import { BufferedIo } from './buffered-io.ts';
 import {
   DIF_APPTAG_ERROR,
   DIF_GUARD_ERROR,
@@ -22,7 +23,7 @@ import {
   dixVerify,
 } from './dif/index.ts';
 import { IO_FLAG_BARE, IO_FLAG_CHECKED, IO_WRITE } from './io-type.ts';
-import { LayerChild, LayerIo } from './layer-io.ts';
+import { LayerChild } from './layer-io.ts';
 import type { Metadata } from './metadata.ts';
 import { sliceIoVecs } from './slice.ts';
 
@@ -30,11 +31,8 @@ const difLog = log.register('bdev_dif');
 const limit = new LineLimit(10);
 const error = new DifError();
 
-export class ProtectedIo extends LayerIo implements IoBufWaiter {
-  nextWaiter: IoBufWaiter | null = null;
+export class ProtectedIo extends BufferedIo {
   readonly #child = new LayerChild(this);
-  #buf: IoBuf | null = null;
-  #wantsBuf = false;
   /** The piece's extended blocks, or its metadata, in the buffer. */
   readonly #bounce = new IoVecs(1);
   /** The piece's data in the user's memory. */
@@ -78,20 +76,12 @@ export class ProtectedIo extends LayerIo implements IoBufWaiter {
   }
 
   #nextPiece(): void {
-    const { parent, channel } = this;
-    const { iobuf } = channel.manager.reactor;
-    if (this.#buf === null) {
-      if (this.#wantsBuf) return;
-      this.#buf = iobuf.getLarge();
-      if (this.#buf === null) {
-        this.#wantsBuf = true;
-        iobuf.waitLarge(this);
-        return;
-      }
-    }
+    const { parent } = this;
+    const buf = this.takeBuffer();
+    if (buf === null) return;
     const io = this.take();
     if (io === null) return;
-    this.#aim(this.#buf, io);
+    this.#aim(buf, io);
     this.give(io, this.#child, parent.type, parent.byteOffset + this.#done, this.#length, parent.flags & ~IO_FLAG_BARE);
   }
 
@@ -128,7 +118,7 @@ export class ProtectedIo extends LayerIo implements IoBufWaiter {
   /** Between bare data and extended blocks without protection information. */
   #copyPlain(data: IoVecs, blocks: number, toDisk: boolean): void {
     const { blockBytes, dataBytes, dif } = this.#metadata;
-    const buf = this.#buf as IoBuf;
+    const buf = this.buf as IoBuf;
     dif.cursor.start(data);
     for (let i = 0; i < blocks; i++) {
       dif.cursor.copy(!toDisk, buf.segment, buf.offset + i * blockBytes, dataBytes);
@@ -192,18 +182,5 @@ export class ProtectedIo extends LayerIo implements IoBufWaiter {
     const block = (this.parent.byteOffset + this.#done) / this.#metadata.blockBytes + error.errOffset;
     const wrong = `${kind} ${error.actual}, expected ${error.expected}`;
     difLog.error(`bdev "${bdev.name}": block ${block} has ${wrong}${limit.note}`);
-  }
-
-  onBuf(buf: IoBuf): void {
-    this.#wantsBuf = false;
-    this.#buf = buf;
-    this.proceed();
-  }
-
-  protected override finish(): void {
-    const { iobuf } = this.channel.manager.reactor;
-    if (this.#buf !== null) iobuf.put(this.#buf);
-    this.#buf = null;
-    super.finish();
   }
 }
