@@ -43,6 +43,8 @@ export class BdevIo {
   type = 0;
   /** IO_FLAG_*. */
   flags = 0;
+  /** How many disks below its own it has gone on to as it is: thread-channel.ts. */
+  levels = 0;
   /** Number of the initiator's connection that it is for; 0: of none. Fault rules look at it. */
   connection = 0;
   /** Where the data lies in memory; empty for types without data. The caller's own list for vectored calls. */
@@ -149,6 +151,7 @@ export class BdevIoPool {
     io.sink = noSink;
     io.driver = null;
     io.flags = 0;
+    io.levels = 0;
     io.connection = 0;
     io.writeIovs = null;
     io.mdIovs = null;

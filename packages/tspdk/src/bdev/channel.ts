@@ -45,6 +45,10 @@ export class BdevChannel {
 
   readonly #bare: boolean;
   readonly #blockBytes: number;
+  /** The bits that are zero in what is whole blocks; of blocks that are no power of two all, so that only zero passes. */
+  readonly #blockMask: number;
+  /** What may come from a disk above as it is. */
+  readonly #asIsTypes: number;
   readonly #ioChannel: IoChannel<ThreadChannel> | null;
 
   /** Made by `BdevDesc.getIoChannel`, which has taken a reference to `shared`, or to the thread's `ioChannel` that holds it. */
@@ -55,7 +59,10 @@ export class BdevChannel {
     this.#writable = desc.write;
     this.#bare = desc.bare;
     this.#blockBytes = desc.blockSizeBytes;
+    this.#blockMask = (desc.blockSizeBytes & (desc.blockSizeBytes - 1)) === 0 ? desc.blockSizeBytes - 1 : -1;
     this.#ioChannel = ioChannel;
+    const types = ioTypes(IO_READ) | (desc.write ? ioTypes(IO_WRITE) : 0);
+    this.#asIsTypes = desc.bare ? 0 : desc.bdev.plainTypes & types;
   }
 
   /** Reads `bytes` at `byteOffset` of the disk into `offset` of `segment`. */
@@ -175,6 +182,23 @@ export class BdevChannel {
     return 0;
   }
 
+  /**
+   * Whether an I/O of a disk above may go on here as the BdevIo that it is, `onBytes` further on: nothing here wants to look at it. It has been checked there, and this disk has the same blocks
+   * (thread-channel.ts).
+   */
+  takesAsIs(io: BdevIo, onBytes: number): boolean {
+    const { bdev } = this;
+    return (
+      (this.#asIsTypes & (1 << io.type)) !== 0 &&
+      this.mark === 0 &&
+      io.byteOffset + onBytes + io.bytes <= bdev.sizeBytes &&
+      bdev.faults === null &&
+      !bdev.removing &&
+      this.#open &&
+      this.shared.free
+    );
+  }
+
   /** Aborts what the disk has under way on every channel of every core, and starts afresh. */
   reset(cb: BdevIoDone, ctx: unknown): number {
     if (!this.#open || this.bdev.removing) return ENODEV;
@@ -272,8 +296,10 @@ export class BdevChannel {
     if ((MODIFYING_TYPES & (1 << type)) !== 0 && !this.#writable) return EBADF;
     const sizeBytes = this.#bare ? bdev.dataSizeBytes : bdev.sizeBytes;
     if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= sizeBytes)) return EINVAL;
-    // Not `%`: on doubles past 2^31 that is a slow library call. Exact for safe integers: see the test.
     const block = this.#blockBytes;
+    if ((byteOffset | 0) === byteOffset && (bytes | 0) === bytes && ((byteOffset | bytes) & this.#blockMask) === 0)
+      return 0;
+    // Not `%`: on doubles past 2^31 that is a slow library call. Exact for safe integers: see the test.
     const whole = Math.floor(byteOffset / block) * block === byteOffset && Math.floor(bytes / block) * block === bytes;
     return whole || (bdev.byteTypes & (1 << type)) !== 0 ? 0 : EINVAL;
   }

@@ -31,6 +31,7 @@ export {
   type BdevSpec,
   bdevModule,
   type NewBdev,
+  type Onward,
   registerBdevModule,
 } from './module.ts';
 export { type BdevOptions, BdevRegistry, type BdevStat, bdevRegistry, type ExamineHook } from './registry.ts';

@@ -9,7 +9,7 @@ import { SpdkError } from '../env/errors.ts';
 import { type BdevIo, IO_FREE } from './bdev-io.ts';
 import { IO_FLAG_MARK_BITS, IO_FLAG_MARK_SHIFT } from './io-type.ts';
 import type { BdevManager, Retry } from './manager.ts';
-import type { ThreadChannel } from './thread-channel.ts';
+import { offsetIn, type ThreadChannel } from './thread-channel.ts';
 
 /** An I/O that was submitted more than the time-out ago and has not ended. */
 export interface OverdueIo {
@@ -86,9 +86,12 @@ export class TimeoutWatch implements Retry {
     this.#lookLater();
   }
 
-  #tell({ ctx, type, byteOffset, bytes, sink }: BdevIo, elapsedUs: number): void {
+  #tell(io: BdevIo, elapsedUs: number): void {
+    const { ctx, type, bytes } = io;
+    const channel = io.sink as ThreadChannel;
+    const byteOffset = offsetIn(io, channel);
     const before = current.thread;
-    current.thread = (sink as ThreadChannel).thread;
+    current.thread = channel.thread;
     try {
       this.#onOverdue({ ctx, type, byteOffset, bytes, elapsedUs });
     } catch (error) {

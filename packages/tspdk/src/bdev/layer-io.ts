@@ -8,7 +8,7 @@
  */
 import { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
-import { type BdevIo, IO_SUBMITTED, type IoWaitEntry } from './bdev-io.ts';
+import { type BdevIo, IO_QUEUED, IO_SUBMITTED, type IoWaitEntry } from './bdev-io.ts';
 import { IO_FLAG_EMULATED, IO_FLAGS_KEPT } from './io-type.ts';
 import { ECANCELED } from './status.ts';
 import type { ThreadChannel } from './thread-channel.ts';
@@ -127,7 +127,8 @@ export abstract class LayerIo implements IoWaitEntry {
       return true;
     }
     for (const io of pool.all) {
-      if (io.sink === this.channel && io.state === IO_SUBMITTED && (io.ctx as LayerChild)?.owner === this) {
+      const given = io.state === IO_SUBMITTED || (io.state === IO_QUEUED && io.levels > 0);
+      if (given && io.sink === this.channel && (io.ctx as LayerChild)?.owner === this) {
         this.channel.abort(io);
       }
     }

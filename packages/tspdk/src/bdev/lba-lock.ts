@@ -18,12 +18,12 @@ import { defineEvent } from '../env/event-fn.ts';
 import type { Ptr } from '../env/heap.ts';
 import { currentReactor, localKey, type Reactor } from '../event/reactor.ts';
 import type { Bdev } from './bdev.ts';
-import { IO_QUEUED, IO_SUBMITTED } from './bdev-io.ts';
+import type { BdevIo } from './bdev-io.ts';
 import { IO_COMPARE_AND_WRITE, LOCKED_TYPES } from './io-type.ts';
 import { LayerChild } from './layer-io.ts';
 import { type BdevManager, bdevManager, type Retry } from './manager.ts';
 import { ENOMEM } from './status.ts';
-import type { ThreadChannel } from './thread-channel.ts';
+import { offsetIn, type ThreadChannel } from './thread-channel.ts';
 
 /** A lock's block: disk, flags, first byte and the byte after the last. */
 const BYTES = 32;
@@ -180,17 +180,21 @@ class Drain implements Retry {
       return;
     }
     for (const io of pool.all) {
-      if (io.state !== IO_SUBMITTED && io.state !== IO_QUEUED) continue;
-      const channel = io.sink as ThreadChannel;
-      if (this.#bdev?.channels.has(channel) !== true) continue;
-      // Their parent is looked at; and a compare-and-write has a lock of its own, or waits for one, this one perhaps.
-      if (io.ctx instanceof LayerChild || io.type === IO_COMPARE_AND_WRITE) continue;
       if (!quiesce && (LOCKED_TYPES & (1 << io.type)) === 0) continue;
-      if (io.byteOffset >= end || io.byteOffset + io.bytes <= start || channel.gates?.holds(io) === true) continue;
-      this.#manager.retryAfter(DRAIN_POLL_US, this);
-      return;
+      for (const channel of this.#bdev?.channels ?? []) {
+        const at = offsetIn(io, channel);
+        if (at < 0 || at >= end || at + io.bytes <= start) continue;
+        if (io.sink === channel && this.#countsOtherwise(io, channel)) continue;
+        this.#manager.retryAfter(DRAIN_POLL_US, this);
+        return;
+      }
     }
     reactor.send(reactor.app.mainCore, applied, this.#range.ptr, 0, 0);
+  }
+
+  /** A piece's parent is looked at; a compare-and-write has a lock of its own, or waits for one, this one perhaps; and what a gate holds has not begun. */
+  #countsOtherwise(io: BdevIo, { gates }: ThreadChannel): boolean {
+    return io.ctx instanceof LayerChild || io.type === IO_COMPARE_AND_WRITE || gates?.holds(io) === true;
   }
 }
 

@@ -13,6 +13,7 @@ import type { Reactor } from '../event/reactor.ts';
 import type { BaseBdev } from './base-bdev.ts';
 import type { Bdev } from './bdev.ts';
 import type { BdevIo, BdevIoDone } from './bdev-io.ts';
+import type { BdevChannel } from './channel.ts';
 import type { Extents } from './extents.ts';
 import type { MetadataFormat } from './metadata.ts';
 
@@ -120,6 +121,12 @@ export interface BdevBackend {
   close(): Promise<void> | void;
 }
 
+/** Where an I/O goes on to as it is, so many bytes further on (Linux: dm-linear). */
+export interface Onward {
+  readonly base: BdevChannel;
+  readonly offsetBytes: number;
+}
+
 /** The data path of one lightweight thread. */
 export interface BackendChannel {
   submit(io: BdevIo): void;
@@ -139,6 +146,8 @@ export interface BackendChannel {
    * Not for disks with a home core.
    */
   reset?(cb: BdevIoDone, ctx: unknown): void;
+  /** Set where reads and writes go on to a base as they are: the layer may then take them there itself, and `submit` sees only those that it does not. */
+  readonly onward?: Onward;
   /** Every I/O has completed. */
   close(): void;
 }

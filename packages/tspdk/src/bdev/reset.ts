@@ -7,11 +7,11 @@
  */
 import { defineEvent } from '../env/event-fn.ts';
 import { currentReactor, localKey } from '../event/reactor.ts';
-import { type BdevIo, type BdevIoDone, IO_SUBMITTED } from './bdev-io.ts';
+import type { BdevIo, BdevIoDone } from './bdev-io.ts';
 import { IO_RESET } from './io-type.ts';
 import { type BdevManager, bdevManager, type Retry } from './manager.ts';
 import { ECANCELED, ENOMEM } from './status.ts';
-import type { ThreadChannel } from './thread-channel.ts';
+import { offsetIn, type ThreadChannel } from './thread-channel.ts';
 
 /** How often a core looks whether its channels have drained. */
 const DRAIN_POLL_US = 20;
@@ -77,7 +77,7 @@ const stop = defineEvent('bdev.reset.stop', (bdevId, core, id) => {
     channel.resetting++;
     channel.abortQueued(ECANCELED);
     for (const io of manager.pool.all) {
-      if (io.sink === channel && io.state === IO_SUBMITTED && io.type !== IO_RESET) channel.abort(io);
+      if (offsetIn(io, channel) >= 0 && io.type !== IO_RESET) (io.sink as ThreadChannel).abort(io);
     }
   }
   new Drain(manager, bdevId, core, id).retry();

@@ -4,20 +4,34 @@
  *
  * -ENOMEM from the module is not an error for the submitter: the I/O waits here, those after it behind it, and is tried
  * again when enough of what is outstanding has completed, or after a moment when nothing is.
+ *
+ * Disks on disks. A module may say that its reads and writes go on to a disk below as they are (`BackendChannel.onward`). Such an I/O needs no second BdevIo: it goes on itself, and is
+ * then under way in each disk on its way, counted in each and told of by each as if it had one in each. `io.sink` stays the channel that it was submitted to; `io.levels`
+ * says how many disks further down it is, and `io.byteOffset` is its place there. What is between is found by walking from the sink down, which the
+ * channels' `onward` determines. It goes on only where nothing below wants to look at it: no gate, fault, split, metadata, reset or queue; else the module gets it.
+ * What comes later (a lock, a reset, an abort) looks for it with `offsetIn`.
  */
 import type { Clock } from '../env/clock.ts';
 import { current } from '../env/current.ts';
 import { assert } from '../env/errors.ts';
 import type { Thread } from '../thread/index.ts';
 import type { Bdev } from './bdev.ts';
-import { type BdevIo, type BdevIoPool, IO_DONE, IO_QUEUED, IO_SUBMITTED, type IoSink } from './bdev-io.ts';
+import {
+  type BdevIo,
+  type BdevIoDone,
+  type BdevIoPool,
+  IO_DONE,
+  IO_QUEUED,
+  IO_SUBMITTED,
+  type IoSink,
+} from './bdev-io.ts';
 import { carryOut } from './carry-out.ts';
 import type { Gates } from './gates.ts';
 import { IoStat } from './io-stat.ts';
 import { IO_FLAG_EMULATED, IO_RESET } from './io-type.ts';
 import { isChild, LayerIo } from './layer-io.ts';
 import type { BdevManager } from './manager.ts';
-import type { BackendChannel } from './module.ts';
+import type { BackendChannel, Onward } from './module.ts';
 import { ECANCELED, EIO, ENODEV, ENOMEM } from './status.ts';
 import { WriteWindows } from './write-windows.ts';
 
@@ -46,6 +60,10 @@ export class ThreadChannel implements IoSink {
   layered = 0;
   /** What may hold I/Os back; null: nothing does. Set by the bdev. */
   gates: Gates | null = null;
+  /** Where the module's reads and writes go on to as they are; null: they do not. */
+  readonly #onward: Onward | null;
+  /** The channel there; this one, where there is none. */
+  readonly #below: ThreadChannel;
   readonly #pool: BdevIoPool;
   readonly #clock: Clock;
   #nomemHead: BdevIo | null = null;
@@ -63,11 +81,18 @@ export class ThreadChannel implements IoSink {
     this.#pool = this.manager.pool;
     this.#clock = this.manager.reactor.clock;
     this.backend = backend;
+    this.#onward = backend.onward ?? null;
+    this.#below = this.#onward?.base.shared ?? this;
   }
 
   /** Queued for lack of memory in the module. */
   get queued(): number {
     return this.#nomemCount;
+  }
+
+  /** Nothing holds back what comes. */
+  get free(): boolean {
+    return this.gates === null && this.resetting === 0 && this.#nomemHead === null;
   }
 
   /** An I/O of a user. */
@@ -123,9 +148,16 @@ export class ThreadChannel implements IoSink {
   }
 
   #give(io: BdevIo): void {
-    const manager = this.manager;
-    io.state = IO_SUBMITTED;
+    const { manager } = this;
+    const onward = this.#onward;
     this.outstanding++;
+    if (onward !== null && onward.base.takesAsIs(io, onward.offsetBytes)) {
+      io.levels++;
+      if (onward.offsetBytes !== 0) io.byteOffset += onward.offsetBytes;
+      this.#below.#give(io);
+      return;
+    }
+    io.state = IO_SUBMITTED;
     manager.depth++;
     try {
       this.backend.submit(io);
@@ -154,7 +186,7 @@ export class ThreadChannel implements IoSink {
 
   #submitThrew(io: BdevIo, error: unknown): void {
     this.manager.onCallbackError(error);
-    if (io.state === IO_SUBMITTED && io.sink === this) {
+    if (io.state === IO_SUBMITTED && offsetIn(io, this) >= 0) {
       this.outstanding--;
       this.#completeHere(io, EIO);
     }
@@ -171,9 +203,10 @@ export class ThreadChannel implements IoSink {
   complete(io: BdevIo, status: number): void {
     if (io.state !== IO_SUBMITTED) this.#completedTwice();
     if (status === ENOMEM) {
-      if (!this.bdev.removing) {
-        this.outstanding--;
-        this.#queueNomem(io);
+      const holder = this.#holder(io);
+      if (!holder.bdev.removing) {
+        holder.outstanding--;
+        holder.#queueNomem(io);
         return;
       }
       status = ENODEV;
@@ -190,31 +223,59 @@ export class ThreadChannel implements IoSink {
 
   finish(io: BdevIo): void {
     const pool = this.#pool;
-    const { cb, ctx } = io;
-    const { meter } = this.bdev;
-    let status = io.status;
-    this.outstanding--;
+    const { cb, ctx, levels } = io;
+    const below = levels === 0 ? io.status : this.#settleBelow(io);
+    const status = this.#account(io, below, isChild(io));
     if (io.type === IO_RESET) this.resets--;
-    if (status === 0) {
-      if (this.bdev.removing) status = ENODEV;
-      if ((io.flags & IO_FLAG_EMULATED) === 0) {
-        this.stat.count(io.type, io.bytes, this.#clock, this.#pool.submitUs, io.index);
-      }
-    } else if ((io.flags & IO_FLAG_EMULATED) === 0) {
-      this.stat.countError(status);
-    }
-    if (meter !== null && !isChild(io)) meter.tally(io.type, this.#clock, pool.submitUs, io.index);
     pool.put(io);
+    if (levels > 0) this.#makeRoomBelow(levels);
     if (this.#nomemHead !== null) this.#retryNomem();
     if (pool.waiting > 0) pool.wake();
     const thread = current.thread;
+    if (thread === this.thread) cb(ctx, status);
+    else this.#callOnThread(cb, ctx, status, thread);
+    if (this.refs === 0) this.#closeWhenIdle();
+  }
+
+  /** Counts an I/O that has come back. Returns the status for whoever is above. */
+  #account(io: BdevIo, status: number, child: boolean): number {
+    const { bdev } = this;
+    this.outstanding--;
+    if ((io.flags & IO_FLAG_EMULATED) === 0) {
+      if (status === 0) this.stat.count(io.type, io.bytes, this.#clock, this.#pool.submitUs, io.index);
+      else this.stat.countError(status);
+    }
+    if (bdev.meter !== null && !child) bdev.meter.tally(io.type, this.#clock, this.#pool.submitUs, io.index);
+    return status === 0 && bdev.removing ? ENODEV : status;
+  }
+
+  /** Counts an I/O that has come back in the disks below that it went on to. Returns the status for this one. */
+  #settleBelow(io: BdevIo): number {
+    let status = this.#below.#account(io, io.status, false);
+    for (let at = this.#below, left = io.levels - 1; left > 0; left--) {
+      at = at.#below;
+      const told = at.#account(io, io.status, false);
+      if (status === 0) status = told;
+    }
+    return status;
+  }
+
+  /** What waits in the disks below may have room now. */
+  #makeRoomBelow(levels: number): void {
+    for (let at = this.#below, left = levels; left > 0; left--, at = at.#below) {
+      if (at.#nomemHead !== null) at.#retryNomem();
+      if (at.refs === 0) at.#closeWhenIdle();
+    }
+  }
+
+  /** Called back from code of another thread, or of none. */
+  #callOnThread(cb: BdevIoDone, ctx: unknown, status: number, thread: unknown): void {
     current.thread = this.thread;
     try {
       cb(ctx, status);
     } finally {
       current.thread = thread;
     }
-    if (this.refs === 0) this.#closeWhenIdle();
   }
 
   #queueNomem(io: BdevIo): void {
@@ -297,8 +358,31 @@ export class ThreadChannel implements IoSink {
     for (const io of this.gates?.removeAll() ?? []) this.#completeHere(io, status);
   }
 
-  /** Ends `io` early. True when that is done or under way. */
+  /** Which disk has `io`, one that was submitted here: this, or one further down. */
+  #holder({ levels }: BdevIo): ThreadChannel {
+    let holder: ThreadChannel = this;
+    for (; levels > 0; levels--) holder = holder.#below;
+    return holder;
+  }
+
+  /** Where an I/O that was submitted here is in the disk of `channel`; -1 when it is not under way there. */
+  offsetBelow(io: BdevIo, channel: ThreadChannel): number {
+    let at: ThreadChannel = this;
+    let offset = -1;
+    for (let left = io.levels; ; left--) {
+      if (at === channel) offset = io.byteOffset;
+      if (left === 0) return offset;
+      if (offset >= 0) offset -= (at.#onward as Onward).offsetBytes;
+      at = at.#below;
+    }
+  }
+
+  /** Ends `io`, one that was submitted here, early. True when that is done or under way. */
   abort(io: BdevIo): boolean {
+    return this.#holder(io).#abort(io);
+  }
+
+  #abort(io: BdevIo): boolean {
     if (io.driver instanceof LayerIo) return io.driver.abort();
     if (io.state === IO_QUEUED) {
       if (this.gates?.remove(io) === true) {
@@ -333,4 +417,14 @@ export class ThreadChannel implements IoSink {
     this.backend.close();
     this.bdev.checkReleased();
   }
+}
+
+/**
+ * Where `io` is in the disk of `channel`, in bytes; -1 when it is not under way there: it was neither submitted there nor has it gone on to it from a disk above.
+ * Not a data path.
+ */
+export function offsetIn(io: BdevIo, channel: ThreadChannel): number {
+  if (io.state !== IO_SUBMITTED && io.state !== IO_QUEUED) return -1;
+  if (io.levels === 0) return io.sink === channel ? io.byteOffset : -1;
+  return (io.sink as ThreadChannel).offsetBelow(io, channel);
 }

@@ -14,6 +14,7 @@ import {
   type BdevSpec,
   bdevRegistry,
   type NewBdev,
+  type Onward,
   openBase,
 } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
@@ -39,10 +40,12 @@ export interface PartData {
 class PartChannel implements BackendChannel {
   readonly #base: BdevChannel;
   readonly #offset: number;
+  readonly onward: Onward;
 
   constructor(base: BdevChannel, offsetBytes: number) {
     this.#base = base;
     this.#offset = offsetBytes;
+    this.onward = { base, offsetBytes };
   }
 
   submit(io: BdevIo): void {

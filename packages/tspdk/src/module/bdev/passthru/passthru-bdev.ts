@@ -19,6 +19,7 @@ import {
   type BdevSpec,
   bdevRegistry,
   type NewBdev,
+  type Onward,
   openBase,
   registerBdevModule,
 } from '../../../bdev/index.ts';
@@ -39,9 +40,11 @@ interface PassthruData {
 
 class PassthruChannel implements BackendChannel {
   readonly #base: BdevChannel;
+  readonly onward: Onward;
 
   constructor(base: BdevChannel) {
     this.#base = base;
+    this.onward = { base, offsetBytes: 0 };
   }
 
   submit(io: BdevIo): void {
