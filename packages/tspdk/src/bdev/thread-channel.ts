@@ -151,7 +151,7 @@ export class ThreadChannel implements IoSink {
     const { manager } = this;
     const onward = this.#onward;
     this.outstanding++;
-    if (onward !== null && onward.base.takesAsIs(io, onward.offsetBytes)) {
+    if (onward?.base.takesAsIs(io, onward.offsetBytes) === true) {
       io.levels++;
       if (onward.offsetBytes !== 0) io.byteOffset += onward.offsetBytes;
       this.#below.#give(io);

@@ -4,7 +4,7 @@
  *
  * Where things run. `create` on the app core: opens and claims the base and says what the disk is. `attach` on every reactor: opens the base there, with the claim.
  * `createChannel` on every lightweight thread that uses the disk: a channel of the base goes with it. `submit` and `done` are the data path: one more BdevIo for the
- * base, no other object.
+ * base, no other object. Reads and writes do without: `onward` says that they go on as they are, and the layer then does not ask. A disk that looks at them leaves it out.
  */
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
