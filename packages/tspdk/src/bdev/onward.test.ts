@@ -194,8 +194,12 @@ for (const [name, from] of [
     const bdev = cluster.bdevs.get(name);
     write('in', 7 * BLOCK);
     let held = '';
-    const lock = (at: number, what: string) =>
-      cluster.on(0, () => lockRange(bdev, from + at, BLOCK, false, () => void (held = what)));
+    const lock = (at: number, what: string) => {
+      const onHeld = (): void => {
+        held = what;
+      };
+      return cluster.on(0, () => lockRange(bdev, from + at, BLOCK, false, onHeld));
+    };
     const beside = lock(8 * BLOCK, 'beside');
     await cluster.untilTrue(() => held === 'beside');
     beside.release();
