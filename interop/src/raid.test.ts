@@ -16,12 +16,10 @@ interface Raid {
 }
 
 const seconds = Math.max(2, Math.round(Number(process.env.TSPDK_FIO_SECONDS ?? 60) / 10));
-const members = 3;
-
-for (const { level, strip, jobs } of [
-  { level: 'raid1', strip: 0, jobs: ['--rw=randrw', '--bsrange=512-128k', '--iodepth=16'] },
-  // A stripe is 128 KiB.
-  { level: 'raid5f', strip: 64, jobs: ['--rw=randrw', '--bs=128k', '--iodepth=8'] },
+for (const { level, members, strip, jobs } of [
+  { level: 'raid1', members: 3, strip: 0, jobs: ['--rw=randrw', '--bsrange=512-128k', '--iodepth=16'] },
+  // A stripe is 192 KiB: no number of I/O buffers of the target's.
+  { level: 'raid5f', members: 4, strip: 64, jobs: ['--rw=randrw', '--bs=192k', '--iodepth=8'] },
 ]) {
   test(`fio verifies ${level} while its members are replaced`, async (t) => {
     if (serverKind !== 'tspdk') return t.skip('for tspdk only');

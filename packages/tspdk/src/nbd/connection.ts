@@ -346,11 +346,11 @@ export class Connection implements RequestOwner, Due {
   }
 
   /** Takes a request out of the queue for buffers, if it is there. */
-  cancelWait(request: Request): void {
+  cancelWait(request: Request, queue: Pick<BufferPoolPort, 'cancelWait'> = this.buffers): void {
     if (!request.waitsForBuffer) return;
     request.waitsForBuffer = false;
     this.outstanding--;
-    this.buffers.cancelWait(request);
+    queue.cancelWait(request);
   }
 
   /** The kernel has let go: everything that no disk works on goes back. */

@@ -3,8 +3,8 @@
  *
  * On a memory disk that is the disk's own memory. (A client that dies half-way leaves a torn write, which it was never told is
  * done.) On any other disk it is I/O buffers, a piece each, cut where the disk's offset is a multiple of the piece size; each piece is
- * written as soon as it is full, and the request is answered after the last. No buffer, or no piece: the connection is not read
- * until there is one. Data path; the connection's reactor only.
+ * written as soon as it is full, and the request is answered after the last. A disk that is written in units which an I/O buffer does not hold has buffers of its
+ * own for that (write-buffers.ts). No buffer, or no piece: the connection is not read until there is one. Data path; the connection's reactor only.
  */
 
 import { IoVecs } from '../env/iovecs.ts';
@@ -14,6 +14,7 @@ import type { Connection } from './connection.ts';
 import type { BufferPort } from './ports.ts';
 import { OP_WRITE, Request } from './request.ts';
 import { nbdError } from './wire.ts';
+import type { WriteBuffers } from './write-buffers.ts';
 
 /** Pieces of direct writes that one connection has at its disk. */
 export const WRITE_PIECES = 8;
@@ -28,7 +29,9 @@ export class DirectWrite {
   readonly #vecs = new IoVecs(limits.nbd_send_iovs);
   #vec = 0;
   #vecDone = 0;
-  /** Other disks. */
+  /** Other disks: what their pieces are received into, null for I/O buffers, and the most that one holds. */
+  readonly #buffers: WriteBuffers | null;
+  readonly #pieceBytes: number;
   readonly #free: Request[] = [];
   #piece: Request | null = null;
   #pieceDone = 0;
@@ -40,6 +43,8 @@ export class DirectWrite {
 
   constructor(conn: Connection, firstIndex: number) {
     this.#conn = conn;
+    this.#buffers = conn.export.writeBuffers;
+    this.#pieceBytes = this.#buffers?.sizeBytes ?? conn.pieceBytes;
     for (let i = 0; i < WRITE_PIECES; i++) this.#free.push(new Request(conn, firstIndex + i));
   }
 
@@ -99,18 +104,19 @@ export class DirectWrite {
     if (piece === undefined) return null;
     const request = this.#request!;
     const from = conn.at[request.index] + this.#received;
-    const toBoundary = conn.pieceBytes - (from % conn.pieceBytes);
+    const toBoundary = this.#pieceBytes - (from % this.#pieceBytes);
     piece.parent = request;
     piece.op = OP_WRITE;
     piece.ioBytes = Math.min(toBoundary, request.length - this.#received);
     conn.ioAt[piece.index] = from;
-    piece.buf = conn.buffers.getLarge();
+    piece.buf = this.#buffers === null ? conn.buffers.getLarge() : this.#buffers.get();
     this.#piece = piece;
     this.#pieceDone = 0;
     if (piece.buf === null) {
       piece.waitsForBuffer = true;
       conn.outstanding++;
-      conn.buffers.waitLarge(piece);
+      if (this.#buffers === null) conn.buffers.waitLarge(piece);
+      else this.#buffers.wait(piece);
     }
     return piece;
   }
@@ -162,7 +168,7 @@ export class DirectWrite {
   }
 
   #recycle(piece: Request): void {
-    if (piece.buf !== null) this.#conn.buffers.put(piece.buf);
+    if (piece.buf !== null) (this.#buffers ?? this.#conn.buffers).put(piece.buf);
     piece.clear();
     this.#free.push(piece);
   }
@@ -174,7 +180,7 @@ export class DirectWrite {
     const piece = this.#piece;
     this.#piece = null;
     if (piece !== null) {
-      this.#conn.cancelWait(piece);
+      this.#conn.cancelWait(piece, this.#buffers ?? this.#conn.buffers);
       this.#recycle(piece);
     }
     if (request !== null && this.#inPlace) {

@@ -10,6 +10,7 @@ import type { Reactor } from '../event/index.ts';
 import type { Connection } from './connection.ts';
 import type { ChannelPort, ExportPort } from './ports.ts';
 import * as wire from './wire.ts';
+import { WRITE_BUFFERS, WriteBuffers } from './write-buffers.ts';
 
 /** What an export is; crosses between cores. */
 export interface ExportConfig {
@@ -18,6 +19,8 @@ export interface ExportConfig {
   readonly description: string;
   readonly readOnly: boolean;
   readonly rotational: boolean;
+  /** For a disk whose write unit needs buffers of its own: bytes of one, and the segment with WRITE_BUFFERS of them for each reactor. */
+  readonly writeBuffers: { readonly bytes: number; readonly segmentId: number } | null;
 }
 
 const PREFERRED_BLOCK_BYTES = 4096;
@@ -36,6 +39,7 @@ export class NbdExport implements ExportPort {
   readonly fastZero: boolean;
   readonly volatileCache: boolean;
   readonly flags: number;
+  readonly writeBuffers: WriteBuffers | null;
   readonly channel: ChannelPort;
   sizeBytes: number;
   removed = false;
@@ -73,6 +77,11 @@ export class NbdExport implements ExportPort {
     this.canFlush = bdev.ioTypeSupported(IO_FLUSH);
     this.fastZero = (bdev.moduleIoTypes & (1 << IO_WRITE_ZEROES)) !== 0;
     this.volatileCache = bdev.volatileCache;
+    const own = config.writeBuffers;
+    this.writeBuffers =
+      own === null
+        ? null
+        : new WriteBuffers(reactor.segments.get(own.segmentId), reactor.index * WRITE_BUFFERS * own.bytes, own.bytes);
     this.flags = this.#flags(bdev.ioTypeSupported(IO_WRITE_ZEROES));
   }
 

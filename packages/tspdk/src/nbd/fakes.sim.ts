@@ -22,6 +22,7 @@ import type {
   IoWaitPort,
   SockPort,
 } from './ports.ts';
+import { WRITE_BUFFERS, WriteBuffers, writeBufferBytes } from './write-buffers.ts';
 
 let segments = 1;
 function newSegment(bytes: number): Segment {
@@ -240,6 +241,8 @@ export interface FakeExportOptions {
   fastZero?: boolean;
   /** I/Os that the disk takes at once; more get -ENOMEM. */
   depth?: number;
+  /** It is written in whole units only. */
+  writeUnitBytes?: number;
 }
 
 /** A disk in memory that is reached by I/O (completing when the test says so), and in place if `memory`. */
@@ -258,6 +261,7 @@ export class FakeExport implements ExportPort, ChannelPort {
   readonly canFlush = true;
   readonly fastZero: boolean;
   readonly volatileCache: boolean;
+  readonly writeBuffers: WriteBuffers | null;
   readonly channel: ChannelPort = this;
   connection = 0;
   readonly disk: Segment;
@@ -272,6 +276,7 @@ export class FakeExport implements ExportPort, ChannelPort {
   /** Announced changes in place that are not done. */
   writing = 0;
   readonly #depth: number;
+  readonly #writeUnitBytes: number;
   readonly pending: { run(): number; done: IoDone; ctx: unknown }[] = [];
   readonly #waiting: IoWaitPort[] = [];
 
@@ -286,6 +291,9 @@ export class FakeExport implements ExportPort, ChannelPort {
     this.fastZero = options.fastZero ?? true;
     this.#depth = options.depth ?? Number.POSITIVE_INFINITY;
     this.disk = newSegment(this.sizeBytes);
+    this.#writeUnitBytes = options.writeUnitBytes ?? 1;
+    const bytes = writeBufferBytes(this.#writeUnitBytes, limits.nbd_piece_bytes);
+    this.writeBuffers = bytes === 0 ? null : new WriteBuffers(newSegment(WRITE_BUFFERS * bytes), 0, bytes);
   }
 
   #io(byteOffset: number, bytes: number, done: IoDone, ctx: unknown, run: () => void): number {
@@ -313,6 +321,7 @@ export class FakeExport implements ExportPort, ChannelPort {
     return this.#io(byteOffset, bytes, done, ctx, () => copyBytes(segment, at, this.disk, byteOffset, bytes));
   }
   write(segment: Segment, at: number, byteOffset: number, bytes: number, done: IoDone, ctx: unknown): number {
+    if (byteOffset % this.#writeUnitBytes !== 0 || bytes % this.#writeUnitBytes !== 0) return -22;
     return this.#io(byteOffset, bytes, done, ctx, () => copyBytes(this.disk, byteOffset, segment, at, bytes));
   }
   unmap(byteOffset: number, bytes: number, done: IoDone, ctx: unknown): number {
@@ -383,7 +392,7 @@ export class World implements ConnectionHost {
     this.pool = new FakePool(options.small ?? 8, options.large ?? 4);
     this.buffers = this.pool;
     this.random = new Random(options.seed ?? 1);
-    this.lanes.add(newSegment(4 * LANE_BYTES));
+    this.lanes.add(newSegment(8 * LANE_BYTES));
   }
 
   // ConnectionHost

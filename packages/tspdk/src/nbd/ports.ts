@@ -7,6 +7,7 @@
 import type { Extents } from '../bdev/index.ts';
 import type { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
+import type { WriteBuffers } from './write-buffers.ts';
 
 export interface SockPort {
   /** Whether `recv` waits for `least` bytes. */
@@ -114,5 +115,7 @@ export interface ExportPort {
   readonly fastZero: boolean;
   /** A completed write may still be volatile: FUA needs a flush. */
   readonly volatileCache: boolean;
+  /** What large writes are received into; null: I/O buffers. */
+  readonly writeBuffers: WriteBuffers | null;
   readonly channel: ChannelPort;
 }

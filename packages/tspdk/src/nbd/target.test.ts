@@ -166,6 +166,35 @@ test('clients that sit on all buffers cost themselves, not those who wait', asyn
   rmSync(dir, { recursive: true });
 });
 
+test('a disk that is written in stripes: exported with memory for whole ones, which goes with the export', async () => {
+  const rc = await withTarget(async ({ app, target, address }) => {
+    const { segments } = app.reactor;
+    const disks = ['A', 'B', 'C', 'D', 'E', 'F'];
+    for (const name of disks) await makeMemoryDisk(app, name, 4 * 1024 * 1024);
+    app.rpc.state = RPC_RUNTIME;
+    await app.rpc.call('bdev_raid_create', {
+      name: 'R',
+      raid_level: 'raid5f',
+      strip_size_kb: 64,
+      base_bdevs: disks,
+    });
+    const before = segments.count;
+    await target.addExport({ name: 'raid', bdevName: 'R' });
+    assert.equal(segments.count, before + 1);
+    const client = await SocketClient.enter(address, 'raid');
+    const stripe = 5 * 64 * 1024;
+    const data = new Uint8Array(3 * stripe).map((_, at) => at * 13);
+    assert.equal((await client.ask({ type: 1, offset: stripe, data })).error, 0);
+    assert.equal(Buffer.compare(await client.read(stripe, data.length), data), 0);
+    assert.equal((await client.ask({ type: 1, offset: stripe, data: data.subarray(0, 65536) })).error, 22);
+    await client.disconnect();
+    const count = segments.count;
+    await target.removeExport('raid');
+    assert.equal(segments.count, count - 1);
+  });
+  assert.equal(rc, 0);
+});
+
 test('the RPC methods, and the configuration that would bring this state back', async () => {
   const rc = await withTarget(async ({ app, address }) => {
     app.rpc.state = RPC_RUNTIME;

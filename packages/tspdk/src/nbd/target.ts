@@ -25,6 +25,7 @@ import {
 } from './group-control.ts';
 import { LANE_BYTES } from './lane.ts';
 import { type ConnectionInfo, groupEvents } from './poll-group.ts';
+import { WRITE_BUFFERS, writeBufferBytes } from './write-buffers.ts';
 
 const nbdLog = log.register('nbd');
 /** Lanes that a group gets at once. */
@@ -122,22 +123,52 @@ export class NbdTarget {
     if (this.#exports.size === limits.nbd_exports_max) {
       throw new SpdkError('ENOSPC', `export "${name}": there are ${limits.nbd_exports_max} exports already`);
     }
-    const config: ExportConfig = { name, bdevName, description, readOnly, rotational };
-    this.#exports.set(name, config);
+    const basic = { name, bdevName, description, readOnly, rotational, writeBuffers: null };
+    this.#exports.set(name, basic);
     try {
       await this.#ready();
+      const config: ExportConfig = { ...basic, writeBuffers: readOnly ? null : await this.#makeWriteBuffers(bdevName) };
+      this.#exports.set(name, config);
       await this.#app.callAll(openExport, config);
     } catch (error) {
-      if (this.#exports.get(name) === config) this.#exports.delete(name);
+      const failed = this.#exports.get(name);
+      this.#exports.delete(name);
       if (this.#open !== null) await this.#app.callAll(closeExport, { name });
+      if (failed !== undefined) await this.#dropWriteBuffers(failed);
       throw error;
     }
   }
 
   /** Resolves when its connections are gone and the bdev is closed. @throws {SpdkError} ENOENT */
   async removeExport(name: string): Promise<void> {
-    if (!this.#exports.delete(name)) throw new SpdkError('ENOENT', `no export is called "${name}"`);
+    const config = this.#exports.get(name);
+    if (config === undefined) throw new SpdkError('ENOENT', `no export is called "${name}"`);
+    this.#exports.delete(name);
     await this.#app.callAll(closeExport, { name });
+    await this.#dropWriteBuffers(config);
+  }
+
+  /** Memory for what a disk is written in, where I/O buffers do not hold it. */
+  async #makeWriteBuffers(bdevName: string): Promise<ExportConfig['writeBuffers']> {
+    const { limits: wants, blockSizeBytes, metadata } = bdevRegistry(this.#app.reactor).get(bdevName);
+    const unitBytes = Math.max(1, wants.writeUnitBlocks) * (metadata?.dataBytes ?? blockSizeBytes);
+    const bytes = writeBufferBytes(unitBytes, limits.nbd_piece_bytes);
+    if (bytes === 0) return null;
+    if (bytes > limits.nbd_payload_bytes_max) {
+      nbdLog.warn(
+        `bdev "${bdevName}" is written in units of ${unitBytes} bytes, NBD writes at most ${limits.nbd_payload_bytes_max}: clients cannot write to it`,
+      );
+      return null;
+    }
+    const segment = await this.#app.shareSegment(this.#app.cores.length * WRITE_BUFFERS * bytes);
+    this.#segments.push(segment);
+    return { bytes, segmentId: segment.id };
+  }
+
+  /** Nobody has the export open any more. */
+  async #dropWriteBuffers({ writeBuffers }: ExportConfig): Promise<void> {
+    const at = this.#segments.findIndex(({ id }) => id === writeBuffers?.segmentId);
+    if (at >= 0) await this.#app.dropSegment(this.#segments.splice(at, 1)[0]);
   }
 
   // ---- servers
