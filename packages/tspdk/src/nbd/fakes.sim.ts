@@ -5,6 +5,7 @@
  * Nothing happens by itself: `World.step()` lets one thing happen (bytes arrive, a send ends, an I/O completes), chosen by a seeded random
  * number, so any order can be played and played again.
  */
+import assert from 'node:assert/strict';
 import { Extents } from '../bdev/index.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
@@ -473,4 +474,14 @@ export class World implements ConnectionHost {
   settle(): void {
     while (this.step());
   }
+}
+
+/** After every client has left: nothing is held. */
+export function assertQuiet(all: World): void {
+  all.settle();
+  assert.equal(all.goneCount, all.connections.length, 'every connection is gone');
+  assert.equal(all.lanes.freeCount, all.lanes.totalCount, 'every lane is back');
+  assert.equal(all.pool.free, all.pool.total, 'every buffer is back');
+  assert.equal(all.pool.waiting, 0, 'nobody waits for a buffer');
+  for (const exp of all.exports) assert.equal(exp.writing, 0, 'every change in place has been reported');
 }
