@@ -1,29 +1,30 @@
-/** The reset of a RAID disk: one of each member, after the disk's own I/O has drained (bdev/reset.ts). A member that is going needs none. */
-import type { BdevIoDone, IoWaitEntry } from '../../../bdev/bdev-io.ts';
-import type { BdevChannel } from '../../../bdev/channel.ts';
-import { ENODEV, ENOMEM } from '../../../bdev/status.ts';
+/**
+ * What a disk that stands on others does to be reset: each of them is reset, after the disk's own I/O has drained (reset.ts). One that is going needs none. Control path.
+ */
+import type { BdevIoDone, IoWaitEntry } from './bdev-io.ts';
+import type { BdevChannel } from './channel.ts';
+import { ENODEV, ENOMEM } from './status.ts';
 
-export class RaidReset implements IoWaitEntry {
-  readonly #members: readonly (BdevChannel | null)[];
+class BaseReset implements IoWaitEntry {
+  readonly #bases: readonly BdevChannel[];
   readonly #cb: BdevIoDone;
   readonly #ctx: unknown;
   #next = 0;
   #pending = 0;
   #status = 0;
 
-  constructor(members: readonly (BdevChannel | null)[], cb: BdevIoDone, ctx: unknown) {
-    // Of now: one that comes later has nothing under way.
-    this.#members = members.filter((member) => member !== null);
+  constructor(bases: readonly BdevChannel[], cb: BdevIoDone, ctx: unknown) {
+    this.#bases = bases;
     this.#cb = cb;
     this.#ctx = ctx;
   }
 
   onReady(): void {
-    while (this.#next < this.#members.length) {
-      const member = this.#members[this.#next] as BdevChannel;
-      const rc = member.reset(memberIsReset, this);
+    while (this.#next < this.#bases.length) {
+      const base = this.#bases[this.#next];
+      const rc = base.reset(baseIsReset, this);
       if (rc === ENOMEM) {
-        member.queueIoWait(this);
+        base.queueIoWait(this);
         return;
       }
       this.#next++;
@@ -40,10 +41,15 @@ export class RaidReset implements IoWaitEntry {
   done(status: number): void {
     this.#pending--;
     if (status !== 0) this.#failed(status);
-    if (this.#pending === 0 && this.#next === this.#members.length) this.#cb(this.#ctx, this.#status);
+    if (this.#pending === 0 && this.#next === this.#bases.length) this.#cb(this.#ctx, this.#status);
   }
 }
 
-function memberIsReset(reset: unknown, status: number): void {
-  (reset as RaidReset).done(status);
+/** Resets `bases`; `cb` is called once, at once or later, with the first status that is not 0. For `BackendChannel.reset`. */
+export function resetBases(bases: readonly BdevChannel[], cb: BdevIoDone, ctx: unknown): void {
+  new BaseReset(bases, cb, ctx).onReady();
+}
+
+function baseIsReset(reset: unknown, status: number): void {
+  (reset as BaseReset).done(status);
 }

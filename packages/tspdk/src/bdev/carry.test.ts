@@ -280,10 +280,7 @@ test('a reset reaches what the disk stands on: the home core’s channel is aske
   cluster.turns();
   const stub = stubChannel('H', 0);
   const asked: ((status: number) => void)[] = [];
-  Object.assign(stub, {
-    reset: (resetDone: (ctx: unknown, status: number) => void, ctx: unknown) =>
-      asked.push((status) => resetDone(ctx, status)),
-  });
+  stub.reset = (resetDone, ctx) => void asked.push((status) => resetDone(ctx, status));
   channel.reset(cb, 'reset');
   settle();
   assert.deepEqual(done, ['r -125']);

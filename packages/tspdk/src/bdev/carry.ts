@@ -214,17 +214,12 @@ class Carried implements IoWaitEntry {
 
   abort(): void {
     const { bdev, backend } = this.#end;
-    const { manager } = bdev;
-    if (this.#io === null) {
-      manager.pool.cancelWait(this);
-      this.#answer(ECANCELED);
+    if (this.#io !== null) {
+      backend.abort?.(this.#io);
       return;
     }
-    try {
-      backend.abort?.(this.#io);
-    } catch (error) {
-      manager.onCallbackError(error);
-    }
+    bdev.manager.pool.cancelWait(this);
+    this.#answer(ECANCELED);
   }
 
   done(io: BdevIo, status: number): void {

@@ -87,9 +87,8 @@ const stop = defineEvent('bdev.reset.stop', (bdevId, core, id) => {
   new Drain(manager, bdevId, core, id).retry();
 });
 
-/** Aborts what the module has of the channels here. Whose I/O ends is told later: no callback is to see this half done. */
+/** Aborts what the module has of the channels here. A callback, or the module, that throws takes nobody with it. */
 function abortAll({ channels, manager }: Bdev): void {
-  manager.depth++;
   for (const channel of channels) {
     for (const io of manager.pool.all) {
       if (io.type === IO_RESET || offsetIn(io, channel) < 0) continue;
@@ -100,7 +99,6 @@ function abortAll({ channels, manager }: Bdev): void {
       }
     }
   }
-  manager.depth--;
 }
 
 const open = defineEvent('bdev.reset.open', (bdevId, core, id) => {

@@ -100,9 +100,7 @@ export class SplitIo extends LayerIo {
       let bytes = Math.min(parent.bytes - this.#at, rules.pieceMax(parent.type, at));
       if (parent.iovs.count > 0) {
         bytes = this.#gather(child, bytes, rules);
-        const wholeUnit = !rules.wholeUnits || parent.type !== IO_WRITE || bytes === rules.writeBoundary;
-        if (bytes === 0 || !wholeUnit) {
-          child.iovs.reset();
+        if (bytes === 0) {
           this.channel.manager.pool.put(io);
           this.#free.push(child);
           this.status = EINVAL;
