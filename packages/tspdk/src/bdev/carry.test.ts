@@ -125,16 +125,41 @@ test('an abort travels to the home core, and ends that I/O there and no other', 
   assert.equal(channel.abort('a'), 1, 'asked for');
   cluster.turns();
   assert.deepEqual(done, ['b -125'], 'the module could not');
-  // Asked before it is even there.
+  assert.equal(channel.abort('a'), 1);
   stub.abortable = true;
+  cluster.turns();
+  assert.deepEqual(done.splice(1), ['a -125'], 'asked again, it can');
+  channel.read(buf, 0, 0, 512, cb, 'a');
+  // Asked before it is even there.
   channel.read(buf, 0, 0, 512, cb, 'd');
   channel.abort('d');
   cluster.turns();
   assert.deepEqual(done, ['b -125', 'd -125']);
   stub.complete(2);
   cluster.turns();
-  assert.deepEqual(done.slice(2), ['a 0', 'c 0']);
+  assert.deepEqual(done.slice(2), ['c 0', 'a 0']);
   assert.equal(cluster.reactors[1].heap.blocks, 0);
+  await close();
+});
+
+test('one abort of an I/O is under way at a time, however often it is asked for', async () => {
+  const { cluster, channel, done, cb, close } = await away();
+  channel.read(cluster.memory(512), 0, 0, 512, cb, 'a');
+  cluster.turns();
+  const stub = stubChannel('H', 0);
+  let asked = 0;
+  stub.abort = () => {
+    asked++;
+    return true;
+  };
+  for (let round = 1; round <= 3; round++) {
+    for (let i = 0; i < 100; i++) assert.equal(channel.abort('a'), 1);
+    cluster.turns();
+    assert.equal(asked, round);
+  }
+  stub.complete(1, -125);
+  cluster.turns();
+  assert.deepEqual(done, ['a -125']);
   await close();
 });
 

@@ -7,7 +7,8 @@
  * An abort crosses too, and names the I/O as (core, index of its BdevIo). That is one I/O and no other: events of one core to another arrive in the order in which
  * they were sent, and the index is used again only after the answer, so an abort arrives behind its I/O and before the next one of that name. When the
  * answer is on its way already, home finds nothing under that name and the abort has come too late; either way there is one answer. Home may have answered that it
- * has no memory: then the submitter's layer, which would try again, ends the I/O instead.
+ * has no memory: then the submitter's layer, which would try again, ends the I/O instead. One abort of an I/O is under way at a time, whoever asks how often: home says when the I/O
+ * is still there, and that arrives ahead of the answer.
  *
  *   block | bdev id | type | flags | pieces | byteOffset f64 | bytes f64 | piece 0: segment, -, offset f64, bytes f64 | piece 1 ...
  */
@@ -19,7 +20,7 @@ import { IoVecs } from '../env/iovecs.ts';
 import { currentReactor, localKey, type Reactor } from '../event/reactor.ts';
 import type { Bdev } from './bdev.ts';
 import { type BdevIo, type BdevIoDone, IO_SUBMITTED, type IoSink, type IoWaitEntry } from './bdev-io.ts';
-import { IO_FLAGS_PASSED } from './io-type.ts';
+import { IO_FLAGS_PASSED, IO_RESET } from './io-type.ts';
 import { bdevManager } from './manager.ts';
 import type { BackendChannel } from './module.ts';
 import { ECANCELED, EINVAL, EIO, ENODEV, ENOMEM } from './status.ts';
@@ -30,7 +31,7 @@ const HEADER_BYTES = 32;
 const PIECE_BYTES = 24;
 /** Most pieces of memory one carried I/O has: the layer splits what has more. */
 export const CARRY_PIECES_MAX = 256;
-/** The driver of an I/O whose abort is on the way. */
+/** The driver of an I/O whose abort is under way. */
 const ABORT_SENT = Symbol('abort sent');
 
 /** Resets of home cores' channels that this core waits for. */
@@ -90,6 +91,9 @@ class AwayChannel implements BackendChannel {
 
   /** Has the home core abort it. Whether that can be done is not known here. */
   abort(io: BdevIo): boolean {
+    // Resets are not carried as I/O.
+    if (io.type === IO_RESET) return false;
+    if (io.driver === ABORT_SENT) return true;
     try {
       this.#reactor.send(this.#bdev.homeCore, abortHere, this.#bdev.id, this.#reactor.core, io.index);
     } catch {
@@ -214,12 +218,13 @@ class Carried implements IoWaitEntry {
 
   abort(): void {
     const { bdev, backend } = this.#end;
-    if (this.#io !== null) {
-      backend.abort?.(this.#io);
+    if (this.#io === null) {
+      bdev.manager.pool.cancelWait(this);
+      this.#answer(ECANCELED);
       return;
     }
-    bdev.manager.pool.cancelWait(this);
-    this.#answer(ECANCELED);
+    backend.abort?.(this.#io);
+    if (this.#io !== null) bdev.manager.reactor.send(this.core, stillThere, this.index, 0, 0);
   }
 
   done(io: BdevIo, status: number): void {
@@ -289,6 +294,10 @@ const doneThere = defineEvent('bdev.carry.done', (ptr, status, index) => {
 
 const abortHere = defineEvent('bdev.carry.abort', (id, core, index) => {
   currentReactor().local(homeEnds).get(id)?.abort(core, index);
+});
+
+const stillThere = defineEvent('bdev.carry.still_there', (index) => {
+  currentReactor().local(bdevManager).pool.all[index].driver = null;
 });
 
 const resetHere = defineEvent('bdev.carry.reset', (id, core, reset) => {

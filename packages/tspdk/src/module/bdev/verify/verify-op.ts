@@ -28,8 +28,6 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter, Retry {
   #other: BdevChannel | null = null;
   #step = ON_FIRST;
   #firstStatus = 0;
-  /** Waits for a buffer. */
-  #waits = false;
   #aborted = false;
   #buf: IoBuf | null = null;
   /** Bytes compared, and read to be compared. */
@@ -61,7 +59,6 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter, Retry {
   }
 
   onBuf(buf: IoBuf): void {
-    this.#waits = false;
     this.#buf = buf;
     this.#submit();
   }
@@ -75,9 +72,8 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter, Retry {
   abort(): boolean {
     this.#aborted = true;
     const channel = this.#channel;
-    const waits = this.#waits ? channel.shared.manager.reactor.iobuf.cancelWait(this) : channel.cancelIoWait(this);
-    this.#waits = false;
-    if (waits) this.#end(ECANCELED);
+    const { iobuf } = channel.shared.manager.reactor;
+    if (iobuf.cancelWait(this) || channel.cancelIoWait(this)) this.#end(ECANCELED);
     else channel.abort(this);
     return true;
   }
@@ -97,7 +93,6 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter, Retry {
       this.#buf ??= iobuf.getLarge();
       const buf = this.#buf;
       if (buf === null) {
-        this.#waits = true;
         iobuf.waitLarge(this);
         return;
       }
