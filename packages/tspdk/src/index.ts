@@ -69,6 +69,7 @@ export {
   type BdevModuleDefinition,
   defineBdevModule,
   forwardIo,
+  forwardReset,
   type IoTypeName,
   type MemoryPieces,
   type ModuleBackend,
@@ -76,6 +77,7 @@ export {
   type ModuleChannel,
   type ModuleIo,
   type NewModuleBdev,
+  type ResetDone,
 } from './module/bdev/disk/define-bdev-module.ts';
 export { type IoStatus, ioStatus } from './module/bdev/disk/io-status.ts';
 export {

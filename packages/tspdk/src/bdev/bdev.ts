@@ -5,7 +5,7 @@
 import { SpdkError } from '../env/errors.ts';
 import { limits } from '../env/limits.ts';
 import { IoDevice, type Thread } from '../thread/index.ts';
-import { makeHomeChannel } from './carry.ts';
+import { CARRY_PIECES_MAX, makeHomeChannel } from './carry.ts';
 import { emulatedTypes } from './carry-out.ts';
 import type { DepthSampler } from './depth.ts';
 import type { BdevDesc } from './desc.ts';
@@ -71,6 +71,8 @@ export class Bdev {
   sizeBytes = Number.MAX_SAFE_INTEGER;
   /** Being removed: nothing new is taken. */
   removing = false;
+  /** Resets under way, as far as this core has been told. */
+  resetting = 0;
   /** Null on other cores than the home core. */
   backend: BdevBackend | null = null;
   /** Open here. */
@@ -108,7 +110,8 @@ export class Bdev {
     this.metadata = spec.metadata === null ? null : new Metadata(spec.metadata, spec.blockSizeBytes);
     this.takenTypes = spec.ioTypes | emulated;
     this.ioTypes = spec.ioTypes | (emulated & TOLD_EMULATIONS) | (1 << IO_RESET) | (1 << IO_ABORT);
-    this.split = new SplitRules(spec.limits, spec.blockSizeBytes);
+    const away = spec.homeCore >= 0 && spec.homeCore !== manager.reactor.core;
+    this.split = new SplitRules(spec.limits, spec.blockSizeBytes, away ? CARRY_PIECES_MAX : undefined);
     this.byteTypes = (spec.ioTypes & (1 << IO_ZCOPY)) === 0 ? 0 : spec.ioTypes & BYTE_TYPES;
     this.plainTypes = spec.ioTypes & ~this.split.types & ~(this.metadata === null ? 0 : METADATA_TYPES);
     this.pastStat = pastStat;
@@ -126,6 +129,7 @@ export class Bdev {
   /** A channel of the module for one thread; null: for code outside of threads. */
   openChannel(thread: Thread | null): ThreadChannel {
     const channel = new ThreadChannel(this, thread, this.backend?.createChannel() ?? makeHomeChannel(this));
+    channel.resetting = this.resetting;
     this.channels.add(channel);
     this.#setGates(channel);
     return channel;

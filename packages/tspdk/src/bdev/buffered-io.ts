@@ -1,6 +1,7 @@
 /** An I/O of the layer that needs a buffer of the pool on the way, and holds one at most. Data path. */
 import type { IoBuf, IoBufWaiter } from '../env/iobuf.ts';
 import { LayerIo } from './layer-io.ts';
+import { ECANCELED } from './status.ts';
 
 export abstract class BufferedIo extends LayerIo implements IoBufWaiter {
   nextWaiter: IoBufWaiter | null = null;
@@ -23,6 +24,16 @@ export abstract class BufferedIo extends LayerIo implements IoBufWaiter {
     this.#waits = false;
     this.buf = buf;
     this.proceed();
+  }
+
+  /** What waits for a buffer has nothing under way: it ends now. */
+  override abort(): boolean {
+    if (!this.#waits) return super.abort();
+    this.channel.manager.reactor.iobuf.cancelWait(this);
+    this.#waits = false;
+    this.status = ECANCELED;
+    this.finish();
+    return true;
   }
 
   protected giveBufferBack(): void {

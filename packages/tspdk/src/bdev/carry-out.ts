@@ -7,6 +7,7 @@ import { IO_COMPARE, IO_COMPARE_AND_WRITE, IO_COPY, IO_READ, IO_WRITE, IO_WRITE_
 import type { LayerIo } from './layer-io.ts';
 import { ProtectedIo } from './protected-io.ts';
 import { SplitIo } from './split.ts';
+import { ECANCELED } from './status.ts';
 import type { ThreadChannel } from './thread-channel.ts';
 
 /** Types that the layer adds to `own`, a mask of what the module takes. Blocks with metadata can be neither copied nor zeroed without knowing what it means. */
@@ -23,6 +24,10 @@ export function emulatedTypes(own: number, metadata: boolean): number {
 /** Data path. `io` has passed the gates, and the module does not have its type, or wants it in pieces. */
 export function carryOut(channel: ThreadChannel, io: BdevIo): void {
   const { bdev, manager } = channel;
+  if (channel.resetting > 0) {
+    channel.fail(io, ECANCELED);
+    return;
+  }
   const own = (bdev.moduleIoTypes & (1 << io.type)) !== 0;
   if (bdev.metadata?.concerns(io) === true) {
     new ProtectedIo().begin(channel, io);

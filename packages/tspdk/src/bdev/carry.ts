@@ -4,6 +4,12 @@
  * The request crosses as a block of the shared heap, allocated and freed by the submitting core, which names the memory as (segment,
  * offset); segments are the same on every core. The home core runs it on its own backend and answers with the status in the event.
  *
+ * An abort crosses too, and names the I/O as (core, index of its BdevIo). That is one I/O and no other: events of one core to another arrive in the order in which
+ * they were sent, and the index is used again only after the answer, so an abort arrives behind its I/O and before the next one of that name. When the
+ * answer is on its way already, home finds nothing under that name and the abort has come too late; either way there is one answer. Home may have answered that it
+ * has no memory: then the submitter's layer, which would try again, ends the I/O instead. One abort of an I/O is under way at a time, whoever asks how often: home says when the I/O
+ * is still there, and that arrives ahead of the answer.
+ *
  *   block | bdev id | type | flags | pieces | byteOffset f64 | bytes f64 | piece 0: segment, -, offset f64, bytes f64 | piece 1 ...
  */
 import { AllocSite } from '../env/alloc-site.ts';
@@ -13,18 +19,26 @@ import type { Ptr } from '../env/heap.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import { currentReactor, localKey, type Reactor } from '../event/reactor.ts';
 import type { Bdev } from './bdev.ts';
-import { type BdevIo, IO_SUBMITTED, type IoSink, type IoWaitEntry } from './bdev-io.ts';
-import { IO_FLAGS_PASSED } from './io-type.ts';
+import { type BdevIo, type BdevIoDone, IO_SUBMITTED, type IoSink, type IoWaitEntry } from './bdev-io.ts';
+import { IO_FLAGS_PASSED, IO_RESET } from './io-type.ts';
 import { bdevManager } from './manager.ts';
 import type { BackendChannel } from './module.ts';
-import { EINVAL, ENODEV, ENOMEM } from './status.ts';
+import { ECANCELED, EINVAL, EIO, ENODEV, ENOMEM } from './status.ts';
 
 const site = new AllocSite('bdev_carried_io');
 
 const HEADER_BYTES = 32;
 const PIECE_BYTES = 24;
-/** Most pieces of memory one carried I/O may have. */
+/** Most pieces of memory one carried I/O has: the layer splits what has more. */
 export const CARRY_PIECES_MAX = 256;
+/** The driver of an I/O whose abort is under way. */
+const ABORT_SENT = Symbol('abort sent');
+
+/** Resets of home cores' channels that this core waits for. */
+const resetsAway = localKey('bdev_resets_away', () => ({
+  ids: 0,
+  byId: new Map<number, { readonly cb: BdevIoDone; readonly ctx: unknown }>(),
+}));
 
 /** The channel that a thread on another core has to the home core. */
 class AwayChannel implements BackendChannel {
@@ -40,6 +54,7 @@ class AwayChannel implements BackendChannel {
     const { heap } = this.#reactor;
     const { iovs } = io;
     if (iovs.count > CARRY_PIECES_MAX) {
+      // What no split can mend: one write unit of the disk in more pieces.
       io.complete(EINVAL);
       return;
     }
@@ -74,6 +89,33 @@ class AwayChannel implements BackendChannel {
     }
   }
 
+  /** Has the home core abort it. Whether that can be done is not known here. */
+  abort(io: BdevIo): boolean {
+    // Resets are not carried as I/O.
+    if (io.type === IO_RESET) return false;
+    if (io.driver === ABORT_SENT) return true;
+    try {
+      this.#reactor.send(this.#bdev.homeCore, abortHere, this.#bdev.id, this.#reactor.core, io.index);
+    } catch {
+      return false;
+    }
+    io.driver = ABORT_SENT;
+    return true;
+  }
+
+  /** Has the home core reset what the disk stands on. */
+  reset(cb: BdevIoDone, ctx: unknown): void {
+    const table = this.#reactor.local(resetsAway);
+    const id = ++table.ids;
+    try {
+      this.#reactor.send(this.#bdev.homeCore, resetHere, this.#bdev.id, this.#reactor.core, id);
+    } catch {
+      cb(ctx, ENODEV);
+      return;
+    }
+    table.byId.set(id, { cb, ctx });
+  }
+
   close(): void {}
 }
 
@@ -81,7 +123,7 @@ class AwayChannel implements BackendChannel {
 class HomeEnd implements IoSink {
   readonly bdev: Bdev;
   readonly backend: BackendChannel;
-  outstanding = 0;
+  readonly #all: Carried[] = [];
   readonly #free: Carried[] = [];
 
   constructor(bdev: Bdev) {
@@ -90,11 +132,23 @@ class HomeEnd implements IoSink {
   }
 
   take(): Carried {
-    return this.#free.pop() ?? new Carried(this);
+    return this.#free.pop() ?? this.#make();
+  }
+
+  #make(): Carried {
+    const carried = new Carried(this);
+    this.#all.push(carried);
+    return carried;
   }
 
   put(carried: Carried): void {
     this.#free.push(carried);
+  }
+
+  /** Ends the I/O `index` of `core` early, if it is here still. Not a data path. */
+  abort(core: number, index: number): void {
+    const carried = this.#all.find((each) => each.core === core && each.index === index);
+    carried?.abort();
   }
 
   complete(io: BdevIo, status: number): void {
@@ -107,13 +161,18 @@ class HomeEnd implements IoSink {
   }
 }
 
+/** Of one that carries none. */
+const NO_CORE = -1;
+
 /** One carried I/O on the home core. Reused. */
 class Carried implements IoWaitEntry {
   readonly #end: HomeEnd;
   readonly #iovs = new IoVecs(CARRY_PIECES_MAX);
   ptr: Ptr = 0 as Ptr;
-  core = 0;
+  core = NO_CORE;
   index = 0;
+  /** Null while it waits for one. */
+  #io: BdevIo | null = null;
 
   constructor(end: HomeEnd) {
     this.#end = end;
@@ -129,6 +188,7 @@ class Carried implements IoWaitEntry {
     const { heap, segments } = manager.reactor;
     const w = this.ptr >>> 2;
     const d = this.ptr >>> 3;
+    this.#io = io;
     io.sink = this.#end;
     io.ctx = this;
     io.state = IO_SUBMITTED;
@@ -148,19 +208,39 @@ class Carried implements IoWaitEntry {
       this.done(io, EINVAL);
       return;
     }
-    this.#end.backend.submit(io);
+    try {
+      this.#end.backend.submit(io);
+    } catch (error) {
+      manager.onCallbackError(error);
+      if (this.#io === io) this.done(io, EIO);
+    }
+  }
+
+  abort(): void {
+    const { bdev, backend } = this.#end;
+    if (this.#io === null) {
+      bdev.manager.pool.cancelWait(this);
+      this.#answer(ECANCELED);
+      return;
+    }
+    backend.abort?.(this.#io);
+    if (this.#io !== null) bdev.manager.reactor.send(this.core, stillThere, this.index, 0, 0);
   }
 
   done(io: BdevIo, status: number): void {
-    const end = this.#end;
-    const { pool, reactor } = end.bdev.manager;
+    const { pool } = this.#end.bdev.manager;
     this.#iovs.reset();
+    this.#io = null;
     pool.put(io);
-    const { ptr, core, index } = this;
-    end.outstanding--;
-    end.put(this);
-    reactor.send(core, doneThere, ptr, status, index);
+    this.#answer(status);
     if (pool.waiting > 0) pool.wake();
+  }
+
+  #answer(status: number): void {
+    const { ptr, core, index } = this;
+    this.core = NO_CORE;
+    this.#end.put(this);
+    this.#end.bdev.manager.reactor.send(core, doneThere, ptr, status, index);
   }
 }
 
@@ -178,29 +258,59 @@ export function closeHomeEnd(bdev: Bdev): void {
   ends.delete(bdev.id);
 }
 
-const submitHere = defineEvent('bdev.carry.submit', (ptr, core, index) => {
-  const reactor = currentReactor();
-  const bdev = reactor.local(bdevManager).byId.get(reactor.heap.i32[ptr >>> 2]);
-  if (bdev === undefined || bdev.backend === null) {
-    reactor.send(core, doneThere, ptr, ENODEV, index);
-    return;
-  }
+/** The home core's part for the disk `id`; null when the disk is going. @throws what the module's `createChannel` throws */
+function homeEndOf(reactor: Reactor, id: number): HomeEnd | null {
+  const bdev = reactor.local(bdevManager).byId.get(id);
+  if (bdev === undefined || bdev.backend === null) return null;
   const ends = reactor.local(homeEnds);
-  let end = ends.get(bdev.id);
+  let end = ends.get(id);
   if (end === undefined) {
     end = new HomeEnd(bdev);
-    ends.set(bdev.id, end);
+    ends.set(id, end);
+  }
+  return end;
+}
+
+const submitHere = defineEvent('bdev.carry.submit', (ptr, core, index) => {
+  const reactor = currentReactor();
+  const end = homeEndOf(reactor, reactor.heap.i32[ptr >>> 2]);
+  if (end === null) {
+    reactor.send(core, doneThere, ptr, ENODEV, index);
+    return;
   }
   const carried = end.take();
   carried.ptr = ptr as Ptr;
   carried.core = core;
   carried.index = index;
-  end.outstanding++;
   carried.onReady();
 });
 
 const doneThere = defineEvent('bdev.carry.done', (ptr, status, index) => {
   const reactor = currentReactor();
   reactor.heap.free((ptr >>> 0) as Ptr);
-  reactor.local(bdevManager).pool.all[index].complete(status);
+  const io = reactor.local(bdevManager).pool.all[index];
+  io.complete(status === ENOMEM && io.driver === ABORT_SENT ? ECANCELED : status);
+});
+
+const abortHere = defineEvent('bdev.carry.abort', (id, core, index) => {
+  currentReactor().local(homeEnds).get(id)?.abort(core, index);
+});
+
+const stillThere = defineEvent('bdev.carry.still_there', (index) => {
+  currentReactor().local(bdevManager).pool.all[index].driver = null;
+});
+
+const resetHere = defineEvent('bdev.carry.reset', (id, core, reset) => {
+  const reactor = currentReactor();
+  const end = homeEndOf(reactor, id);
+  const done: BdevIoDone = (_, status) => reactor.send(core, resetThere, reset, status, 0);
+  if (end?.backend.reset !== undefined) end.backend.reset(done, null);
+  else done(null, end === null ? ENODEV : 0);
+});
+
+const resetThere = defineEvent('bdev.carry.reset_done', (id, status) => {
+  const { byId } = currentReactor().local(resetsAway);
+  const reset = byId.get(id);
+  byId.delete(id);
+  reset?.cb(reset.ctx, status);
 });

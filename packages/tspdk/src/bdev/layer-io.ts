@@ -16,11 +16,16 @@ import type { ThreadChannel } from './thread-channel.ts';
 /** The context of one child, with the memory that it may need. */
 export class LayerChild {
   readonly owner: LayerIo;
-  readonly iovs = new IoVecs(limits.bdev_child_iovecs);
+  iovs = new IoVecs(limits.bdev_child_iovecs);
   #mdIovs: IoVecs | null = null;
 
   constructor(owner: LayerIo) {
     this.owner = owner;
+  }
+
+  /** Has `iovs`, which is empty, hold so many pieces. */
+  widen(pieces: number): void {
+    if (this.iovs.capacity < pieces) this.iovs = new IoVecs(pieces);
   }
 
   /** For metadata, where the disk has it in memory of its own. */
@@ -127,10 +132,8 @@ export abstract class LayerIo implements IoWaitEntry {
       return true;
     }
     for (const io of pool.all) {
-      const given = io.state === IO_SUBMITTED || (io.state === IO_QUEUED && io.levels > 0);
-      if (given && io.sink === this.channel && (io.ctx as LayerChild)?.owner === this) {
-        this.channel.abort(io);
-      }
+      if (io.state !== IO_SUBMITTED && io.state !== IO_QUEUED) continue;
+      if (io.sink === this.channel && (io.ctx as LayerChild)?.owner === this) this.channel.abort(io);
     }
     return true;
   }

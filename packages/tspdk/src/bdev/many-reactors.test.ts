@@ -1,11 +1,9 @@
-/** The block layer over several reactors: replicas, carried I/O, removal and reset across cores. Checklist as in bdev.test.ts. */
+/** The block layer over several reactors: replicas, removal and reset across cores. What is carried to a home core: carry.test.ts. Checklist as in bdev.test.ts. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { IoVecs } from '../env/iovecs.ts';
-import { makeSegment } from '../env/segment.ts';
 import '../module/bdev/malloc/malloc-bdev.ts';
-import type { BdevChannel } from './channel.ts';
 import { startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
 import { stubChannel, stubs } from './stub-module.sim.ts';
@@ -139,83 +137,6 @@ test('registries are for the app core', async () => {
   const cluster = await startCluster({ reactors: 2 });
   const { bdevRegistry } = await import('./registry.ts');
   assert.throws(() => bdevRegistry(cluster.reactors[1]), { code: 'EWRONGTHREAD' });
-  await cluster.close();
-});
-
-/** A disk on core 0 that another core uses. */
-async function away(heapBytes?: number) {
-  const cluster = await startCluster({ reactors: 2, ...(heapBytes === undefined ? {} : { heapBytes }) });
-  await cluster.until(cluster.bdevs.create('stub', { name: 'H', homeCore: 0 }));
-  const desc = cluster.on(1, () => BdevDesc.open('H', { write: true, onEvent: () => {} }));
-  const channel: BdevChannel = cluster.on(1, () => desc.getIoChannel());
-  const done: string[] = [];
-  const cb = (ctx: unknown, status: number): void => void done.push(`${ctx} ${status}`);
-  return { cluster, desc, channel, done, cb };
-}
-
-test('carried I/O: memory, place and flags arrive, the status comes back, and the block goes home', async () => {
-  const { cluster, desc, channel, done, cb } = await away();
-  const buf = cluster.memory(8192);
-  const iovs = new IoVecs(3);
-  iovs.push(buf, 17, 100);
-  iovs.push(buf, 4000, 412);
-  assert.equal(channel.writev(iovs, 1024, cb, 'w', 1), 0);
-  assert.equal(cluster.reactors[1].heap.blocks, 1);
-  cluster.turns();
-  const stub = stubChannel('H', 0);
-  assert.equal(stub.outstanding.length, 1);
-  const [io] = stub.outstanding;
-  assert.deepEqual([io.type, io.byteOffset, io.bytes, io.flags, io.iovs.count], [2, 1024, 512, 1, 2]);
-  assert.deepEqual([io.iovs.offset[0], io.iovs.bytes[0], io.iovs.offset[1], io.iovs.bytes[1]], [17, 100, 4000, 412]);
-  assert.equal(io.iovs.segment[0]?.sab, buf.sab);
-  stub.complete(1, -28);
-  cluster.turns();
-  assert.deepEqual(done, ['w -28']);
-  assert.equal(cluster.reactors[1].heap.blocks, 0);
-  // Memory that the home core does not know.
-  channel.read(makeSegment(4711, new SharedArrayBuffer(512)), 0, 0, 512, cb, 'foreign');
-  cluster.turns();
-  assert.deepEqual(done, ['w -28', 'foreign -22']);
-  cluster.on(1, () => desc.close());
-  await cluster.close();
-});
-
-test('carried I/O: no heap, no BdevIo at home, and a module without memory make it wait, not fail', async () => {
-  const { cluster, desc, channel, done, cb } = await away();
-  const buf = cluster.memory(512);
-  await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 8, bdev_io_cache_size: 8 }));
-  const { heap } = cluster.reactors[1];
-  const alloc = heap.alloc.bind(heap);
-  const { SpdkError } = await import('../env/errors.ts');
-  heap.alloc = () => {
-    throw new SpdkError('ENOMEM', 'test');
-  };
-  channel.read(buf, 0, 0, 512, cb, 0);
-  assert.equal(channel.shared.queued, 1);
-  heap.alloc = alloc;
-  for (let i = 1; i < 8; i++) assert.equal(channel.read(buf, 0, 0, 512, cb, i), 0);
-  // Home's pool is empty: what arrives waits there.
-  const taken = Array.from({ length: 8 }, () => cluster.on(0, () => cluster.bdevs.get('H').manager.pool.get()));
-  cluster.clock.nowUs += 100;
-  cluster.turns();
-  assert.equal(cluster.bdevs.get('H').manager.pool.waiting, 8);
-  const pool = cluster.bdevs.get('H').manager.pool;
-  for (const io of taken) if (io !== null) pool.put(io);
-  pool.wake();
-  const stub = stubChannel('H', 0);
-  assert.equal(stub.outstanding.length, 8);
-  stub.complete(4);
-  stub.complete(4, -12);
-  cluster.turns();
-  cluster.clock.nowUs += 100;
-  cluster.turns();
-  stub.complete(4);
-  cluster.turns();
-  assert.deepEqual(
-    done.toSorted(),
-    Array.from({ length: 8 }, (_, i) => `${i} 0`),
-  );
-  cluster.on(1, () => desc.close());
   await cluster.close();
 });
 

@@ -142,8 +142,8 @@ export interface BackendChannel {
   /** Appends extents from `byteOffset` on; fewer than asked when `out` is full. 0 or a negative errno. */
   blockStatus?(byteOffset: number, bytes: number, out: Extents): number;
   /**
-   * The disk is being reset, and no core has an I/O of it under way: resets what it stands on. `cb` is called once, at once or later.
-   * Not for disks with a home core.
+   * The disk is being reset, and no core has an I/O of it under way: resets what it stands on (`resetBases`). `cb` is called once, at once or later. On the
+   * core that asked; on the home core, when the disk has one.
    */
   reset?(cb: BdevIoDone, ctx: unknown): void;
   /** Set where reads and writes go on to a base as they are: the layer may then take them there itself, and `submit` sees only those that it does not. */

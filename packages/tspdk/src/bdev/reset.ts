@@ -1,12 +1,14 @@
 /**
  * Reset: abort what a disk has under way on every core, wait until it has come back, and go on (SPDK: SPDK_BDEV_IO_TYPE_RESET).
  *
- * Each core stops its channels of the disk: what waits in the layer ends with -ECANCELED, what the module has is aborted where the module can
- * and else awaited, and what is submitted meanwhile ends with -ECANCELED. When all cores are drained, a disk that stands on others may
- * reset those (`BackendChannel.reset`); then the cores open again and the reset completes.
+ * Each core stops its channels of the disk, and those that are opened meanwhile: what waits in the layer ends with -ECANCELED, what the module has is aborted where
+ * the module can and else awaited, and what is submitted meanwhile ends with -ECANCELED. What a core has had carried to the disk's home core it aborts there
+ * (carry.ts). When all cores are drained, a disk that stands on others may reset those (`BackendChannel.reset`); then the cores open again and
+ * the reset completes. Several resets at once are counted: a core is open when it has been told to go on as often as to stop, in whatever order.
  */
 import { defineEvent } from '../env/event-fn.ts';
 import { currentReactor, localKey } from '../event/reactor.ts';
+import type { Bdev } from './bdev.ts';
 import type { BdevIo, BdevIoDone } from './bdev-io.ts';
 import { IO_RESET } from './io-type.ts';
 import { type BdevManager, bdevManager, type Retry } from './manager.ts';
@@ -73,20 +75,38 @@ class Drain implements Retry {
 
 const stop = defineEvent('bdev.reset.stop', (bdevId, core, id) => {
   const manager = currentReactor().local(bdevManager);
-  for (const channel of manager.byId.get(bdevId)?.channels ?? []) {
-    channel.resetting++;
-    channel.abortQueued(ECANCELED);
-    for (const io of manager.pool.all) {
-      if (offsetIn(io, channel) >= 0 && io.type !== IO_RESET) (io.sink as ThreadChannel).abort(io);
+  const bdev = manager.byId.get(bdevId);
+  if (bdev !== undefined) {
+    bdev.resetting++;
+    for (const channel of bdev.channels) {
+      channel.resetting++;
+      channel.abortQueued(ECANCELED);
     }
+    abortAll(bdev);
   }
   new Drain(manager, bdevId, core, id).retry();
 });
 
+/** Aborts what the module has of the channels here. A callback, or the module, that throws takes nobody with it. */
+function abortAll({ channels, manager }: Bdev): void {
+  for (const channel of channels) {
+    for (const io of manager.pool.all) {
+      if (io.type === IO_RESET || offsetIn(io, channel) < 0) continue;
+      try {
+        (io.sink as ThreadChannel).abort(io);
+      } catch (error) {
+        manager.onCallbackError(error);
+      }
+    }
+  }
+}
+
 const open = defineEvent('bdev.reset.open', (bdevId, core, id) => {
   const manager = currentReactor().local(bdevManager);
-  for (const channel of manager.byId.get(bdevId)?.channels ?? []) {
-    if (channel.resetting > 0) channel.resetting--;
+  const bdev = manager.byId.get(bdevId);
+  if (bdev !== undefined) {
+    bdev.resetting--;
+    for (const channel of bdev.channels) channel.resetting--;
   }
   manager.reactor.send(core, drained, id, 0, 0);
 });

@@ -248,3 +248,22 @@ test('reset, abort and removal end a split I/O with all its pieces', async () =>
   assert.equal(stub.outstanding.length, 0);
   await tearDown();
 });
+
+test('an abort ends also the pieces that wait for the module’s memory', async () => {
+  const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp({ limits: { maxRwBlocks: 2 } });
+  stub.depth = 1;
+  stub.abortable = false;
+  assert.equal(channel.read(buf, 0, 0, 6 * BLOCK, cb, 'a'), 0);
+  assert.equal(channel.read(buf, 0, 0, BLOCK, cb, 'behind'), 0);
+  assert.deepEqual([stub.outstanding.length, channel.shared.queued], [1, 3]);
+  assert.equal(channel.abort('a'), 1);
+  cluster.turns();
+  assert.equal(channel.shared.queued, 1);
+  stub.complete(1);
+  await cluster.untilTrue(() => stub.outstanding.length === 1);
+  assert.deepEqual(done, ['a -125']);
+  stub.complete(1);
+  cluster.turns();
+  assert.deepEqual(done, ['a -125', 'behind 0']);
+  await tearDown();
+});

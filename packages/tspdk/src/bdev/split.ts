@@ -33,7 +33,8 @@ export class SplitRules {
   readonly unmapBytesMax: number;
   readonly writeZeroesBytesMax: number;
 
-  constructor(wants: BdevLimits, blockBytes: number) {
+  /** @param piecesMax of the way to the disk */
+  constructor(wants: BdevLimits, blockBytes: number, piecesMax = Number.POSITIVE_INFINITY) {
     const bytes = (blocks: number) => (blocks > 0 ? blocks * blockBytes : Number.POSITIVE_INFINITY);
     const boundary = wants.splitOnOptimalIoBoundary ? bytes(wants.optimalIoBoundaryBlocks) : Number.POSITIVE_INFINITY;
     this.blockBytes = blockBytes;
@@ -41,7 +42,7 @@ export class SplitRules {
     this.wholeUnits = wants.splitOnWriteUnit && wants.writeUnitBlocks > 0;
     this.writeBoundary = this.wholeUnits ? bytes(wants.writeUnitBlocks) : boundary;
     this.rwBytesMax = bytes(wants.maxRwBlocks);
-    this.segmentsMax = wants.maxSegments > 0 ? wants.maxSegments : Number.POSITIVE_INFINITY;
+    this.segmentsMax = Math.min(piecesMax, wants.maxSegments > 0 ? wants.maxSegments : Number.POSITIVE_INFINITY);
     this.segmentBytesMax = wants.maxSegmentBytes > 0 ? wants.maxSegmentBytes : Number.POSITIVE_INFINITY;
     this.unmapBytesMax = bytes(wants.maxUnmapBlocks);
     this.writeZeroesBytesMax = bytes(wants.maxWriteZeroesBlocks);
@@ -136,6 +137,11 @@ export class SplitIo extends LayerIo {
   /** The parent's next memory, up to `bytes`, in whole blocks and as many pieces as the disk takes: into the child's list. Returns how much; 0: not one block. */
   #gather(child: LayerChild, bytes: number, rules: SplitRules): number {
     const { iovs } = this.parent;
+    // A unit goes whole, in however many pieces.
+    if (rules.wholeUnits && this.parent.type === IO_WRITE) {
+      const pieces = iovs.count - this.#piece + Math.ceil(bytes / rules.segmentBytesMax);
+      child.widen(Math.min(rules.segmentsMax, pieces));
+    }
     const out = child.iovs;
     out.reset();
     const most = Math.min(rules.segmentsMax, out.capacity);

@@ -2,7 +2,7 @@
  * A disk whose every I/O the test completes by hand (SPDK's unit tests call it stub_complete_io): the module for tests of the layer itself.
  */
 import type { Reactor } from '../event/reactor.ts';
-import type { BdevIo } from './bdev-io.ts';
+import type { BdevIo, BdevIoDone } from './bdev-io.ts';
 import { IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES, ioTypes } from './io-type.ts';
 import type { MetadataFormat } from './metadata.ts';
 import { type BackendChannel, type BdevBackend, type BdevLimits, type NewBdev, registerBdevModule } from './module.ts';
@@ -19,6 +19,10 @@ export class StubChannel implements BackendChannel {
   /** Thrown by the next submit. */
   throws: Error | null = null;
   closed = false;
+  /** How often it was reset. */
+  resets = 0;
+  /** What a reset ends with. */
+  resetStatus = 0;
 
   constructor(core: number) {
     this.core = core;
@@ -45,6 +49,11 @@ export class StubChannel implements BackendChannel {
     this.outstanding.splice(at, 1);
     io.complete(-125);
     return true;
+  }
+
+  reset(cb: BdevIoDone, ctx: unknown): void {
+    this.resets++;
+    cb(ctx, this.resetStatus);
   }
 
   close(): void {

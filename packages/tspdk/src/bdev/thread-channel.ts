@@ -204,12 +204,12 @@ export class ThreadChannel implements IoSink {
     if (io.state !== IO_SUBMITTED) this.#completedTwice();
     if (status === ENOMEM) {
       const holder = this.#holder(io);
-      if (!holder.bdev.removing) {
+      if (this.#isReset(io)) status = ECANCELED;
+      else if (!holder.bdev.removing) {
         holder.outstanding--;
         holder.#queueNomem(io);
         return;
-      }
-      status = ENODEV;
+      } else status = ENODEV;
     }
     io.state = IO_DONE;
     io.status = status;
@@ -363,6 +363,13 @@ export class ThreadChannel implements IoSink {
     let holder: ThreadChannel = this;
     for (; levels > 0; levels--) holder = holder.#below;
     return holder;
+  }
+
+  /** Whether a disk that has `io`, one that was submitted here, under way is being reset. */
+  #isReset({ levels }: BdevIo): boolean {
+    let at: ThreadChannel = this;
+    for (let left = levels; left > 0 && at.resetting === 0; left--) at = at.#below;
+    return at.resetting > 0;
   }
 
   /** Where an I/O that was submitted here is in the disk of `channel`; -1 when it is not under way there. */

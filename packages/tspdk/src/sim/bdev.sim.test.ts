@@ -1,5 +1,6 @@
 // The block layer on simulated reactors: every I/O completes once, with the data that its user wrote, whatever the core, the order of completion, the
-// splits, aborts, locks, resets and the moment at which the disk, or what it stands on, is removed; and an application with a disk stops without a leak.
+// splits, aborts, locks, resets and the moment at which the disk, or what it stands on, is removed; one that hangs ends by one abort, or by a reset; and an application
+// with a disk stops without a leak.
 import assert from 'node:assert/strict';
 import {
   type Bdev,
@@ -22,7 +23,7 @@ import type { App } from '../event/index.ts';
 import type { Reactor } from '../event/reactor.ts';
 import { bdevSubsystem } from '../module/bdev/index.ts';
 import { forEachSeed } from './for-each-seed.ts';
-import './sim-disk.ts';
+import { hang } from './sim-disk.ts';
 import type { Sim } from './simulate.ts';
 
 const BLOCK = 512;
@@ -46,6 +47,13 @@ const KINDS: readonly Kind[] = [
 ];
 const [ENODEV, ECANCELED] = [-19, -125];
 
+/** What users are put on. */
+interface Scenario {
+  readonly name: string;
+  /** Its I/O may hang: each is aborted, and that has to be enough. */
+  readonly hangs: boolean;
+}
+
 /** One I/O of a user, in blocks of the user's region. */
 interface Op {
   readonly kind: Kind;
@@ -57,7 +65,7 @@ interface Op {
   readonly memory: Uint8Array;
 }
 
-/** Someone on one core with a region of the disk, who writes, reads back and compares, one I/O at a time; some are aborted. */
+/** Someone on one core with a region of the disk, who writes, reads back and compares, one I/O at a time; some are aborted, or all, once, when the disk may hang. */
 class User {
   removed = false;
   readonly #sim: Sim;
@@ -70,20 +78,22 @@ class User {
   /** What each block of the region holds: one byte repeated, or null when that is not known. */
   readonly #model: (number | null)[] = new Array(REGION).fill(0);
   readonly #done: () => void;
+  readonly #hangs: boolean;
   readonly #vecs = [new IoVecs(2), new IoVecs(2)];
   #left: number;
   #op: Op | null = null;
   /** What an abort asks for. */
   #ctx = 0;
 
-  constructor(sim: Sim, reactor: Reactor, disk: string, index: number, memory: Segment, done: () => void) {
+  constructor(sim: Sim, reactor: Reactor, disk: Scenario, index: number, memory: Segment, done: () => void) {
     this.#sim = sim;
+    this.#hangs = disk.hangs;
     this.#memory = memory;
     this.#memoryAt = index * MEMORY;
     this.#first = index * REGION;
     this.#done = done;
     this.#left = 1 + sim.random.int(12);
-    this.#desc = BdevDesc.open(disk, { write: true, reactor, onEvent: (event) => this.#onEvent(event) });
+    this.#desc = BdevDesc.open(disk.name, { write: true, reactor, onEvent: (event) => this.#onEvent(event) });
     if (sim.random.chance(0.2))
       this.#desc.setTimeout(1 + sim.random.int(200), ({ ctx }) => void this.#channel.abort(ctx));
     this.#channel = this.#desc.getIoChannel();
@@ -100,7 +110,9 @@ class User {
     this.#op = op;
     const rc = this.#submit(op, ++this.#ctx);
     if (rc === 0) {
-      if (random.chance(0.1)) this.#sim.at(this.#core, random.int(60), () => this.#abort(this.#ctx));
+      const chosen = this.#ctx;
+      if (this.#hangs) this.#sim.at(this.#core, random.int(400), () => this.#abort(chosen));
+      else if (random.chance(0.1)) this.#sim.at(this.#core, random.int(60), () => this.#abort(this.#ctx));
       return;
     }
     assert.equal(rc, ENODEV, `${op.kind} is refused only while the disk goes`);
@@ -252,11 +264,11 @@ function disturb(sim: Sim, app: App, disk: string): Promise<unknown>[] {
 }
 
 /** Users on `disk`; `remove`, when it is not null, is removed meanwhile: the disk itself or what it stands on. */
-async function scenario(sim: Sim, app: App, disk: string, remove: string | null): Promise<void> {
+async function scenario(sim: Sim, app: App, disk: Scenario, remove: string | null): Promise<void> {
   const { random } = sim;
   const count = 1 + random.int(6);
   const memory = await app.shareSegment(count * MEMORY);
-  const disturbances = disturb(sim, app, disk);
+  const disturbances = disturb(sim, app, disk.name);
   let left = count;
   await new Promise<void>((resolve) => {
     const done = (): void => {
@@ -324,6 +336,7 @@ forEachSeed(
   async (sim) => {
     const { random } = sim;
     const cores = random.pick([[0], [0, 1], [0, 1, 2]]);
+    const hangs = random.pick([0, 0, 0.3]);
     const homeCore = random.chance(0.5) ? random.pick(cores) : -1;
     const rc = await sim.start({ cores, subsystems: [bdevSubsystem] }, async (app) => {
       const params = {
@@ -338,7 +351,12 @@ forEachSeed(
       const bdev: Bdev = await bdevRegistry(app.reactor).create('sim', params);
       assert.equal(bdev.name, 'D');
       const top = await stack(sim, app, 'D');
-      await scenario(sim, app, top, random.pick([null, null, top, 'D']));
+      if (hangs > 0) {
+        // Who looks for partitions aborts nothing.
+        await bdevRegistry(app.reactor).waitForExamine();
+        hang(bdev, hangs);
+      }
+      await scenario(sim, app, { name: top, hangs: hangs > 0 }, random.pick([null, null, top, 'D']));
       app.stop(0);
     });
     assert.equal(rc, 0);
@@ -351,7 +369,7 @@ forEachSeed('a malloc disk under the same users', 300, async (sim) => {
   const cores = random.pick([[0], [0, 1], [0, 1, 2]]);
   const rc = await sim.start({ cores, subsystems: [bdevSubsystem] }, async (app) => {
     await bdevRegistry(app.reactor).create('malloc', { name: 'M', block_size: BLOCK, num_blocks: 64 });
-    await scenario(sim, app, 'M', random.pick([null, 'M']));
+    await scenario(sim, app, { name: 'M', hangs: false }, random.pick([null, 'M']));
     app.stop(0);
   });
   assert.equal(rc, 0);

@@ -6,6 +6,7 @@
  */
 import {
   type BackendChannel,
+  type Bdev,
   type BdevBackend,
   type BdevIo,
   type BdevLimits,
@@ -43,17 +44,26 @@ interface SimDiskData {
   readonly bytes: SharedArrayBuffer;
   readonly delayUs: number;
   readonly noMemory: number;
+  /** One double, for all cores: the probability that an I/O hangs until it is aborted. */
+  readonly hangs: SharedArrayBuffer;
+}
+
+/** From now on an I/O of the simulated disk `bdev` hangs with that probability, until it is aborted. */
+export function hang(bdev: Bdev, probability: number): void {
+  new Float64Array((bdev.spec.data as SimDiskData).hangs)[0] = probability;
 }
 
 class SimDiskChannel implements BackendChannel {
   readonly #data: SimDiskData;
   readonly #bytes: Uint8Array;
+  readonly #hangs: Float64Array;
   readonly #thread: SimCore;
   readonly #outstanding = new Set<BdevIo>();
 
   constructor(data: SimDiskData) {
     this.#data = data;
     this.#bytes = new Uint8Array(data.bytes);
+    this.#hangs = new Float64Array(data.hangs);
     this.#thread = simCore() as SimCore;
   }
 
@@ -64,6 +74,7 @@ class SimDiskChannel implements BackendChannel {
       return;
     }
     this.#outstanding.add(io);
+    if (random.chance(this.#hangs[0])) return;
     if (random.chance(0.2)) this.#finish(io);
     else this.#thread.after(random.int(this.#data.delayUs + 1), () => this.#finish(io));
   }
@@ -116,6 +127,7 @@ registerBdevModule<SimDiskParams>({
       bytes: new SharedArrayBuffer(params.blocks * 512),
       delayUs: params.delayUs ?? 50,
       noMemory: params.noMemory ?? 0,
+      hangs: new SharedArrayBuffer(8),
     } satisfies SimDiskData,
   }),
   attach: (spec): BdevBackend => ({

@@ -17,6 +17,7 @@ const STRUCK = 0;
 const HELD = 1;
 const FREE = 2;
 const GIVEN = 3;
+const ENDED = 4;
 
 export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
   nextWaiter: IoBufWaiter | null = null;
@@ -27,6 +28,8 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
   readonly #child = new LayerChild(this);
   #stage = STRUCK;
   #delayed = false;
+  /** Waits for a buffer, or for its time. */
+  #waits = false;
   #buf: IoBuf | null = null;
 
   constructor(rule: FaultRule, failure: number, delayUs: number, set: StuckHere) {
@@ -47,26 +50,37 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
     const { action, stage } = this.#rule;
     this.#stage = HELD;
     if (action === 'stuck') this.#set.stuck.add(this);
-    else if (action === 'delay' && stage === 'submission') this.channel.manager.retryAfter(this.#delayUs, this);
+    else if (action === 'delay' && stage === 'submission') this.#wait();
     else if (action === 'lost') this.finish();
     else if (action === 'corrupt' && this.parent.type === IO_WRITE) this.#takeBuf();
     else this.#stage = FREE;
   }
 
+  /** Until `retry`. */
+  #wait(): void {
+    this.#waits = true;
+    this.channel.manager.retryAfter(this.#delayUs, this);
+  }
+
   #takeBuf(): void {
     const { iobuf } = this.channel.manager.reactor;
     const buf = iobuf.getSmall();
-    if (buf === null) iobuf.waitSmall(this);
-    else this.onBuf(buf);
+    if (buf === null) {
+      this.#waits = true;
+      iobuf.waitSmall(this);
+    } else this.onBuf(buf);
   }
 
   onBuf(buf: IoBuf): void {
+    this.#waits = false;
     this.#buf = buf;
     this.resume();
   }
 
-  /** Its time has come, or the end's. */
+  /** Its time has come, or the end's; unless it was aborted before. */
   retry(): void {
+    if (this.#stage === ENDED) return;
+    this.#waits = false;
     if (this.#stage === GIVEN) super.finish();
     else this.resume();
   }
@@ -169,19 +183,25 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
     if (this.status === 0) this.status = this.#failure;
     if (this.#rule.action === 'delay' && this.#rule.stage === 'completion' && !this.#delayed) {
       this.#delayed = true;
-      manager.retryAfter(this.#delayUs, this);
+      this.#wait();
       return;
     }
     super.finish();
   }
 
+  /** What is held up has nothing under way: it ends now. */
   override abort(): boolean {
-    if (this.#set.stuck.delete(this)) {
-      this.status = ECANCELED;
-      this.finish();
-      return true;
-    }
-    return super.abort();
+    const { reactor } = this.channel.manager;
+    if (!this.#set.stuck.delete(this) && !this.#waits) return super.abort();
+    // If it is a buffer that it waits for.
+    reactor.iobuf.cancelWait(this);
+    this.#waits = false;
+    this.#stage = ENDED;
+    // No delay of what ends.
+    this.#delayed = true;
+    this.status = ECANCELED;
+    this.finish();
+    return true;
   }
 }
 

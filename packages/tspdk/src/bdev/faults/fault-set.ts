@@ -104,6 +104,8 @@ export class FaultSet {
 
   /** Has `io` go wrong, if a rule says so; the first that does. True when it is taken care of. */
   strike(channel: ThreadChannel, io: BdevIo): boolean {
+    // It ends in a moment, and is not to be held up.
+    if (channel.resetting > 0) return false;
     const { nowUs } = channel.manager.reactor.clock;
     const state = Atomics.load(this.#state, 0);
     for (const watch of this.#watches) {

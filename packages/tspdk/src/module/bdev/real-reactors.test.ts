@@ -4,10 +4,10 @@ import { mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { bdevRegistry } from '../../bdev/index.ts';
+import { BdevDesc, bdevRegistry } from '../../bdev/index.ts';
 import { App } from '../../event/index.ts';
 import { bdevSubsystem } from './index.ts';
-import { fixtureUrl, writeAndRead } from './real-reactors.fixture.ts';
+import { abortAndReset, fixtureUrl, writeAndRead } from './real-reactors.fixture.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'tspdk-bdev-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -60,3 +60,45 @@ for (const [kind, params] of [
     assert.equal(rc, 0, 'a leak would make it 1');
   });
 }
+
+const hanging = join(dir, 'hanging.mjs');
+writeFileSync(
+  hanging,
+  `import { defineDisk } from ${JSON.stringify(new URL('./disk/define-disk.js', import.meta.url).href)};
+   let aborted = 0;
+   export default defineDisk({
+     size: 1024 * 1024,
+     async read(offset, buffer, { signal }) {
+       if (offset === 0) buffer.fill(aborted);
+       if (offset < 512 * 1024) return;
+       if (offset > 512 * 1024) return new Promise((resolve) => setImmediate(resolve));
+       await new Promise((_, reject) => signal.addEventListener('abort', () => { aborted++; reject(signal.reason); }));
+     },
+   });`,
+);
+
+test('a call that hangs is given up by an abort and by a reset, from the core that has the disk and from the other', async () => {
+  const options = { cores: [0, 1], pin: false, signals: false, modules: [fixtureUrl], subsystems: [bdevSubsystem] };
+  const seen: unknown[] = [];
+  const rc = await App.start(options, async (app) => {
+    await bdevRegistry(app.reactor).create('disk', { name: 'D', module: hanging });
+    const segment = await app.shareSegment(4096);
+    const at = 512 * 1024;
+    for (const core of app.cores) {
+      const job = { name: 'D', segment: segment.id, at, racing: at + 4096, reads: 60 };
+      const { statuses, wrong } = await app.call(core, abortAndReset, job);
+      seen.push(statuses, wrong);
+    }
+    const desc = BdevDesc.open('D', { write: false, reactor: app.reactor, onEvent: () => {} });
+    await new Promise<void>((resolve) => {
+      desc.getIoChannel().read(segment, 0, 0, 512, () => resolve(), null);
+      app.reactor.kick();
+    });
+    seen.push(segment.u8[0]);
+    desc.close();
+    await app.dropSegment(segment);
+    app.stop(0);
+  });
+  assert.deepEqual(seen, [[-125, 0, -125], 0, [-125, 0, -125], 0, 4], 'and every signal has aborted');
+  assert.equal(rc, 0, 'a leak would make it 1');
+});

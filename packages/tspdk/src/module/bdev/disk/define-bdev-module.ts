@@ -7,7 +7,8 @@
  * later, on the same reactor. Every reactor loads the file by itself: variables of the module are one reactor's, what all share is memory (`shareSegment`).
  */
 import type { BaseBdev } from '../../../bdev/base-bdev.ts';
-import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import { resetBases } from '../../../bdev/base-reset.ts';
+import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import type { Extents } from '../../../bdev/extents.ts';
 import {
@@ -75,6 +76,9 @@ export interface ModuleIo {
   complete(status: IoStatus): void;
 }
 
+/** What a reset ends with. */
+export type ResetDone = (ctx: unknown, status: IoStatus) => void;
+
 /** The data path of one lightweight thread. */
 export interface ModuleChannel {
   submit(io: ModuleIo): void;
@@ -88,6 +92,11 @@ export interface ModuleChannel {
   zcopyWritten?(byteOffset: number, bytes: number): void;
   /** Appends what is allocated, from `byteOffset` on; 0, or a status. */
   blockStatus?(byteOffset: number, bytes: number, out: Extents): IoStatus;
+  /**
+   * The disk is being reset, and no core has an I/O of it under way: resets what it stands on (`forwardReset`). Calls `cb` with `ctx` and a status once, at once or later.
+   * On the reactor that asked; on the home core, when the disk has one.
+   */
+  reset?(cb: ResetDone, ctx: unknown): void;
   /** Every I/O has completed. */
   close?(): void;
 }
@@ -142,11 +151,16 @@ export interface BdevModuleDefinition<Options, Data> {
 }
 type NewOrPromise<Data> = Promise<NewModuleBdev<Data>> | NewModuleBdev<Data>;
 
-/** Has the disk below do `io`, at `byteOffset` of it, and ends `io` as that ends. For disks on disks; resets and aborts are the layer's. */
+/** Has the disk below do `io`, at `byteOffset` of it, and ends `io` as that ends. For disks on disks; aborts are the layer's. */
 export function forwardIo(base: BdevChannel, io: ModuleIo, byteOffset: number = io.byteOffset): void {
   const rc = base.forward(io as unknown as BdevIo, byteOffset, forwarded, io);
   // -ENOMEM too: the layer has it wait and submits it again.
   if (rc !== 0) io.complete(rc as IoStatus);
+}
+
+/** Resets the disks below, and ends with the first status that is not 0; one that is going needs none. For `reset` of disks on disks. */
+export function forwardReset(bases: readonly BdevChannel[], cb: ResetDone, ctx: unknown): void {
+  resetBases(bases, cb as BdevIoDone, ctx);
 }
 
 function forwarded(io: unknown, status: number): void {

@@ -12,7 +12,7 @@ import { BdevDesc } from '../../../bdev/desc.ts';
 import { IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES } from '../../../bdev/io-type.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
-import { type DiskDefinition, defineDisk } from './define-disk.ts';
+import { type DiskDefinition, type DiskRequest, defineDisk } from './define-disk.ts';
 import './disk-bdev.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'tspdk-disk-'));
@@ -195,25 +195,33 @@ test('FUA flushes after the write; flush is a no-op without the function', async
   await cluster.close();
 });
 
-test('abort and reset give up what is under way', async () => {
-  const cluster = await startCluster({ reactors: 1 });
-  await inMemory(cluster, { size: 8192, read: () => new Promise<void>(() => {}) });
-  const desc = BdevDesc.open('D', { write: false, reactor: cluster.reactors[0], onEvent: () => {} });
-  const channel = desc.getIoChannel();
+test('abort and reset give up what is under way, from every core: its signal aborts', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  let aborted = 0;
+  const read = (_offset: number, _buffer: Uint8Array, { signal }: DiskRequest) => {
+    signal.addEventListener('abort', () => aborted++);
+    return new Promise<void>(() => {});
+  };
+  const bdev = await inMemory(cluster, { size: 8192, read }, { core: 0 });
+  assert.equal(bdev.homeCore, 0);
   const buf = cluster.memory(512);
-  const events: string[] = [];
-  const cb = (ctx: unknown, rc: number) => void events.push(`${ctx} ${rc}`);
-  channel.read(buf, 0, 0, 512, cb, 'a');
-  channel.read(buf, 0, 0, 512, cb, 'b');
-  assert.equal(channel.abort('a'), 1);
-  cluster.turns();
-  assert.deepEqual(events, ['a -125']);
-  assert.equal(channel.reset(cb, 'reset'), 0);
-  cluster.turns();
-  cluster.clock.nowUs += 1000;
-  cluster.turns();
-  assert.deepEqual(events, ['a -125', 'b -125', 'reset 0']);
-  desc.close();
+  for (const core of [0, 1]) {
+    aborted = 0;
+    const desc = cluster.on(core, () => BdevDesc.open('D', { write: false, onEvent: () => {} }));
+    const channel = cluster.on(core, () => desc.getIoChannel());
+    const events: string[] = [];
+    const cb = (ctx: unknown, rc: number) => void events.push(`${ctx} ${rc}`);
+    channel.read(buf, 0, 0, 512, cb, 'a');
+    channel.read(buf, 0, 0, 512, cb, 'b');
+    cluster.turns();
+    assert.equal(channel.abort('a'), 1);
+    cluster.turns();
+    assert.deepEqual([events, aborted], [['a -125'], 1]);
+    assert.equal(channel.reset(cb, 'reset'), 0);
+    await cluster.untilTrue(() => events.length === 3);
+    assert.deepEqual([events, aborted], [['a -125', 'b -125', 'reset 0'], 2]);
+    cluster.on(core, () => desc.close());
+  }
   await cluster.close();
 });
 

@@ -7,6 +7,7 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
 import { BdevDesc } from '../../../bdev/desc.ts';
+import { faultRegistry } from '../../../bdev/faults/registry.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { bdevModule } from '../../../bdev/module.ts';
 import '../malloc/malloc-bdev.ts';
@@ -23,7 +24,7 @@ const dir = mkdtempSync(join(tmpdir(), 'tspdk-module-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
 const here = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
 const imports = `
-  import { defineBdevModule, forwardIo } from ${here('./define-bdev-module.js')};
+  import { defineBdevModule, forwardIo, forwardReset } from ${here('./define-bdev-module.js')};
   import { BaseBdev, openBase, shareSegment, dropSegment, IO_READ, IO_UNMAP } from ${here('../../../bdev/index.js')};
   import { copyBytes } from ${here('../../../env/segment.js')};`;
 
@@ -102,7 +103,7 @@ test('what it tells, and the call that makes it again', async () => {
   await cluster.close();
 });
 
-test('a disk on a disk: I/O is passed on, and it goes with its base', async () => {
+test('a disk on a disk: I/O and resets are passed on, and it goes with its base', async () => {
   const cluster = await startCluster({ reactors: 2 });
   await cluster.until(cluster.bdevs.create('malloc', { name: 'B', block_size: 512, num_blocks: 64 }));
   const module = file(
@@ -117,7 +118,11 @@ test('a disk on a disk: I/O is passed on, and it goes with its base', async () =
        return {
          createChannel() {
            const channel = base.getIoChannel();
-           return { submit: (io) => forwardIo(channel, io, io.byteOffset + 16384), close: () => channel.close() };
+           return {
+             submit: (io) => forwardIo(channel, io, io.byteOffset + 16384),
+             reset: (cb, ctx) => forwardReset([channel], cb, ctx),
+             close: () => channel.close(),
+           };
          },
          close: () => base.close(),
        };
@@ -135,6 +140,14 @@ test('a disk on a disk: I/O is passed on, and it goes with its base', async () =
   under.getIoChannel().read(buf, 512, 16384 + 1024, 512, cb, null);
   await cluster.untilTrue(() => statuses.length === 2);
   assert.deepEqual([statuses, buf.u8[512], buf.u8[1023]], [[0, 0], 7, 7]);
+  // What others have under way on the base a reset above ends, too.
+  const stuck = await cluster.until(faultRegistry(cluster.reactors[0]).add('B', 'op=read,action=stuck'));
+  const below = under.getIoChannel();
+  below.read(buf, 0, 0, 512, cb, null);
+  desc.getIoChannel().reset(cb, null);
+  await cluster.untilTrue(() => statuses.length === 4);
+  assert.deepEqual(statuses.slice(2), [-125, 0]);
+  await cluster.until(faultRegistry(cluster.reactors[0]).remove(stuck));
   under.close();
   await cluster.until(cluster.bdevs.delete('B'));
   await cluster.untilTrue(() => !cluster.bdevs.has('D'));

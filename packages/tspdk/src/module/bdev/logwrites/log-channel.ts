@@ -2,10 +2,12 @@
  * The data path of a disk whose writes are logged, on one lightweight thread: a channel of the disk below and one of the log's. What is asked goes to the disk
  * below; what has changed it then goes to the log, from the memory it came from, and completes when it is there. See log-state.ts for the order.
  */
-import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import { resetBases } from '../../../bdev/base-reset.ts';
+import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
+import type { Extents } from '../../../bdev/extents.ts';
 import { type BackendChannel, IO_FLAG_FUA, IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE_ZEROES } from '../../../bdev/index.ts';
-import { EIO, ENOMEM, ENOSPC } from '../../../bdev/status.ts';
+import { ECANCELED, EIO, ENOMEM, ENOSPC } from '../../../bdev/status.ts';
 import {
   encodeLogEntry,
   encodeLogMark,
@@ -18,6 +20,9 @@ import type { LogOp, LogState } from './log-state.ts';
 
 /** Stands in the log where a flush was submitted that then failed. */
 export const FLUSH_FAILED_MARK = 'flush failed';
+
+/** When an entry whose write was aborted is written again. */
+const RETRY_US = 100;
 
 export class LogWritesChannel implements BackendChannel {
   readonly log: BdevChannel;
@@ -128,8 +133,14 @@ export class LogWritesChannel implements BackendChannel {
   /** A part of an entry is written. */
   logDone(op: LogOp, status: number): void {
     op.pending--;
-    if (status !== 0) op.logStatus = status;
-    if (op.pending === 0 && op.step === op.steps) this.#logged(op);
+    if (status !== 0 && (op.logStatus === 0 || op.logStatus === ECANCELED)) op.logStatus = status;
+    if (op.pending > 0 || op.step < op.steps) return;
+    if (op.logStatus === ECANCELED) {
+      // Others, who share what the log's disk stands on, have reset it; that says nothing about the log.
+      op.logStatus = 0;
+      op.step = 0;
+      this.log.shared.manager.retryAfter(RETRY_US, op);
+    } else this.#logged(op);
   }
 
   #logged(op: LogOp): void {
@@ -146,6 +157,15 @@ export class LogWritesChannel implements BackendChannel {
 
   abort(io: BdevIo): boolean {
     return this.#base.abort(io.type === IO_READ ? io : io.driver) > 0;
+  }
+
+  blockStatus(byteOffset: number, bytes: number, out: Extents): number {
+    return this.#base.blockStatus(byteOffset, bytes, out);
+  }
+
+  /** Not the log's disk: a mark or the superblock may be on the way there. */
+  reset(cb: BdevIoDone, ctx: unknown): void {
+    resetBases([this.#base], cb, ctx);
   }
 
   close(): void {

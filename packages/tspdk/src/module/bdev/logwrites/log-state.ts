@@ -9,7 +9,8 @@
  * the disk is taken any more.
  */
 import type { BdevIo, IoWaitEntry } from '../../../bdev/bdev-io.ts';
-import { EIO, ENOMEM } from '../../../bdev/status.ts';
+import type { Retry } from '../../../bdev/manager.ts';
+import { ECANCELED, EIO, ENOMEM } from '../../../bdev/status.ts';
 import { alignedOffset, type Segment } from '../../../env/segment.ts';
 import type { LogWritesChannel } from './log-channel.ts';
 import { encodeLogSuper, LogTail, logDataSectors } from './log-format.ts';
@@ -24,8 +25,11 @@ export function logMemoryBytes(sectorSize: number): number {
   return (LOG_OPS + 1) * sectorSize + ALIGN_BYTES;
 }
 
+/** When a superblock whose write was aborted is written again. */
+const RETRY_US = 100;
+
 /** An entry on its way; reused. */
-export class LogOp implements IoWaitEntry {
+export class LogOp implements IoWaitEntry, Retry {
   /** Where its sector is made, in the log's memory. */
   readonly slot: number;
   channel: LogWritesChannel | null = null;
@@ -59,9 +63,13 @@ export class LogOp implements IoWaitEntry {
   onReady(): void {
     (this.channel as LogWritesChannel).writeEntry(this);
   }
+
+  retry(): void {
+    this.onReady();
+  }
 }
 
-export class LogState implements IoWaitEntry {
+export class LogState implements IoWaitEntry, Retry {
   readonly segment: Segment;
   readonly tail: LogTail;
   /** The log has a gap. */
@@ -185,7 +193,15 @@ export class LogState implements IoWaitEntry {
     else if (rc !== 0) this.superDone(rc);
   }
 
+  retry(): void {
+    this.onReady();
+  }
+
   superDone(status: number): void {
+    if (status === ECANCELED) {
+      (this.#superChannel as LogWritesChannel).log.shared.manager.retryAfter(RETRY_US, this);
+      return;
+    }
     this.#superBusy = false;
     this.#superChannel = null;
     if (status !== 0) this.broken = true;

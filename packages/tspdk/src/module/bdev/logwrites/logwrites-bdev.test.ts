@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
+import { BdevDesc } from '../../../bdev/desc.ts';
+import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, make, open } from '../../../bdev/stub-setup.sim.ts';
@@ -316,5 +318,96 @@ test('disks that do not fit, marks that are too long, disks that are not there',
     log_bdev_name: 'M',
     uuid: cluster.bdevs.get('W').uuid,
   });
+  await cluster.close();
+});
+
+test('a reset, from whatever core, resets the disk below', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  await make(cluster, { name: 'LogBase9' });
+  await malloc(cluster, 'L', 64);
+  await over(cluster, 'LogBase9', 'L');
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+  const buf = cluster.memory(512);
+  const descs = [0, 1].map((core) => cluster.on(core, () => BdevDesc.open('W', { write: true, onEvent: () => {} })));
+  for (const core of [0, 1]) {
+    const channel = cluster.on(core, () => descs[core].getIoChannel());
+    channel.write(buf, 0, 0, 512, cb, core);
+    channel.flush(0, 512, cb, core);
+    channel.reset(cb, 'reset');
+    await cluster.untilTrue(() => done.length === 3);
+    // The flush below is given up, and stands in the log as one that failed.
+    assert.deepEqual(done.splice(0), [`${core} -125`, `${core} -125`, 'reset 0']);
+  }
+  const resets = (name: string) => (stubs.channels.get(name) ?? []).reduce((sum, each) => sum + each.resets, 0);
+  assert.equal(resets('LogBase9'), 2);
+  assert.deepEqual(await entries(cluster, 'L'), ['mark flush failed', 'mark flush failed']);
+  for (const [core, desc] of descs.entries()) cluster.on(core, () => desc.close());
+  await cluster.close();
+});
+
+test('what is a hole below is one here', async () => {
+  const cluster = await startCluster();
+  await malloc(cluster, 'M', 1024);
+  await malloc(cluster, 'L', 64);
+  await over(cluster, 'M', 'L');
+  const desc = open(cluster, 'W');
+  const channel = channelOf(cluster, desc);
+  let written = false;
+  channel.write(cluster.memory(512), 0, 0, 512, () => (written = true), null);
+  await cluster.untilTrue(() => written);
+  const extents = new Extents(4);
+  assert.equal(channel.blockStatus(0, 1024 * 512, extents), 0);
+  assert.deepEqual([...extents.flags.subarray(0, extents.count)], [0, EXTENT_HOLE | EXTENT_ZERO]);
+  desc.close();
+  await cluster.close();
+});
+
+test('the log’s disk is reset by others, who share what it stands on: what was being written there is written again', async () => {
+  const { cluster, own } = await onStubLog('LogBase10');
+  const desc = open(cluster, 'W');
+  const channel = channelOf(cluster, desc);
+  const stub = stubChannel('LogBase10');
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+  channel.write(cluster.memory(512), 0, 0, 512, cb, 'w');
+  cluster.turns();
+  // One of the two parts, then both.
+  stub.complete(1, -125);
+  stub.complete(1);
+  await cluster.untilTrue(() => stub.outstanding.length === 2);
+  stub.complete(2, -125);
+  await cluster.untilTrue(() => stub.outstanding.length === 2);
+  stub.complete(2);
+  cluster.turns();
+  assert.deepEqual(done, ['w 0']);
+  channel.flush(0, 512, cb, 'f');
+  cluster.turns();
+  stub.complete(1);
+  cluster.turns();
+  assert.equal(stub.outstanding[0].byteOffset, 0, 'the superblock');
+  stub.complete(1, -125);
+  await cluster.untilTrue(() => stub.outstanding.length === 1);
+  assert.deepEqual(done, ['w 0']);
+  stub.complete(1);
+  cluster.turns();
+  assert.deepEqual(done, ['w 0', 'f 0']);
+  channel.reset(cb, 'reset');
+  await cluster.untilTrue(() => done.length === 3);
+  assert.deepEqual(done.splice(2), ['reset 0']);
+  assert.deepEqual([own.resets, stub.resets], [0, 0], 'the log is not reset with the disk');
+  // What fails for good is not hidden by an abort.
+  channel.write(cluster.memory(512), 0, 0, 512, cb, 'v');
+  cluster.turns();
+  stub.complete(1, -5);
+  stub.complete(1, -125);
+  cluster.turns();
+  assert.deepEqual(done.slice(2), ['v -5']);
+  desc.close();
+  const closing = cluster.bdevs.delete('W', 'logwrites');
+  await cluster.untilTrue(() => own.outstanding.length + stub.outstanding.length === 1);
+  own.complete(1);
+  stub.complete(1);
+  await cluster.until(closing);
   await cluster.close();
 });

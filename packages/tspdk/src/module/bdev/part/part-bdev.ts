@@ -1,7 +1,8 @@
 /**
  * A part of a disk as a disk: what stands at `offset` of the base, for the kinds of disk that divide others (SPDK: lib/bdev/part.c). The parts of one base share its claim.
  */
-import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import { resetBases } from '../../../bdev/base-reset.ts';
+import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import type { Extents } from '../../../bdev/extents.ts';
 import {
@@ -68,6 +69,10 @@ class PartChannel implements BackendChannel {
 
   blockStatus(byteOffset: number, bytes: number, out: Extents): number {
     return this.#base.blockStatus(byteOffset + this.#offset, bytes, out);
+  }
+
+  reset(cb: BdevIoDone, ctx: unknown): void {
+    resetBases([this.#base], cb, ctx);
   }
 
   close(): void {

@@ -6,7 +6,8 @@
  * `createChannel` on every lightweight thread that uses the disk: a channel of the base goes with it. `submit` and `done` are the data path: one more BdevIo for the
  * base, no other object. Reads and writes do without: `onward` says that they go on as they are, and the layer then does not ask. A disk that looks at them leaves it out.
  */
-import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import { resetBases } from '../../../bdev/base-reset.ts';
+import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import type { Extents } from '../../../bdev/extents.ts';
 import {
@@ -67,6 +68,10 @@ class PassthruChannel implements BackendChannel {
 
   blockStatus(byteOffset: number, bytes: number, out: Extents): number {
     return this.#base.blockStatus(byteOffset, bytes, out);
+  }
+
+  reset(cb: BdevIoDone, ctx: unknown): void {
+    resetBases([this.#base], cb, ctx);
   }
 
   close(): void {

@@ -161,3 +161,48 @@ test('it grows with its base, and is made later when its base is not there yet',
   });
   await cluster.close();
 });
+
+test('a reset is passed on: the base is reset, with its status, when what was under way above has ended', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  await make(cluster, { name: 'Base6' });
+  await over(cluster, 'Base6');
+  await over(cluster, 'P', 'Q');
+  const desc = open(cluster, 'Q');
+  const channel = channelOf(cluster, desc);
+  const buf = cluster.memory(512);
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+  const stub = stubChannel('Base6');
+  stub.abortable = false;
+  channel.read(buf, 0, 0, 512, cb, 'slow');
+  channel.reset(cb, 'reset');
+  cluster.turns();
+  assert.equal(stub.resets, 0);
+  stub.complete(1);
+  await cluster.untilTrue(() => done.length === 2);
+  assert.deepEqual(done.splice(0), ['slow 0', 'reset 0']);
+  assert.equal(stub.resets, 1);
+  stub.resetStatus = -5;
+  // No BdevIo is left for the base's: it waits for one.
+  const { pool } = channel.shared.manager;
+  const taken: NonNullable<ReturnType<typeof pool.get>>[] = [];
+  channel.reset(cb, 'fails');
+  await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 1, bdev_io_cache_size: 1 }));
+  for (let io = pool.get(); io !== null; io = pool.get()) taken.push(io);
+  for (let i = 0; i < 4; i++) {
+    cluster.turns();
+    cluster.clock.nowUs += 100;
+  }
+  assert.equal(pool.waiting, 1);
+  for (const io of taken) pool.put(io);
+  pool.wake();
+  await cluster.untilTrue(() => done.length === 1);
+  assert.deepEqual(done, ['fails -5']);
+  assert.equal(stub.resets, 2);
+  channel.read(buf, 0, 0, 512, cb, 'after');
+  stub.complete(1);
+  cluster.turns();
+  assert.equal(done[1], 'after 0');
+  desc.close();
+  await cluster.close();
+});

@@ -20,17 +20,22 @@ import { LEG_BEGUN, LEG_NONE, type RaidLeg, RaidOp } from './raid-op.ts';
 import { mapStripeIovs } from './stripe-iovs.ts';
 import { XorPieces, xorInto } from './xor.ts';
 
-/** Pieces of memory of one strip; a write with more is refused. */
+/** Pieces of memory of one strip that there is room for without allocating. */
 const STRIP_PIECES = 128;
 
 /** A stripe's memory, strip by strip, and its parity. */
 class StripeOp extends RaidOp {
-  readonly strips: readonly IoVecs[];
+  strips: readonly IoVecs[];
   readonly parity = new IoVecs(1);
 
   constructor(channel: RaidChannel, slots: number) {
     super(channel, slots);
     this.strips = Array.from({ length: slots - 1 }, () => new IoVecs(STRIP_PIECES));
+  }
+
+  /** Has each strip hold so many pieces. */
+  widen(pieces: number): void {
+    this.strips = this.strips.map(() => new IoVecs(pieces));
   }
 
   override reset(): void {
@@ -83,7 +88,12 @@ export class Raid5fChannel extends RaidChannel {
   #deal(op: StripeOp, io: BdevIo): number {
     const { backend } = this;
     const data = this.members.length - 1;
-    if (mapStripeIovs(io.iovs, 0, this.#stripBytes, data, op.strips) !== 0) return EINVAL;
+    let rc = mapStripeIovs(io.iovs, 0, this.#stripBytes, data, op.strips);
+    if (rc === ENOMEM) {
+      op.widen(io.iovs.count);
+      rc = mapStripeIovs(io.iovs, 0, this.#stripBytes, data, op.strips);
+    }
+    if (rc !== 0) return rc;
     if (backend.descs[this.#map.parityMember(this.#stripe(io))] === null) return 0;
     op.buffer = backend.takeBuffer();
     if (op.buffer < 0) return ENOMEM;

@@ -260,3 +260,36 @@ test('it goes with its second member, and works with one missing from the start'
   await assert.rejects(create('raid5f', ['M0', 'M1', ''], { strip_size_kb: 256 }), { code: 'EINVAL' });
   await cluster.close();
 });
+
+test('a stripe from any number of pieces of memory, alone and in a longer write', async () => {
+  const { stub, channel, done, cb, buf, cluster, tearDown } = await onStubs();
+  for (const stripes of [1, 2]) {
+    const pieces = new IoVecs(stripes * STRIPE);
+    // Crumbs that no block ends at: far more than a strip has room for from the start.
+    for (let at = 0; at < stripes * STRIPE; at += 7) pieces.push(buf, at, Math.min(7, stripes * STRIPE - at));
+    assert.equal(channel.writev(pieces, 0, cb, stripes), 0);
+    for (let stripe = 0; stripe < stripes; stripe++) {
+      assert.deepEqual(
+        ops(stub),
+        Array(4).fill([
+          `2 ${stripe * STRIP} ${STRIP}`,
+          ...(stripe < stripes - 1 ? [`2 ${(stripe + 1) * STRIP} ${STRIP}`] : []),
+        ]),
+      );
+      const parity = 3 - stripe;
+      const data = stub.filter((_, i) => i !== parity).map(written);
+      for (const [i, bytes] of data.entries()) {
+        const from = stripe * STRIPE + i * STRIP;
+        assert.deepEqual(bytes, buf.u8.slice(from, from + STRIP));
+      }
+      assert.deepEqual(
+        written(stub[parity]),
+        data[0].map((byte, k) => byte ^ data[1][k] ^ data[2][k]),
+      );
+      for (const each of stub) each.complete(1);
+    }
+    cluster.turns();
+    assert.equal(done.at(-1), `${stripes} 0`);
+  }
+  await tearDown();
+});

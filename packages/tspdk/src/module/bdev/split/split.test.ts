@@ -166,3 +166,28 @@ test('a part of a disk that is written in units begins at one', async () => {
   desc.close();
   await cluster.close();
 });
+
+test('a reset of one part resets the base, and ends what the others have under way there', async () => {
+  const { cluster, call } = await world(2);
+  await make(cluster, { name: 'PartBase' });
+  await call('bdev_split_create', { base_bdev: 'PartBase', split_count: 2 });
+  const [here, there] = ['PartBasep0', 'PartBasep1'].map((name, core) => {
+    const desc = cluster.on(core, () => BdevDesc.open(name, { write: true, onEvent: () => {} }));
+    return { desc, channel: cluster.on(core, () => desc.getIoChannel()) };
+  });
+  const buf = cluster.memory(512);
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+  here.channel.read(buf, 0, 0, 512, cb, 'own');
+  there.channel.read(buf, 0, 0, 512, cb, 'other');
+  here.channel.reset(cb, 'reset');
+  await cluster.untilTrue(() => done.length === 3);
+  assert.deepEqual(done, ['own -125', 'other -125', 'reset 0']);
+  assert.equal(stubChannel('PartBase', 0).resets, 1);
+  there.channel.read(buf, 0, 0, 512, cb, 'after');
+  stubChannel('PartBase', 1).complete(1);
+  cluster.turns();
+  assert.equal(done[3], 'after 0');
+  for (const [core, { desc }] of [here, there].entries()) cluster.on(core, () => desc.close());
+  await cluster.close();
+});

@@ -2,19 +2,21 @@
  * A verify disk on its home core. I/Os that overlap, of which one changes data, go one after the other in order of submission: else both disks might do them in different orders and both
  * be right.
  */
-import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import { resetBases } from '../../../bdev/base-reset.ts';
+import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import {
   type BackendChannel,
   type BdevBackend,
   type BdevDesc,
   type BdevSpec,
+  Extents,
   IO_FLUSH,
   IO_READ,
   IO_TYPE_NAMES,
   openBase,
 } from '../../../bdev/index.ts';
-import { ECANCELED } from '../../../bdev/status.ts';
+import { ECANCELED, EIO } from '../../../bdev/status.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { log } from '../../../log/index.ts';
 import { notifyOf } from '../../../notify/index.ts';
@@ -23,6 +25,9 @@ import { VerifyOp } from './verify-op.ts';
 
 const verifyLog = log.register('bdev_verify');
 export const DIFFERENCE_EVENT = 'bdev_verify_difference';
+
+const ofFirst = new Extents(1);
+const ofOther = new Extents(1);
 
 class VerifyChannel implements BackendChannel {
   readonly #backend: VerifyBackend;
@@ -39,9 +44,32 @@ class VerifyChannel implements BackendChannel {
     this.#backend.submit(io, this.#first, this.#other);
   }
 
-  /** Once begun on one disk it has to be done on the other. */
   abort(io: BdevIo): boolean {
-    return this.#backend.cancel(io);
+    return this.#backend.abort(io);
+  }
+
+  /** A hole is one where both have one, so that who skips it misses no difference. */
+  blockStatus(byteOffset: number, bytes: number, out: Extents): number {
+    if (this.#backend.differs) return EIO;
+    let done = 0;
+    while (done < bytes) {
+      const rc = this.#nextExtents(byteOffset + done, bytes - done);
+      if (rc !== 0) return done > 0 ? 0 : rc;
+      const length = Math.min(ofFirst.bytes[0], ofOther.bytes[0]);
+      if (!out.push(length, ofFirst.flags[0] & ofOther.flags[0])) break;
+      done += length;
+    }
+    return 0;
+  }
+
+  #nextExtents(byteOffset: number, bytes: number): number {
+    ofFirst.reset();
+    ofOther.reset();
+    return this.#first.blockStatus(byteOffset, bytes, ofFirst) || this.#other.blockStatus(byteOffset, bytes, ofOther);
+  }
+
+  reset(cb: BdevIoDone, ctx: unknown): void {
+    resetBases([this.#first, this.#other], cb, ctx);
   }
 
   close(): void {
@@ -116,8 +144,10 @@ export class VerifyBackend implements BdevBackend {
     }
   }
 
-  /** Takes out an I/O that has not begun. */
-  cancel(io: BdevIo): boolean {
+  /** Takes out an I/O that has not begun, or ends a read. What changes data, once begun on one disk, has to be done on the other. */
+  abort(io: BdevIo): boolean {
+    const active = this.#active.find((each) => each.io === io);
+    if (active !== undefined) return io.type === IO_READ && active.abort();
     const op = this.#waiting.find((each) => each.io === io);
     if (op === undefined) return false;
     this.#waiting = this.#waiting.filter((each) => each !== op);

@@ -6,7 +6,8 @@ import type { BdevIo, IoWaitEntry } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import { firstDifference, wholeBlocks } from '../../../bdev/compare.ts';
 import { IO_READ } from '../../../bdev/index.ts';
-import { EIO, ENOMEM } from '../../../bdev/status.ts';
+import type { Retry } from '../../../bdev/manager.ts';
+import { ECANCELED, EIO, ENOMEM } from '../../../bdev/status.ts';
 import type { IoBuf, IoBufWaiter } from '../../../env/iobuf.ts';
 import type { VerifyBackend } from './verify-backend.ts';
 
@@ -15,7 +16,10 @@ const ON_OTHER = 1;
 /** A read of the other disk, into the buffer. */
 const COMPARING = 2;
 
-export class VerifyOp implements IoWaitEntry, IoBufWaiter {
+/** When a leg that was aborted is begun again. */
+const RETRY_US = 100;
+
+export class VerifyOp implements IoWaitEntry, IoBufWaiter, Retry {
   nextWaiter: IoBufWaiter | null = null;
   readonly #backend: VerifyBackend;
   io: BdevIo | null = null;
@@ -24,6 +28,7 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter {
   #other: BdevChannel | null = null;
   #step = ON_FIRST;
   #firstStatus = 0;
+  #aborted = false;
   #buf: IoBuf | null = null;
   /** Bytes compared, and read to be compared. */
   #done = 0;
@@ -39,6 +44,7 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter {
     this.#other = other;
     this.#step = ON_FIRST;
     this.#firstStatus = 0;
+    this.#aborted = false;
     this.#done = 0;
   }
 
@@ -57,9 +63,29 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter {
     this.#submit();
   }
 
+  retry(): void {
+    if (this.#aborted) this.#end(ECANCELED);
+    else this.#submit();
+  }
+
+  /** Ends a read that has begun. */
+  abort(): boolean {
+    this.#aborted = true;
+    const channel = this.#channel;
+    const { iobuf } = channel.shared.manager.reactor;
+    if (iobuf.cancelWait(this) || channel.cancelIoWait(this)) this.#end(ECANCELED);
+    else channel.abort(this);
+    return true;
+  }
+
+  /** Of the leg that is under way. */
+  get #channel(): BdevChannel {
+    return (this.#step === ON_FIRST ? this.#first : this.#other) as BdevChannel;
+  }
+
   #submit(): void {
     const io = this.io as BdevIo;
-    const channel = (this.#step === ON_FIRST ? this.#first : this.#other) as BdevChannel;
+    const channel = this.#channel;
     let rc: number;
     if (this.#step !== COMPARING) rc = channel.forward(io, io.byteOffset, onLeg, this);
     else {
@@ -79,6 +105,15 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter {
 
   legDone(status: number): void {
     const io = this.io as BdevIo;
+    if (this.#aborted) {
+      this.#end(ECANCELED);
+      return;
+    }
+    if (status === ECANCELED) {
+      // The disk is reset by others, who share what it stands on. Left undone on one, it would be a difference.
+      this.#channel.shared.manager.retryAfter(RETRY_US, this);
+      return;
+    }
     if (this.#step === ON_FIRST) {
       this.#firstStatus = status;
       this.#step = io.type === IO_READ ? COMPARING : ON_OTHER;

@@ -2,12 +2,17 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { BdevIo } from '../../../bdev/bdev-io.ts';
 import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
+import { BdevDesc } from '../../../bdev/desc.ts';
+import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
 import { faultRegistry } from '../../../bdev/index.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { describeBdev } from '../../../bdev/rpc.ts';
 import { stubChannel } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, make, open, runIo } from '../../../bdev/stub-setup.sim.ts';
+import type { ThreadChannel } from '../../../bdev/thread-channel.ts';
+import type { IoBuf } from '../../../env/iobuf.ts';
 import { notifyOf } from '../../../notify/index.ts';
 import '../malloc/malloc-bdev.ts';
 import { DIFFERENCE_EVENT } from './verify-backend.ts';
@@ -61,6 +66,7 @@ test('the first difference stops the disk: data at its byte, or an outcome; it i
     await cluster.until(faultRegistry(cluster.reactors[0]).clear('B'));
     assert.equal(await runIo(cluster, (cb) => channel.read(buf, 0, 900 * 512, 512, cb, null)), -5, 'it has stopped');
     assert.match(difference(cluster), expected, 'the first one stays');
+    assert.equal(channel.blockStatus(0, 512, new Extents(1)), -5);
     const events = notifyOf(cluster.reactors[0])
       .events()
       .filter(({ type }) => type === DIFFERENCE_EVENT);
@@ -201,5 +207,170 @@ test('disks of different sizes, one twice, and one that is in use', async () => 
   await cluster.until(cluster.bdevs.delete('C'));
   assert.equal(cluster.bdevs.has('V'), false);
   open(cluster, 'A').close();
+  await cluster.close();
+});
+
+/** A verify disk on two stubs. */
+async function onStubs(reactors = 1) {
+  const cluster = await startCluster({ reactors });
+  for (const name of ['A', 'B']) await make(cluster, { name });
+  await over(cluster, 'A', 'B');
+  const desc = open(cluster, 'V');
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number): void => void done.push(`${ctx} ${status}`);
+  return { cluster, desc, channel: channelOf(cluster, desc), a: stubChannel('A'), b: stubChannel('B'), done, cb };
+}
+
+test('a read is aborted wherever it is, on either disk or waiting for memory; a write is done on both', async () => {
+  const { cluster, desc, channel, a, b, done, cb } = await onStubs();
+  const buf = cluster.memory(4096);
+  const { iobuf } = cluster.reactors[0];
+  const { pool } = channel.shared.manager;
+  const ended = (...expected: string[]): void => {
+    cluster.turns();
+    assert.deepEqual(done.splice(0), expected);
+    assert.deepEqual([a.outstanding.length, b.outstanding.length], [0, 0]);
+    assert.equal(difference(cluster), '');
+  };
+  channel.read(buf, 0, 0, 512, cb, 'on first');
+  assert.equal(channel.abort('on first'), 1);
+  ended('on first -125');
+  channel.read(buf, 0, 0, 512, cb, 'on other');
+  a.complete(1);
+  assert.equal(b.outstanding.length, 1);
+  assert.equal(channel.abort('on other'), 1);
+  ended('on other -125');
+  // The disk cannot stop it any more: it ends when it is done.
+  a.abortable = false;
+  channel.read(buf, 0, 0, 512, cb, 'not stopped');
+  assert.equal(channel.abort('not stopped'), 1);
+  cluster.turns();
+  assert.deepEqual(done, []);
+  a.complete(1);
+  ended('not stopped -125');
+  a.abortable = true;
+  const taken: IoBuf[] = [];
+  for (let one = iobuf.getLarge(); one !== null; one = iobuf.getLarge()) taken.push(one);
+  channel.read(buf, 0, 0, 512, cb, 'waits for a buffer');
+  a.complete(1);
+  assert.deepEqual([a.outstanding.length, b.outstanding.length], [0, 0]);
+  assert.equal(channel.abort('waits for a buffer'), 1);
+  ended('waits for a buffer -125');
+  // One that has got its buffer, and is read into it.
+  channel.read(buf, 0, 0, 512, cb, 'has waited');
+  a.complete(1);
+  for (const one of taken) iobuf.put(one);
+  assert.equal(b.outstanding.length, 1);
+  assert.equal(channel.abort('has waited'), 1);
+  ended('has waited -125');
+  // All BdevIos but the one of the verify disk's own are taken.
+  const ios: BdevIo[] = [];
+  await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 1, bdev_io_cache_size: 1 }));
+  for (let io = pool.get(); io !== null; io = pool.get()) ios.push(io);
+  pool.put(ios.pop() as BdevIo);
+  channel.read(buf, 0, 0, 512, cb, 'waits for an I/O');
+  assert.equal(pool.waiting, 1);
+  assert.equal(channel.abort('waits for an I/O'), 1);
+  assert.equal(pool.waiting, 0);
+  for (const io of ios) pool.put(io);
+  ended('waits for an I/O -125');
+  channel.write(buf, 0, 0, 512, cb, 'w');
+  assert.equal(channel.abort('w'), 0);
+  a.complete(1);
+  b.complete(1);
+  ended('w 0');
+  desc.close();
+  await cluster.close();
+});
+
+test('what is aborted below by a reset that is not this disk’s is done again, and is no difference', async () => {
+  const { cluster, desc, channel, a, b, done, cb } = await onStubs();
+  const buf = cluster.memory(4096);
+  channel.write(buf, 0, 0, 512, cb, 'w');
+  a.complete(1, -125);
+  await cluster.untilTrue(() => a.outstanding.length === 1);
+  assert.equal(b.outstanding.length, 0);
+  a.complete(1);
+  b.complete(1, -125);
+  await cluster.untilTrue(() => b.outstanding.length === 1);
+  b.complete(1);
+  channel.read(buf, 0, 0, 512, cb, 'r');
+  a.complete(1, -125);
+  // An abort in between is one of the whole.
+  assert.equal(channel.abort('r'), 1);
+  await cluster.untilTrue(() => done.length === 2);
+  assert.deepEqual(done, ['w 0', 'r -125']);
+  assert.equal(difference(cluster), '');
+  desc.close();
+  await cluster.close();
+});
+
+test('a reset, from whatever core, ends reads and resets both disks', async () => {
+  const { cluster, desc, a, b, done, cb } = await onStubs(2);
+  const buf = cluster.memory(4096);
+  for (const core of [0, 1]) {
+    const other = cluster.on(core, () => BdevDesc.open('V', { write: true, onEvent: () => {} }));
+    const there = cluster.on(core, () => other.getIoChannel());
+    there.read(buf, 0, 0, 512, cb, core);
+    there.reset(cb, 'reset');
+    await cluster.untilTrue(() => done.length === 2);
+    assert.deepEqual(done.splice(0), [`${core} -125`, 'reset 0']);
+    cluster.on(core, () => other.close());
+  }
+  assert.equal(difference(cluster), '');
+  // The home core's own channel and the one for what is carried are two, of one channel below each.
+  assert.deepEqual(
+    [a.resets, b.resets].map((count) => count > 0),
+    [true, true],
+  );
+  desc.close();
+  await cluster.close();
+});
+
+test('a hole is where both have one', async () => {
+  const { cluster, desc, channel } = await pair(1, 4096);
+  // Beside the verify disk, each has data of its own.
+  const allocated = {
+    A: [
+      [0, 128],
+      [1024, 1152],
+    ],
+    B: [
+      [256, 384],
+      [1024, 1280],
+    ],
+  } as const;
+  for (const name of ['A', 'B'] as const) {
+    const { backend } = cluster.bdevs.get(name).channels.values().next().value as ThreadChannel;
+    backend.blockStatus = (at, bytes, out) => {
+      const ranges = allocated[name].map(([from, to]) => [from * 512, to * 512]);
+      for (let done = 0; done < bytes; ) {
+        const from = at + done;
+        const inside = ranges.find(([start, end]) => from >= start && from < end);
+        const next = inside?.[1] ?? Math.min(...ranges.map(([start]) => (start > from ? start : 4096 * 512)));
+        const length = Math.min(next - from, bytes - done);
+        if (!out.push(length, inside === undefined ? EXTENT_HOLE | EXTENT_ZERO : 0)) break;
+        done += length;
+      }
+      return 0;
+    };
+  }
+  const seen = (capacity: number): [number, number][] => {
+    const out = new Extents(capacity);
+    assert.equal(channel.blockStatus(0, 4096 * 512, out), 0);
+    return Array.from({ length: out.count }, (_, i) => [out.bytes[i] / 512, out.flags[i]]);
+  };
+  const hole = EXTENT_HOLE | EXTENT_ZERO;
+  const all: [number, number][] = [
+    [128, 0],
+    [128, hole],
+    [128, 0],
+    [640, hole],
+    [256, 0],
+    [2816, hole],
+  ];
+  assert.deepEqual(seen(10), all);
+  assert.deepEqual(seen(2), all.slice(0, 2));
+  desc.close();
   await cluster.close();
 });
