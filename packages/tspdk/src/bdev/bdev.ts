@@ -37,6 +37,8 @@ export class Bdev {
   readonly writable: boolean;
   readonly volatileCache: boolean;
   readonly homeCore: number;
+  /** How many disks it stands on, one on another: 0 for none. */
+  readonly level: number;
   readonly limits: BdevLimits;
   readonly spec: BdevSpec;
   readonly manager: BdevManager;
@@ -98,6 +100,7 @@ export class Bdev {
     this.writable = spec.writable;
     this.volatileCache = spec.volatileCache;
     this.homeCore = spec.homeCore;
+    this.level = spec.level;
     this.limits = spec.limits;
     this.blocks = spec.blocks;
     this.sizeBytes = spec.blocks * spec.blockSizeBytes;

@@ -36,6 +36,8 @@ export interface BdevSpec {
   readonly volatileCache: boolean;
   /** The core that alone may run the backend; -1 when every core has its own. */
   readonly homeCore: number;
+  /** 0, or one more than the highest of the disks that it stands on. */
+  readonly level: number;
   readonly limits: BdevLimits;
   /** What its blocks have beside data. */
   readonly metadata: MetadataFormat | null;
@@ -86,6 +88,8 @@ export interface NewBdev {
   readonly metadata?: MetadataFormat | null;
   /** The disks it stands on, which `create` has opened. They are the layer's from now on. */
   readonly bases?: readonly BaseBdev[];
+  /** For a module that keeps its bases itself: above all that it will ever stand on. Default: above `bases`. */
+  readonly level?: number;
   readonly data: unknown;
 }
 

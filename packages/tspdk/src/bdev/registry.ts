@@ -290,12 +290,22 @@ export class BdevRegistry {
       ioTypes: made.ioTypes,
       volatileCache: made.volatileCache ?? false,
       homeCore: made.homeCore ?? -1,
+      level: this.#levelOf(made),
       limits: { ...NO_LIMITS, ...made.limits },
       metadata: this.#metadataOf(made),
       shared: createSharedState(),
       qos: createQosState(),
       data: made.data,
     };
+  }
+
+  /** @throws {SpdkError} EINVAL when it would stand on too many */
+  #levelOf({ name, bases = [], level = 1 + Math.max(-1, ...bases.map(({ bdev }) => bdev.level)) }: NewBdev): number {
+    if (level < limits.bdev_levels_max) return level;
+    throw new SpdkError(
+      'EINVAL',
+      `bdev "${name}" stands on ${level} disks, one on another; limit ${limits.bdev_levels_max - 1}`,
+    );
   }
 
   /** Told here once, rather than on each core. */

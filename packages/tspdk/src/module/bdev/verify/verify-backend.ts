@@ -3,6 +3,7 @@
  * be right.
  */
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import { moduleRank } from '../../../bdev/buffer-rank.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import {
   type BackendChannel,
@@ -52,6 +53,7 @@ class VerifyChannel implements BackendChannel {
 
 export class VerifyBackend implements BdevBackend {
   readonly #name: string;
+  readonly bufRank: number;
   readonly #reactor: Reactor;
   readonly #first: BdevDesc;
   readonly #other: BdevDesc;
@@ -64,6 +66,7 @@ export class VerifyBackend implements BdevBackend {
   constructor(spec: BdevSpec, reactor: Reactor) {
     const { base, mirror } = spec.data as VerifyData;
     this.#name = spec.name;
+    this.bufRank = moduleRank(spec);
     this.#reactor = reactor;
     this.#first = openBase(base, reactor);
     try {

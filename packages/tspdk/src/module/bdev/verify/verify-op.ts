@@ -33,6 +33,10 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter {
     this.#backend = backend;
   }
 
+  get bufRank(): number {
+    return this.#backend.bufRank;
+  }
+
   set(io: BdevIo, first: BdevChannel, other: BdevChannel): void {
     this.io = io;
     this.#first = first;
@@ -64,7 +68,7 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter {
     if (this.#step !== COMPARING) rc = channel.forward(io, io.byteOffset, onLeg, this);
     else {
       const { iobuf } = channel.shared.manager.reactor;
-      this.#buf ??= iobuf.getLarge();
+      this.#buf ??= iobuf.getLargeOf(this.bufRank);
       const buf = this.#buf;
       if (buf === null) {
         iobuf.waitLarge(this);

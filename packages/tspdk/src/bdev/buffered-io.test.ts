@@ -1,0 +1,115 @@
+/**
+ * I/Os that need a buffer on the way while whoever submitted them holds one of the same pool, as NBD's reads do: they end, however few buffers there are.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { heldIoBufs, type IoBuf, type IoBufWaiter } from '../env/iobuf.ts';
+import { limits } from '../env/limits.ts';
+import '../module/bdev/malloc/malloc-bdev.ts';
+import '../module/bdev/passthru/passthru-bdev.ts';
+import '../module/bdev/verify/verify-bdev.ts';
+import type { BdevChannel } from './channel.ts';
+import { type Cluster, startCluster } from './cluster.sim.ts';
+import { BdevDesc } from './desc.ts';
+
+const KIB = 1024;
+const LARGE = 4;
+const ROUNDS = 20_000;
+
+/** One who reads into a large buffer of the pool, waiting for it when there is none, and gives it back when the read has ended. */
+class PoolReader implements IoBufWaiter {
+  nextWaiter: IoBufWaiter | null = null;
+  status: number | null = null;
+  readonly #channel: BdevChannel;
+  #buf: IoBuf | null = null;
+
+  constructor(channel: BdevChannel) {
+    this.#channel = channel;
+    const { iobuf } = channel.bdev.manager.reactor;
+    const buf = iobuf.getLarge();
+    if (buf === null) iobuf.waitLarge(this);
+    else this.onBuf(buf);
+  }
+
+  onBuf(buf: IoBuf): void {
+    this.#buf = buf;
+    const rc = this.#channel.read(buf.segment, buf.offset, 0, 64 * KIB, (_, status) => this.#end(status), this);
+    assert.equal(rc, 0);
+  }
+
+  #end(status: number): void {
+    this.status = status;
+    this.#channel.bdev.manager.reactor.iobuf.put(this.#buf as IoBuf);
+  }
+}
+
+/** Sixteen of them on the disk `name`, on each of some cores, and then copies: all end. */
+async function readersEnd(cluster: Cluster, name: string, cores: readonly number[], copies: number): Promise<void> {
+  const descs = cores.map((core) =>
+    cluster.on(core, () => BdevDesc.open(name, { write: true, hideMetadata: true, onEvent: () => {} })),
+  );
+  const channels = descs.map((desc, i) => cluster.on(cores[i], () => desc.getIoChannel()));
+  const readers: { status: number | null }[] = [];
+  for (const [i, channel] of channels.entries()) {
+    cluster.on(cores[i], () => {
+      for (let k = 0; k < 16; k++) readers.push(new PoolReader(channel));
+      for (let k = 0; k < copies; k++) {
+        const copy = { status: null as number | null };
+        const done = (_: unknown, status: number): void => {
+          copy.status = status;
+        };
+        const rc = channel.copy((k + 2) * 64 * KIB, 0, 64 * KIB, done, copy);
+        assert.equal(rc, 0);
+        readers.push(copy);
+      }
+    });
+  }
+  for (let round = 0; round < ROUNDS && readers.some(({ status }) => status === null); round++) cluster.round();
+  assert.deepEqual(
+    readers.map(({ status }) => status),
+    readers.map(() => 0),
+  );
+  for (const desc of descs) desc.close();
+}
+
+const few = () => startCluster({ reactors: 2, iobuf: { largeCount: LARGE } });
+const malloc = (cluster: Cluster, name: string, more = {}) =>
+  cluster.until(cluster.bdevs.create('malloc', { name, block_size: 512, num_blocks: 2048, ...more }));
+const verify = (cluster: Cluster, name: string, base_bdev_name: string, mirror_bdev_name: string) =>
+  cluster.until(cluster.bdevs.create('verify', { name, base_bdev_name, mirror_bdev_name }));
+
+test('reads of a disk with hidden metadata end when every buffer of the pool is held by one of them', async () => {
+  for (const md_interleave of [true, false]) {
+    const cluster = await few();
+    const bdev = await malloc(cluster, 'M', { md_size: 8, md_interleave, dif_type: 1 });
+    await readersEnd(cluster, 'M', [0, 1], 0);
+    assert.deepEqual(heldIoBufs(cluster.iobufMemory), []);
+    assert.equal(bdev.level, 0);
+    await cluster.close();
+  }
+});
+
+test('so do reads and copies of verify disks, also of one that stands on others', async () => {
+  const cluster = await few();
+  for (const name of ['A', 'B', 'C']) await malloc(cluster, name);
+  await verify(cluster, 'V', 'A', 'B');
+  const upper = await verify(cluster, 'W', 'V', 'C');
+  assert.equal(upper.level, 2);
+  await readersEnd(cluster, 'W', [0, 1], 6);
+  assert.deepEqual(heldIoBufs(cluster.iobufMemory), []);
+  await cluster.close();
+});
+
+test('a disk that would stand on more disks than there are ranks of buffers is refused', async () => {
+  const cluster = await startCluster();
+  await malloc(cluster, 'P0');
+  const on = (i: number) =>
+    cluster.until(cluster.bdevs.create('passthru', { name: `P${i}`, base_bdev_name: `P${i - 1}` }));
+  for (let i = 1; i < limits.bdev_levels_max; i++) assert.equal((await on(i)).level, i);
+  await assert.rejects(on(limits.bdev_levels_max), {
+    code: 'EINVAL',
+    message: /bdev "P16" stands on 16 disks, one on another; limit 15/,
+  });
+  assert.equal(2 * limits.bdev_levels_max, limits.iobuf_ranks);
+  await cluster.close();
+});
