@@ -16,7 +16,7 @@ import { BdevDesc } from './desc.ts';
 import { IO_READ, IO_WRITE } from './io-type.ts';
 import { lockRange } from './lba-lock.ts';
 import { stubChannel } from './stub-module.sim.ts';
-import { make, runIo, setUp } from './stub-setup.sim.ts';
+import { make, runIo, setUp, takeLargeBuffers } from './stub-setup.sim.ts';
 
 const BLOCK = 512;
 
@@ -146,8 +146,7 @@ test('bdev_copy: data goes from one range to another; ranges that overlap are re
 test('compare and copy wait for buffers and for I/Os of the pool; a read that fails is the status', async () => {
   const { cluster, channel, stub, done, cb, tearDown } = await setUp();
   const { iobuf } = cluster.reactors[0];
-  const taken = [];
-  for (let buf = iobuf.getLarge(); buf !== null; buf = iobuf.getLarge()) taken.push(buf);
+  const taken = takeLargeBuffers(iobuf);
   const memory = cluster.memory(4 * BLOCK);
   assert.equal(channel.comparev(vec(memory, 0, BLOCK), 0, cb, 'compare'), 0);
   assert.equal(channel.copy(0, BLOCK, BLOCK, cb, 'copy'), 0);

@@ -1,6 +1,8 @@
 /**
  * What the tests of the block layer start from: a stub disk on one reactor, open, with a channel and a list of what completed.
  */
+import type { IoBuf, IoBufChannel } from '../env/iobuf.ts';
+import { limits } from '../env/limits.ts';
 import type { BdevChannel } from './channel.ts';
 import { type Cluster, startCluster } from './cluster.sim.ts';
 import { BdevDesc, type BdevEvent } from './desc.ts';
@@ -12,6 +14,15 @@ export const open = (cluster: Cluster, name: string, write = true, events: strin
     BdevDesc.open(name, { write, onEvent: (event: BdevEvent, bdev) => void events.push(`${event} ${bdev.name}`) }),
   );
 export const channelOf = (cluster: Cluster, desc: BdevDesc): BdevChannel => cluster.on(0, () => desc.getIoChannel());
+
+/** Every large buffer that there is, those of the reserve too. */
+export function takeLargeBuffers(iobuf: Pick<IoBufChannel, 'getLargeOf'>): IoBuf[] {
+  const taken: IoBuf[] = [];
+  for (let rank = 0; rank < limits.iobuf_ranks; rank++) {
+    for (let buf = iobuf.getLargeOf(rank); buf !== null; buf = iobuf.getLargeOf(rank)) taken.push(buf);
+  }
+  return taken;
+}
 
 /** Runs one I/O to its end: its status, or why it was refused. */
 export async function runIo(

@@ -229,7 +229,7 @@ export class RaidDisk {
       ioTypes: geometry.ioTypes,
       volatileCache: bases.some(({ volatileCache }) => volatileCache),
       limits: geometry.limits,
-      level: 1 + Math.max(MEMBER_LEVELS - 1, ...slots.map(({ base }) => base?.bdev.level ?? 0)),
+      level: 1 + Math.max(MEMBER_LEVELS, ...slots.map(({ base }) => base?.bdev.level ?? 0)),
       data,
     };
   }

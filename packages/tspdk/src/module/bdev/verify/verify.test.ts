@@ -7,7 +7,7 @@ import { faultRegistry } from '../../../bdev/index.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { describeBdev } from '../../../bdev/rpc.ts';
 import { stubChannel } from '../../../bdev/stub-module.sim.ts';
-import { channelOf, make, open, runIo } from '../../../bdev/stub-setup.sim.ts';
+import { channelOf, make, open, runIo, takeLargeBuffers } from '../../../bdev/stub-setup.sim.ts';
 import { notifyOf } from '../../../notify/index.ts';
 import '../malloc/malloc-bdev.ts';
 import { DIFFERENCE_EVENT } from './verify-backend.ts';
@@ -167,8 +167,7 @@ test('who waits keeps his place; of several that differ at once the first to be 
 test('memory and I/Os of the pool are waited for', async () => {
   const { cluster, desc, channel } = await pair();
   const { iobuf } = cluster.reactors[0];
-  const taken = [];
-  for (let buf = iobuf.getLarge(); buf !== null; buf = iobuf.getLarge()) taken.push(buf);
+  const taken = takeLargeBuffers(iobuf);
   await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 2, bdev_io_cache_size: 1 }));
   const buf = cluster.memory(65536);
   const done: number[] = [];
