@@ -219,9 +219,12 @@ export class BdevChannel {
     return aborted;
   }
 
-  /** After -ENOMEM: `entry.onReady()` is called once on this thread, when there is room. FIFO over all disks of the reactor. */
+  /**
+   * After -ENOMEM: `entry.onReady()` is called once on this thread, when there is room, in a later turn when there is some already (SPDK refuses that with -EINVAL). FIFO over all
+   * disks of the reactor. @throws {SpdkError} EINVAL when `entry` waits already
+   */
   queueIoWait(entry: IoWaitEntry): void {
-    this.shared.manager.pool.wait(entry, this.shared.thread);
+    this.shared.manager.waitForIo(entry, this.shared.thread);
   }
 
   /** False when it did not wait. */

@@ -68,6 +68,29 @@ test('bdev_io_wait: an empty pool says -ENOMEM, waiters come first and in order,
   await tearDown();
 });
 
+test('bdev_io_wait: who waits although there is one is called in the next turn, with nothing under way; nobody waits for ever behind', async () => {
+  const { cluster, channel, buf, cb, stub, done, tearDown } = await setUp();
+  await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 4, bdev_io_cache_size: 2 }));
+  const order: string[] = [];
+  const read = (name: string) => channel.read(buf, 0, 0, 512, cb, name);
+  for (const name of ['a', 'b']) {
+    const onReady = () => {
+      order.push(name);
+      if (name === 'b') assert.equal(read(name), 0);
+    };
+    channel.queueIoWait({ onReady });
+  }
+  assert.deepEqual(order, [], 'never from inside the call');
+  assert.equal(read('x'), -12, 'and nobody overtakes');
+  for (let i = 0; i < 10; i++) cluster.round();
+  assert.deepEqual(order, ['a', 'b']);
+  assert.equal(read('y'), 0);
+  stub.complete(2);
+  cluster.turns();
+  assert.deepEqual(done, ['b 0', 'y 0']);
+  await tearDown();
+});
+
 test('bdev_io_wait: while somebody waits, nobody else gets one that is free', () => {
   const pool = new BdevIoPool({ ios: 2, growBy: 1 });
   const io = pool.get();
