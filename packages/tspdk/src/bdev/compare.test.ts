@@ -324,6 +324,26 @@ test('bdev_quiesce, bdev_unregister_during_quiesced_range_unlock: reads wait, to
   await close();
 });
 
+test('io_during_reset: what comes for a locked range while a reset is under way ends with it', async () => {
+  const { cluster, cores, log, buf, cb, lock, close } = await lockable(1);
+  const [{ channel, stub }] = cores;
+  const held = lock(0, 'L', 0, 10);
+  await cluster.untilTrue(() => log.length === 1);
+  stub.abortable = false;
+  assert.equal(channel.read(buf, 0, 0, BLOCK, cb, 'held'), 0);
+  assert.equal(channel.write(buf, 0, 0, BLOCK, cb, 'before'), 0);
+  assert.equal(channel.reset(cb, 'reset'), 0);
+  await cluster.untilTrue(() => log.length === 2);
+  assert.equal(channel.write(buf, 0, 0, BLOCK, cb, 'during'), 0);
+  for (let i = 0; i < 20; i++) cluster.round();
+  assert.deepEqual(log.splice(1), ['before -125', 'during -125']);
+  stub.complete(1);
+  for (let i = 0; i < 100; i++) cluster.round();
+  assert.deepEqual(log.splice(1), ['held 0', 'reset 0']);
+  held.release();
+  await close();
+});
+
 test('a lock for which the heap has no room says so, and there is none', async () => {
   const { cluster, desc, done, tearDown } = await setUp();
   const { heap } = cluster.reactors[0];
