@@ -1,7 +1,8 @@
 /**
  * Compare, compare-and-write, copy, locks of ranges and quiescing. Checklist: SPDK's bdev_ut, bdev_compare_emulated, bdev_compare_and_write, bdev_copy, lba_range_overlap,
  * lock_lba_range_check_ranges, lock_lba_range_with_io_outstanding, lock_lba_range_overlapped, lock_lba_range_with_split_io, bdev_quiesce, and of mt lock_lba_range_then_submit_io;
- * titles carry their names. No module has native compares or copies, so bdev_compare and bdev_copy_split have nothing to test.
+ * titles carry their names. What a disk takes itself is
+ * on stub disks; bdev_copy_split_test is in split.test.ts.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,7 +14,7 @@ import '../module/bdev/malloc/malloc-bdev.ts';
 import type { BdevChannel } from './channel.ts';
 import { type Cluster, startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
-import { IO_READ, IO_WRITE } from './io-type.ts';
+import { IO_COMPARE, IO_COMPARE_AND_WRITE, IO_COPY, IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
 import { lockRange } from './lba-lock.ts';
 import { stubChannel } from './stub-module.sim.ts';
 import { make, runIo, setUp, takeLargeBuffers } from './stub-setup.sim.ts';
@@ -163,9 +164,9 @@ test('compare and copy wait for buffers and for I/Os of the pool; a read that fa
 });
 
 /** Locks of stub disk S on several cores; what happens goes to `log`. */
-async function lockable(reactors: number) {
+async function lockable(reactors: number, types?: number) {
   const cluster = await startCluster({ reactors });
-  await make(cluster, { name: 'S' });
+  await make(cluster, { name: 'S', ...(types === undefined ? {} : { ioTypes: types }) });
   const cores = Array.from({ length: reactors }, (_, core) => {
     const desc = cluster.on(core, () => BdevDesc.open('S', { write: true, onEvent: () => {} }));
     const channel = cluster.on(core, () => desc.getIoChannel());
@@ -341,6 +342,60 @@ test('io_during_reset: what comes for a locked range while a reset is under way 
   for (let i = 0; i < 100; i++) cluster.round();
   assert.deepEqual(log.splice(1), ['held 0', 'reset 0']);
   held.release();
+  await close();
+});
+
+test('a disk’s own compare-and-write is held back by locks, and awaited by them, as any write', async () => {
+  const { cluster, cores, log, buf, cb, lock, close } = await lockable(
+    2,
+    ioTypes(IO_READ, IO_WRITE, IO_COMPARE, IO_COMPARE_AND_WRITE),
+  );
+  const [a, b] = cores;
+  const two = vec(buf, 0, 2 * BLOCK);
+  const compareAndWrite = (name: string) => b.channel.comparevAndWritev(two, two, 4 * BLOCK, cb, name);
+  for (const quiesce of [false, true]) {
+    assert.equal(compareAndWrite('first'), 0);
+    assert.deepEqual(
+      b.stub.outstanding.map(({ type }) => type),
+      [IO_COMPARE_AND_WRITE],
+    );
+    const held = lock(0, 'L', 5, 1, quiesce);
+    for (let i = 0; i < 50; i++) cluster.round();
+    assert.equal(log.length, 0);
+    assert.equal(compareAndWrite('second'), 0);
+    assert.equal(a.channel.comparev(two, 4 * BLOCK, cb, 'compare'), 0);
+    assert.deepEqual([a.stub.outstanding.length, b.stub.outstanding.length], [quiesce ? 0 : 1, 1]);
+    b.stub.complete(1);
+    await cluster.untilTrue(() => log.includes('L held'));
+    held.release();
+    await cluster.untilTrue(() => a.stub.outstanding.length + b.stub.outstanding.length === 2);
+    for (const { stub } of cores) stub.complete(1, -84);
+    cluster.turns();
+    assert.deepEqual(log.splice(0).sort(), ['L held', 'compare -84', 'first 0', 'second -84']);
+  }
+  await close();
+});
+
+test('bdev_quiesce, bdev_copy: a copy from a quiesced range waits, and is awaited', async () => {
+  const { cluster, cores, log, cb, lock, close } = await lockable(1, ioTypes(IO_READ, IO_WRITE, IO_COPY));
+  const [{ channel, stub }] = cores;
+  const copy = (name: string) => channel.copy(100 * BLOCK, 4 * BLOCK, 2 * BLOCK, cb, name);
+  assert.equal(copy('first'), 0);
+  const held = lock(0, 'Q', 5, 1, true);
+  const other = lock(0, 'L', 3, 2, false);
+  for (let i = 0; i < 50; i++) cluster.round();
+  assert.deepEqual(log.splice(0), ['L held'], 'who does not change the source does not mind');
+  assert.equal(copy('second'), 0);
+  stub.complete(1);
+  await cluster.untilTrue(() => log.length === 2);
+  assert.deepEqual(log.splice(0), ['first 0', 'Q held']);
+  assert.equal(stub.outstanding.length, 0);
+  held.release();
+  await cluster.untilTrue(() => stub.outstanding.length === 1);
+  stub.complete(1);
+  other.release();
+  cluster.turns();
+  assert.deepEqual(log, ['second 0']);
   await close();
 });
 

@@ -8,7 +8,7 @@
  * I/O waited for its turn holds it too.
  */
 import { type BdevIo, IO_QUEUED } from './bdev-io.ts';
-import { LOCKED_TYPES } from './io-type.ts';
+import { isHeldBy } from './locked-range.ts';
 import type { Retry } from './manager.ts';
 import { ECANCELED } from './status.ts';
 import type { ThreadChannel } from './thread-channel.ts';
@@ -52,11 +52,9 @@ export class Gates implements Retry {
     } else this.#channel.carry(io);
   }
 
-  #isLocked({ type, byteOffset, bytes }: BdevIo): boolean {
-    for (const { start, end, quiesce } of this.#channel.bdev.lockedRanges) {
-      if (byteOffset >= end || byteOffset + bytes <= start) continue;
-      if (quiesce || (LOCKED_TYPES & (1 << type)) !== 0) return true;
-    }
+  #isLocked(io: BdevIo): boolean {
+    const { lockedRanges, lockedTypes } = this.#channel.bdev;
+    for (const range of lockedRanges) if (isHeldBy(io, io.byteOffset, range, lockedTypes)) return true;
     return false;
   }
 

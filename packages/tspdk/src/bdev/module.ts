@@ -68,6 +68,7 @@ export interface BdevLimits {
   readonly maxSegmentBytes: number;
   readonly maxUnmapBlocks: number;
   readonly maxWriteZeroesBlocks: number;
+  readonly maxCopyBlocks: number;
 }
 
 /** What a module's `create` gives; the rest is the layer's or has a default. */
