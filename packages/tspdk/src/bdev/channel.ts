@@ -202,7 +202,7 @@ export class BdevChannel {
   /** Aborts what the disk has under way on every channel of every core, and starts afresh. */
   reset(cb: BdevIoDone, ctx: unknown): number {
     if (!this.#open || this.bdev.removing) return ENODEV;
-    return startReset(this.shared, cb, ctx);
+    return startReset(this.shared, cb, ctx, this.mark);
   }
 
   /**
