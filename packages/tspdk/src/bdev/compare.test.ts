@@ -16,8 +16,7 @@ import { type Cluster, startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
 import { IO_COMPARE, IO_COMPARE_AND_WRITE, IO_COPY, IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
 import { lockRange } from './lba-lock.ts';
-import { stubChannel } from './stub-module.sim.ts';
-import { make, runIo, setUp, takeLargeBuffers } from './stub-setup.sim.ts';
+import { lockable, runIo, setUp, takeLargeBuffers } from './stub-setup.sim.ts';
 
 const BLOCK = 512;
 
@@ -162,29 +161,6 @@ test('compare and copy wait for buffers and for I/Os of the pool; a read that fa
   assert.deepEqual(done, ['compare -5', 'copy -28']);
   await tearDown();
 });
-
-/** Locks of stub disk S on several cores; what happens goes to `log`. */
-async function lockable(reactors: number, types?: number) {
-  const cluster = await startCluster({ reactors });
-  await make(cluster, { name: 'S', ...(types === undefined ? {} : { ioTypes: types }) });
-  const cores = Array.from({ length: reactors }, (_, core) => {
-    const desc = cluster.on(core, () => BdevDesc.open('S', { write: true, onEvent: () => {} }));
-    const channel = cluster.on(core, () => desc.getIoChannel());
-    return { desc, channel, stub: stubChannel('S', core) };
-  });
-  const log: string[] = [];
-  const buf = cluster.memory(65536);
-  const cb = (ctx: unknown, status: number) => void log.push(`${ctx} ${status}`);
-  const lock = (core: number, name: string, from: number, blocks: number, quiesce = false) =>
-    lockRange(cores[core].desc.bdev, from * BLOCK, blocks * BLOCK, quiesce, (status) =>
-      log.push(`${name} ${status === 0 ? 'held' : status}`),
-    );
-  const close = async (): Promise<void> => {
-    for (const { desc } of cores) desc.close();
-    await cluster.close();
-  };
-  return { cluster, cores, log, buf, cb, lock, close };
-}
 
 test('lock_lba_range_with_io_outstanding: a lock waits for writes under way in its range on every core, not for others', async () => {
   const { cluster, cores, log, buf, cb, lock, close } = await lockable(2);

@@ -13,7 +13,7 @@
  * A lock is a block of the shared heap, of the core that asked, from the question to the end; its pointer is the lock's name.
  */
 import { AllocSite } from '../env/alloc-site.ts';
-import { SpdkError } from '../env/errors.ts';
+import { assert, SpdkError } from '../env/errors.ts';
 import { defineEvent } from '../env/event-fn.ts';
 import type { Ptr } from '../env/heap.ts';
 import { currentReactor, localKey, type Reactor } from '../event/reactor.ts';
@@ -43,6 +43,8 @@ class Held implements LbaLock {
   readonly ptr: Ptr;
   readonly granted: (status: number) => void;
   ended: () => void = () => {};
+  /** Told to the asker, and not let go. */
+  held = false;
 
   constructor(reactor: Reactor, ptr: Ptr, granted: (status: number) => void) {
     this.#reactor = reactor;
@@ -51,6 +53,8 @@ class Held implements LbaLock {
   }
 
   release(done: () => void = () => {}): void {
+    assert(this.held, 'a lock is released once, when it is held');
+    this.held = false;
     this.ended = done;
     this.#reactor.send(this.#reactor.app.mainCore, drop, this.ptr, 0, 0);
   }
@@ -195,7 +199,9 @@ const applied = defineEvent('bdev.lock.applied', (ptr) => {
 });
 
 const granted = defineEvent('bdev.lock.granted', (ptr) => {
-  (currentReactor().local(held).get(ptr) as Held).granted(0);
+  const lock = currentReactor().local(held).get(ptr) as Held;
+  lock.held = true;
+  lock.granted(0);
 });
 
 const drop = defineEvent('bdev.lock.drop', (ptr) => {
