@@ -127,10 +127,8 @@ export abstract class LayerIo implements IoWaitEntry {
       return true;
     }
     for (const io of pool.all) {
-      const given = io.state === IO_SUBMITTED || (io.state === IO_QUEUED && io.levels > 0);
-      if (given && io.sink === this.channel && (io.ctx as LayerChild)?.owner === this) {
-        this.channel.abort(io);
-      }
+      if (io.state !== IO_SUBMITTED && io.state !== IO_QUEUED) continue;
+      if (io.sink === this.channel && (io.ctx as LayerChild)?.owner === this) this.channel.abort(io);
     }
     return true;
   }

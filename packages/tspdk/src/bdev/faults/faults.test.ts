@@ -182,23 +182,6 @@ test('stuck: until it is resumed, aborted or reset', async () => {
   await tearDown();
 });
 
-test('io_during_reset: what comes while a reset is under way ends with it, and no rule strikes it', async () => {
-  const { cluster, channel, stub, buf, done, cb, add, settle, faults, tearDown } = await faulty();
-  stub.abortable = false;
-  assert.equal(channel.read(buf, 0, 0, BLOCK, cb, 'held'), 0);
-  await add('op=write,action=stuck');
-  assert.equal(channel.reset(cb, 'reset'), 0);
-  settle();
-  assert.equal(channel.write(buf, 0, 0, BLOCK, cb, 'during'), 0);
-  settle();
-  assert.deepEqual(done.splice(0), ['during -125']);
-  assert.equal(await cluster.until(faults.stuck('S')), 0);
-  stub.complete(1);
-  for (let i = 0; i < 100; i++) cluster.round();
-  assert.deepEqual(done, ['held 0', 'reset 0']);
-  await tearDown();
-});
-
 test('delay: before the disk has it or after, for so long as the distribution says', async () => {
   const { cluster, channel, stub, buf, done, cb, add, settle, faults, tearDown } = await faulty();
   const { clock } = cluster;
