@@ -181,9 +181,21 @@ test('bdev_set_qd_sampling: the depth over both cores, and how long the disk was
     call('bdev_set_qd_sampling_period', { name: 'S', period: 1e15 }),
     /period 1000000000000000 µs, limit 0 \(off\)/,
   );
+  // Another period while it samples: it begins anew, and the old looks end.
+  cores[1].channel.read(buf, 0, 0, 512, ignore, null);
+  await call('bdev_set_qd_sampling_period', { name: 'S', period: 400 });
+  pass(400);
+  pass(400);
+  const other = await stat();
+  assert.deepEqual([other.queue_depth_polling_period, other.queue_depth], [400, 1]);
+  for (const us of [100, 100, 100]) pass(us);
+  assert.equal((await stat()).io_time, other.io_time, 'not looked at in between');
+  pass(100);
+  assert.equal((await stat()).io_time, other.io_time + 400);
+  serve(0);
   await call('bdev_set_qd_sampling_period', { name: 'S', period: 0 });
   assert.equal('queue_depth' in (await stat()), false);
-  pass(100);
+  pass(400);
   for (const reactor of cluster.reactors)
     assert.equal(reactor.local(bdevManager).nextPollUs(), Number.POSITIVE_INFINITY);
   await close();

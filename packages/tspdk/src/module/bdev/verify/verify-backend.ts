@@ -14,6 +14,7 @@ import {
   IO_READ,
   IO_TYPE_NAMES,
   openBase,
+  openChannels,
 } from '../../../bdev/index.ts';
 import { ECANCELED } from '../../../bdev/status.ts';
 import type { Reactor } from '../../../event/reactor.ts';
@@ -82,7 +83,7 @@ export class VerifyBackend implements BdevBackend {
   }
 
   createChannel(): BackendChannel {
-    return new VerifyChannel(this, this.#first.getIoChannel(), this.#other.getIoChannel());
+    return new VerifyChannel(this, ...openChannels(this.#first, this.#other));
   }
 
   submit(io: BdevIo, first: BdevChannel, other: BdevChannel): void {

@@ -6,7 +6,7 @@ import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
 import { faultRegistry } from '../../../bdev/index.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { describeBdev } from '../../../bdev/rpc.ts';
-import { stubChannel } from '../../../bdev/stub-module.sim.ts';
+import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, make, open, runIo, takeLargeBuffers } from '../../../bdev/stub-setup.sim.ts';
 import { notifyOf } from '../../../notify/index.ts';
 import '../malloc/malloc-bdev.ts';
@@ -160,6 +160,20 @@ test('who waits keeps his place; of several that differ at once the first to be 
   b.complete(1, -28);
   b.complete(1, -5);
   assert.match(difference(cluster), /with 0 and with -28/);
+  desc.close();
+  await cluster.close();
+});
+
+test('a disk whose channel cannot be made fails that of the verify disk, and the other’s is given back', async () => {
+  const cluster = await startCluster();
+  for (const name of ['A', 'B']) await make(cluster, { name });
+  await over(cluster, 'A', 'B');
+  const desc = open(cluster, 'V');
+  stubs.failChannels.add('B');
+  assert.throws(() => channelOf(cluster, desc), /no channel of "B" now/);
+  cluster.turns();
+  assert.equal(stubChannel('A').closed, true);
+  channelOf(cluster, desc);
   desc.close();
   await cluster.close();
 });
