@@ -14,7 +14,7 @@ import '../module/bdev/malloc/malloc-bdev.ts';
 import '../module/bdev/null/null-bdev.ts';
 import { startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
-import { IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES, IO_ZCOPY, ioTypes } from './io-type.ts';
+import { IO_READ, ioTypes } from './io-type.ts';
 import { describeBdev } from './rpc.ts';
 import {
   type BdevClaim,
@@ -259,32 +259,6 @@ test('alias_add_del, alias_add_del_all, bdev_register_uuid_alias: a disk is foun
   await cluster.until(cluster.bdevs.delete('A'));
   await make(cluster, { name: 'first', uuid });
   await cluster.close();
-});
-
-test('bdev_io_types: what the module lacks is refused before it sees it; zeroes are emulated', async () => {
-  const { channel, buf, cb, stub, desc, tearDown } = await setUp({ ioTypes: ioTypes(IO_READ, IO_WRITE) });
-  assert.equal(channel.unmap(0, 512, cb, 0), -95);
-  assert.equal(channel.flush(0, 512, cb, 0), -95);
-  assert.equal(channel.zcopy(0, 512, new IoVecs(1)), false);
-  for (const [type, supported] of [
-    [IO_READ, true],
-    [IO_WRITE, true],
-    [IO_UNMAP, false],
-    [IO_FLUSH, false],
-    [IO_WRITE_ZEROES, true],
-    [IO_ZCOPY, false],
-  ] as const) {
-    assert.equal(desc.bdev.ioTypeSupported(type), supported, `type ${type}`);
-  }
-  assert.equal(channel.read(buf, 0, 0, 512, cb, 0), 0);
-  assert.equal(stub.outstanding.length, 1);
-  stub.complete(1);
-  const { supported_io_types: types } = describeBdev(desc.bdev) as { supported_io_types: Record<string, boolean> };
-  assert.deepEqual(
-    Object.keys(types).filter((name) => types[name]),
-    ['read', 'write', 'reset', 'write_zeroes', 'abort', 'copy'],
-  );
-  await tearDown();
 });
 
 test('get_device_stat, get_device_stat_with_reset: operations, bytes, latencies and errors by kind', async () => {

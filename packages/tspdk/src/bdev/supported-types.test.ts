@@ -53,6 +53,7 @@ test('bdev_io_types_test: what neither the module nor the layer can do is refuse
     for (const [type, submit] of submissions(channel, iovs)) {
       assert.equal(submit(), (taken as readonly string[]).includes(type) ? 0 : -95, `${name}: ${type}`);
     }
+    assert.equal(channel.zcopy(0, blockSizeBytes, new IoVecs(1)), false, 'it is no memory');
     const { supported_io_types } = describeBdev(desc.bdev) as { supported_io_types: Record<string, boolean> };
     const names = Object.keys(supported_io_types).filter((type) => supported_io_types[type]);
     assert.deepEqual(names.sort(), [...told, 'reset', 'abort'].sort(), name);
