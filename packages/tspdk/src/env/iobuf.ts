@@ -161,8 +161,9 @@ class CoreKind {
   readonly #starving: Int32Array;
   readonly #word: number;
   readonly #cores: number;
-  /** Where this core's reserve begins. */
+  /** Where this core's reserve begins, and which ranks of it are out. */
   readonly #reserve: number;
+  readonly #reserveOut: Uint8Array;
   readonly #cache: Int32Array;
   readonly #bufs: (IoBuf | undefined)[];
   readonly #port: IoBufPort;
@@ -191,6 +192,7 @@ class CoreKind {
     this.#cores = cores;
     this.#word = (large ? cores : 0) + index;
     this.#reserve = kind.count + index * kind.reserve;
+    this.#reserveOut = new Uint8Array(kind.reserve);
     // Room for all: what the ring refuses for a moment stays here.
     this.#cache = new Int32Array(kind.count);
     this.#bufs = new Array<IoBuf | undefined>(kind.count + cores * kind.reserve);
@@ -206,8 +208,9 @@ class CoreKind {
   /** The reserve's buffer of a rank; null while it is out. */
   reserved(rank: number): IoBuf | null {
     if (!(rank >= 0 && rank < this.#kind.reserve)) throw new SpdkError('EINVAL', `I/O buffer of rank ${rank}`);
-    const index = this.#reserve + rank;
-    return Atomics.load(this.#states, index) === 0 ? this.#hand(index) : null;
+    if (this.#reserveOut[rank] !== 0) return null;
+    this.#reserveOut[rank] = 1;
+    return this.#hand(this.#reserve + rank);
   }
 
   wait(waiter: IoBufWaiter): void {
@@ -268,6 +271,7 @@ class CoreKind {
       at.onBuf(this.#hand(index));
       return;
     }
+    this.#reserveOut[rank] = 0;
   }
 
   /** Gives buffers that have become available to those who wait here. */
