@@ -56,8 +56,8 @@ export const limits = {
   /** Buffers of each kind, default; none left means wait, never fail (SPDK: 8192 and 1024). */
   iobuf_small_count: 1024,
   iobuf_large_count: 256,
-  /** Large buffers of each core's reserve, for I/Os that need one while their submitter has one: two for each level of disks. */
-  iobuf_ranks: 32,
+  /** Large buffers of each core's reserve, for I/Os that need one while their submitter has one: three for each level of disks. */
+  iobuf_ranks: 48,
   /** Buffers that a core keeps for itself, default (SPDK: 128 and 16). */
   iobuf_small_cache: 64,
   iobuf_large_cache: 16,
