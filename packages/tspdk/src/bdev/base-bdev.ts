@@ -8,6 +8,7 @@
 import { SpdkError } from '../env/errors.ts';
 import type { Reactor } from '../event/reactor.ts';
 import type { Bdev } from './bdev.ts';
+import type { BdevChannel } from './channel.ts';
 import { BdevDesc } from './desc.ts';
 import { type BdevClaim, CLAIM_EXCL_WRITE, CLAIM_READ_MANY_WRITE_NONE } from './shared-state.ts';
 
@@ -101,6 +102,17 @@ export function openBase(ref: BaseRef, reactor: Reactor): BdevDesc {
     // The app core hears of it and acts.
     onEvent: () => {},
   });
+}
+
+/** A channel of each of two bases, for one that stands on both: both or none. @throws {SpdkError} as BdevDesc.getIoChannel */
+export function openChannels(first: BdevDesc, second: BdevDesc): [BdevChannel, BdevChannel] {
+  const channel = first.getIoChannel();
+  try {
+    return [channel, second.getIoChannel()];
+  } catch (error) {
+    channel.close();
+    throw error;
+  }
 }
 
 /** @throws {SpdkError} ENODEV when one of `bases` is going. */

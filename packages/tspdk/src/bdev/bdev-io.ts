@@ -135,6 +135,11 @@ export class BdevIoPool {
     return this.#waiters.length - this.#waitHead;
   }
 
+  /** Whether there is one for the first who waits. */
+  get available(): boolean {
+    return this.#freeCount > 0 || this.all.length < this.#limit;
+  }
+
   /** A BdevIo, or null when all are borrowed or somebody already waits for one. */
   get(): BdevIo | null {
     if (this.#waiters.length !== this.#waitHead && !this.#waking) return null;
@@ -184,7 +189,7 @@ export class BdevIoPool {
   /** Calls waiters, one for each BdevIo that is free. */
   wake(): void {
     if (this.#waking) return;
-    while (this.#waitHead < this.#waiters.length && (this.#freeCount > 0 || this.all.length < this.#limit)) {
+    while (this.#waitHead < this.#waiters.length && this.available) {
       const entry = this.#waiters[this.#waitHead] as IoWaitEntry;
       const owner = this.#owners[this.#waitHead];
       this.#waiters[this.#waitHead] = null;

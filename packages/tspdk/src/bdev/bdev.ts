@@ -14,7 +14,7 @@ import { Gates } from './gates.ts';
 import type { IoStat } from './io-stat.ts';
 import { IO_ABORT, IO_COPY, IO_READ, IO_RESET, IO_WRITE, IO_WRITE_ZEROES, IO_ZCOPY } from './io-type.ts';
 import type { LatencyMeter } from './latency.ts';
-import type { LockedRange } from './lba-lock.ts';
+import { type LockedRange, lockedTypes } from './locked-range.ts';
 import type { BdevManager } from './manager.ts';
 import { METADATA_TYPES, Metadata } from './metadata.ts';
 import type { BdevBackend, BdevLimits, BdevSpec } from './module.ts';
@@ -37,6 +37,8 @@ export class Bdev {
   readonly writable: boolean;
   readonly volatileCache: boolean;
   readonly homeCore: number;
+  /** How many disks it stands on, one on another: 0 for none. */
+  readonly level: number;
   readonly limits: BdevLimits;
   readonly spec: BdevSpec;
   readonly manager: BdevManager;
@@ -53,6 +55,8 @@ export class Bdev {
   readonly metadata: Metadata | null;
   /** How I/Os have to be split. */
   readonly split: SplitRules;
+  /** Types that a lock of a range holds back. */
+  readonly lockedTypes: number;
   /** Ranges that are locked; every core has the same. */
   readonly lockedRanges: LockedRange[] = [];
   /** What is to go wrong; null: nothing. */
@@ -100,12 +104,14 @@ export class Bdev {
     this.writable = spec.writable;
     this.volatileCache = spec.volatileCache;
     this.homeCore = spec.homeCore;
+    this.level = spec.level;
     this.limits = spec.limits;
     this.blocks = spec.blocks;
     this.sizeBytes = spec.blocks * spec.blockSizeBytes;
     this.manager = manager;
     this.shared = new SharedState(spec.shared);
     this.moduleIoTypes = spec.ioTypes;
+    this.lockedTypes = lockedTypes(spec.ioTypes);
     const emulated = emulatedTypes(spec.ioTypes, spec.metadata !== null);
     this.metadata = spec.metadata === null ? null : new Metadata(spec.metadata, spec.blockSizeBytes);
     this.takenTypes = spec.ioTypes | emulated;

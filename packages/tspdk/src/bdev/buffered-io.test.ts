@@ -1,105 +1,179 @@
-/** What the layer carries out by way of a buffer: an abort, or a reset, of one that waits for a buffer ends it at once (SPDK: bdev_io_iobuf_wait_abort). */
+/**
+ * I/Os that need a buffer on the way while whoever submitted them holds one of the same pool, as NBD's reads do: they end, however few buffers there are.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { IoBuf } from '../env/iobuf.ts';
-import { IoVecs } from '../env/iovecs.ts';
+import { heldIoBufs, type IoBuf, type IoBufWaiter } from '../env/iobuf.ts';
+import { limits } from '../env/limits.ts';
+import '../module/bdev/malloc/malloc-bdev.ts';
+import '../module/bdev/passthru/passthru-bdev.ts';
+import '../module/bdev/verify/verify-bdev.ts';
+import type { BdevIo } from './bdev-io.ts';
+import { BufferedIo } from './buffered-io.ts';
 import type { BdevChannel } from './channel.ts';
+import { type Cluster, startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
-import { faultRegistry } from './faults/registry.ts';
-import { lockRange } from './lba-lock.ts';
-import { setUp } from './stub-setup.sim.ts';
+import { IO_READ } from './io-type.ts';
+import { LayerChild } from './layer-io.ts';
 
-const BLOCK = 512;
-type Submit = (channel: BdevChannel, iovs: IoVecs, cb: (ctx: unknown, status: number) => void, ctx: string) => number;
+const KIB = 1024;
+const LARGE = 4;
+const ROUNDS = 20_000;
 
-const kinds: [string, Submit][] = [
-  ['compare', (channel, iovs, cb, ctx) => channel.comparev(iovs, 0, cb, ctx)],
-  ['compare-and-write', (channel, iovs, cb, ctx) => channel.comparevAndWritev(iovs, iovs, 0, cb, ctx)],
-  ['copy', (channel, _, cb, ctx) => channel.copy(0, BLOCK, BLOCK, cb, ctx)],
-  ['corrupted write', (channel, iovs, cb, ctx) => channel.writev(iovs, 0, cb, ctx)],
-  ['write of hidden metadata', (channel, iovs, cb, ctx) => channel.writev(iovs, 0, cb, ctx)],
-];
+/** One who reads into a large buffer of the pool, waiting for it when there is none, and gives it back when the read has ended. */
+class PoolReader implements IoBufWaiter {
+  nextWaiter: IoBufWaiter | null = null;
+  status: number | null = null;
+  readonly #channel: BdevChannel;
+  #buf: IoBuf | null = null;
 
-async function start(kind: string) {
-  const hidden = kind === 'write of hidden metadata';
-  const one = await setUp(
-    hidden
-      ? {
-          blockSizeBytes: BLOCK + 8,
-          metadata: { bytes: 8, interleaved: true, difType: 0, difIsHeadOfMd: false, difFlags: 0 },
-        }
-      : {},
-  );
-  const { cluster } = one;
-  if (kind === 'corrupted write') {
-    await cluster.until(faultRegistry(cluster.reactors[0]).add('S', 'op=write,action=corrupt'));
+  constructor(channel: BdevChannel) {
+    this.#channel = channel;
+    const { iobuf } = channel.bdev.manager.reactor;
+    const buf = iobuf.getLarge();
+    if (buf === null) iobuf.waitLarge(this);
+    else this.onBuf(buf);
   }
-  const desc = hidden
-    ? cluster.on(0, () => BdevDesc.open('S', { write: true, hideMetadata: true, onEvent: () => {} }))
-    : one.desc;
-  const channel = hidden ? cluster.on(0, () => desc.getIoChannel()) : one.channel;
-  const iovs = new IoVecs(1);
-  iovs.push(one.buf, 0, BLOCK);
-  const { iobuf } = cluster.reactors[0];
-  const taken: IoBuf[] = [];
-  for (let buf = iobuf.getLarge(); buf !== null; buf = iobuf.getLarge()) taken.push(buf);
-  for (let buf = iobuf.getSmall(); buf !== null; buf = iobuf.getSmall()) taken.push(buf);
-  const settle = (): void => {
-    for (let i = 0; i < 4; i++) {
-      cluster.turns();
-      cluster.clock.nowUs += 100;
-    }
-    cluster.turns();
-  };
-  /** There are buffers again: nobody takes one, and the range is not locked. */
-  const end = async (): Promise<void> => {
-    for (const buf of taken) iobuf.put(buf);
-    let free = 0;
-    const again: IoBuf[] = [];
-    for (let buf = iobuf.getLarge(); buf !== null; buf = iobuf.getLarge()) again.push(buf);
-    for (let buf = iobuf.getSmall(); buf !== null; buf = iobuf.getSmall()) again.push(buf);
-    free = again.length;
-    assert.equal(free, taken.length);
-    for (const buf of again) iobuf.put(buf);
-    let held = false;
-    const lock = lockRange(desc.bdev, 0, BLOCK, false, () => {
-      held = true;
+
+  onBuf(buf: IoBuf): void {
+    this.#buf = buf;
+    const rc = this.#channel.read(buf.segment, buf.offset, 0, 64 * KIB, (_, status) => this.#end(status), this);
+    assert.equal(rc, 0);
+  }
+
+  #end(status: number): void {
+    this.status = status;
+    this.#channel.bdev.manager.reactor.iobuf.put(this.#buf as IoBuf);
+  }
+}
+
+/** Sixteen of them on the disk `name`, on each of some cores, and then copies: all end. */
+async function readersEnd(cluster: Cluster, name: string, cores: readonly number[], copies: number): Promise<void> {
+  const descs = cores.map((core) =>
+    cluster.on(core, () => BdevDesc.open(name, { write: true, hideMetadata: true, onEvent: () => {} })),
+  );
+  const channels = descs.map((desc, i) => cluster.on(cores[i], () => desc.getIoChannel()));
+  const readers: { status: number | null }[] = [];
+  for (const [i, channel] of channels.entries()) {
+    cluster.on(cores[i], () => {
+      for (let k = 0; k < 16; k++) readers.push(new PoolReader(channel));
+      for (let k = 0; k < copies; k++) {
+        const copy = { status: null as number | null };
+        const done = (_: unknown, status: number): void => {
+          copy.status = status;
+        };
+        const rc = channel.copy((k + 2) * 64 * KIB, 0, 64 * KIB, done, copy);
+        assert.equal(rc, 0);
+        readers.push(copy);
+      }
     });
-    settle();
-    assert.equal(held, true);
-    lock.release();
-    settle();
-    if (hidden) desc.close();
-    await one.tearDown();
-  };
-  return { ...one, channel, iovs, settle, end };
+  }
+  for (let round = 0; round < ROUNDS && readers.some(({ status }) => status === null); round++) cluster.round();
+  assert.deepEqual(
+    readers.map(({ status }) => status),
+    readers.map(() => 0),
+  );
+  for (const desc of descs) desc.close();
 }
 
-for (const [kind, submit] of kinds) {
-  test(`bdev_io_iobuf_wait_abort: a ${kind} that waits for a buffer ends at once, and the others keep their places`, async () => {
-    const { channel, iovs, stub, done, cb, settle, end } = await start(kind);
-    for (const ctx of ['first', 'second']) assert.equal(submit(channel, iovs, cb, ctx), 0);
-    settle();
-    assert.deepEqual([done, stub.outstanding.length], [[], 0]);
-    assert.equal(channel.abort('second'), 1);
-    settle();
-    // Its lock is behind the first one's.
-    assert.deepEqual(done, kind === 'compare-and-write' ? [] : ['second -125']);
-    assert.equal(channel.abort('first'), 1);
-    settle();
-    assert.deepEqual(done.toSorted(), ['first -125', 'second -125']);
-    assert.equal(stub.outstanding.length, 0);
-    await end();
-  });
+const few = () => startCluster({ reactors: 2, iobuf: { largeCount: LARGE } });
+const malloc = (cluster: Cluster, name: string, more = {}) =>
+  cluster.until(cluster.bdevs.create('malloc', { name, block_size: 512, num_blocks: 2048, ...more }));
+const verify = (cluster: Cluster, name: string, base_bdev_name: string, mirror_bdev_name: string) =>
+  cluster.until(cluster.bdevs.create('verify', { name, base_bdev_name, mirror_bdev_name }));
 
-  test(`a reset is not held up by a ${kind} that waits for a buffer`, async () => {
-    const { channel, iovs, stub, done, cb, settle, end } = await start(kind);
-    assert.equal(submit(channel, iovs, cb, 'waits'), 0);
-    settle();
-    channel.reset(cb, 'reset');
-    settle();
-    assert.deepEqual(done, ['waits -125', 'reset 0']);
-    assert.equal(stub.outstanding.length, 0);
-    await end();
-  });
+test('reads of a disk with hidden metadata end when every buffer of the pool is held by one of them', async () => {
+  for (const md_interleave of [true, false]) {
+    const cluster = await few();
+    const bdev = await malloc(cluster, 'M', { md_size: 8, md_interleave, dif_type: 1 });
+    await readersEnd(cluster, 'M', [0, 1], 0);
+    assert.deepEqual(heldIoBufs(cluster.iobufMemory), []);
+    assert.equal(bdev.level, 0);
+    await cluster.close();
+  }
+});
+
+test('so do reads and copies of verify disks, also of one that stands on others', async () => {
+  const cluster = await few();
+  for (const name of ['A', 'B', 'C']) await malloc(cluster, name);
+  await verify(cluster, 'V', 'A', 'B');
+  const upper = await verify(cluster, 'W', 'V', 'C');
+  assert.equal(upper.level, 2);
+  await readersEnd(cluster, 'W', [0, 1], 6);
+  assert.deepEqual(heldIoBufs(cluster.iobufMemory), []);
+  await cluster.close();
+});
+
+/** A read through a buffer that asks for another one which does the like: as a read of hidden metadata of a disk with wishes about memory. */
+class Nested extends BufferedIo {
+  readonly #child = new LayerChild(this);
+  readonly #inner: boolean;
+  #done = false;
+
+  constructor(inner: boolean) {
+    super();
+    this.#inner = inner;
+  }
+
+  protected proceed(): void {
+    if (this.#done) this.finish();
+    else if (this.outstanding === 0) this.#read();
+  }
+
+  #read(): void {
+    const buf = this.takeBuffer();
+    const io = buf === null ? null : this.take();
+    if (buf === null || io === null) return;
+    io.ownIovs.push(buf.segment, buf.offset, 512);
+    if (this.#inner) {
+      this.give(io, this.#child, IO_READ, 0, 512, 0);
+      return;
+    }
+    io.type = IO_READ;
+    io.byteOffset = 0;
+    io.bytes = 512;
+    io.cb = (_, status) => this.ended(this.#child, status);
+    io.ctx = this.#child;
+    this.outstanding++;
+    this.channel.stamp(io);
+    new Nested(true).begin(this.channel, io);
+  }
+
+  protected override childDone(): void {
+    this.#done = true;
+  }
 }
+
+test('so do I/Os of the layer that need a buffer for one of their own that has one', async () => {
+  const cluster = await few();
+  const bdev = await malloc(cluster, 'M');
+  const desc = cluster.on(0, () => BdevDesc.open('M', { write: false, onEvent: () => {} }));
+  const { shared } = cluster.on(0, () => desc.getIoChannel());
+  const done: number[] = [];
+  for (let i = 0; i < 16; i++) {
+    const io = bdev.manager.pool.get() as BdevIo;
+    Object.assign(io, { type: IO_READ, byteOffset: 0, bytes: 512 });
+    io.cb = (_, status) => void done.push(status);
+    shared.stamp(io);
+    new Nested(false).begin(shared, io);
+  }
+  for (let round = 0; round < ROUNDS && done.length < 16; round++) cluster.round();
+  assert.deepEqual(done, new Array(16).fill(0));
+  assert.deepEqual(heldIoBufs(cluster.iobufMemory), []);
+  desc.close();
+  await cluster.close();
+});
+
+test('a disk that would stand on more disks than there are ranks of buffers is refused', async () => {
+  const cluster = await startCluster();
+  await malloc(cluster, 'P0');
+  const on = (i: number) =>
+    cluster.until(cluster.bdevs.create('passthru', { name: `P${i}`, base_bdev_name: `P${i - 1}` }));
+  for (let i = 1; i < limits.bdev_levels_max; i++) assert.equal((await on(i)).level, i);
+  await assert.rejects(on(limits.bdev_levels_max), {
+    code: 'EINVAL',
+    message: /bdev "P16" stands on 16 disks, one on another; limit 15/,
+  });
+  assert.equal(3 * limits.bdev_levels_max, limits.iobuf_ranks);
+  await cluster.close();
+});

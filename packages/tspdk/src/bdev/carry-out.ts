@@ -12,12 +12,14 @@ import type { ThreadChannel } from './thread-channel.ts';
 
 /** Types that the layer adds to `own`, a mask of what the module takes. Blocks with metadata can be neither copied nor zeroed without knowing what it means. */
 export function emulatedTypes(own: number, metadata: boolean): number {
+  const reads = (own & (1 << IO_READ)) !== 0;
+  const writes = (own & (1 << IO_WRITE)) !== 0;
   let types = 0;
-  if ((own & (1 << IO_READ)) !== 0) types |= 1 << IO_COMPARE;
-  if (metadata) return (own & (1 << IO_WRITE)) === 0 ? types : types | (1 << IO_COMPARE_AND_WRITE);
-  if ((own & (1 << IO_WRITE)) !== 0) types |= 1 << IO_WRITE_ZEROES;
-  if ((own & (1 << IO_READ)) !== 0 && (own & (1 << IO_WRITE)) !== 0)
-    types |= (1 << IO_COMPARE_AND_WRITE) | (1 << IO_COPY);
+  if (reads) types |= 1 << IO_COMPARE;
+  if (reads && writes) types |= 1 << IO_COMPARE_AND_WRITE;
+  if (metadata) return types;
+  if (writes) types |= 1 << IO_WRITE_ZEROES;
+  if (reads && writes) types |= 1 << IO_COPY;
   return types;
 }
 

@@ -202,7 +202,7 @@ export class BdevChannel {
   /** Aborts what the disk has under way on every channel of every core, and starts afresh. */
   reset(cb: BdevIoDone, ctx: unknown): number {
     if (!this.#open || this.bdev.removing) return ENODEV;
-    return startReset(this.shared, cb, ctx);
+    return startReset(this.shared, cb, ctx, this.mark);
   }
 
   /**
@@ -219,9 +219,12 @@ export class BdevChannel {
     return aborted;
   }
 
-  /** After -ENOMEM: `entry.onReady()` is called once on this thread, when there is room. FIFO over all disks of the reactor. */
+  /**
+   * After -ENOMEM: `entry.onReady()` is called once on this thread, when there is room, in a later turn when there is some already (SPDK refuses that with -EINVAL). FIFO over all
+   * disks of the reactor. @throws {SpdkError} EINVAL when `entry` waits already
+   */
   queueIoWait(entry: IoWaitEntry): void {
-    this.shared.manager.pool.wait(entry, this.shared.thread);
+    this.shared.manager.waitForIo(entry, this.shared.thread);
   }
 
   /** False when it did not wait. */

@@ -8,6 +8,7 @@ import { setImmediate as tick } from 'node:timers/promises';
 import type { Clock } from '../env/clock.ts';
 import { Cpuset } from '../env/cpuset.ts';
 import { current } from '../env/current.ts';
+import type { IoBufMemory, IoBufOptions } from '../env/iobuf.ts';
 import type { Segment } from '../env/segment.ts';
 import { Ring } from '../env/uring.ts';
 import type { AppHandle } from '../event/app-handle.ts';
@@ -31,6 +32,8 @@ export interface ClusterOptions {
   readonly clock?: Clock;
   /** Bytes of the shared heap. */
   readonly heapBytes?: number;
+  /** Sizes of the pools of I/O buffers. */
+  readonly iobuf?: IoBufOptions;
   /** Give each reactor an io_uring, where the system has it (`ringReason` says when not). */
   readonly ring?: boolean;
   /** µs that pass each round of turns. Default 1. */
@@ -43,6 +46,7 @@ export class Cluster {
   readonly faults: unknown[] = [];
   /** One on each reactor. */
   readonly threads: Thread[] = [];
+  readonly iobufMemory: IoBufMemory;
   readonly #roundUs: number;
 
   constructor(options: ClusterOptions = {}) {
@@ -53,7 +57,9 @@ export class Cluster {
       cores,
       mainCore: 0,
       ...(options.heapBytes === undefined ? {} : { heapBytes: options.heapBytes }),
+      ...(options.iobuf === undefined ? {} : { iobuf: options.iobuf }),
     });
+    this.iobufMemory = fabric.iobuf;
     const app: AppHandle = {
       mainCore: 0,
       stop: () => {},

@@ -1,7 +1,8 @@
 /**
  * Compare, compare-and-write, copy, locks of ranges and quiescing. Checklist: SPDK's bdev_ut, bdev_compare_emulated, bdev_compare_and_write, bdev_copy, lba_range_overlap,
  * lock_lba_range_check_ranges, lock_lba_range_with_io_outstanding, lock_lba_range_overlapped, lock_lba_range_with_split_io, bdev_quiesce, and of mt lock_lba_range_then_submit_io;
- * titles carry their names. No module has native compares or copies, so bdev_compare and bdev_copy_split have nothing to test.
+ * titles carry their names. What a disk takes itself is
+ * on stub disks; bdev_copy_split_test is in split.test.ts.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -13,10 +14,9 @@ import '../module/bdev/malloc/malloc-bdev.ts';
 import type { BdevChannel } from './channel.ts';
 import { type Cluster, startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
-import { IO_READ, IO_WRITE } from './io-type.ts';
+import { IO_COMPARE, IO_COMPARE_AND_WRITE, IO_COPY, IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
 import { lockRange } from './lba-lock.ts';
-import { stubChannel } from './stub-module.sim.ts';
-import { make, runIo, setUp } from './stub-setup.sim.ts';
+import { lockable, runIo, setUp, takeLargeBuffers } from './stub-setup.sim.ts';
 
 const BLOCK = 512;
 
@@ -146,8 +146,7 @@ test('bdev_copy: data goes from one range to another; ranges that overlap are re
 test('compare and copy wait for buffers and for I/Os of the pool; a read that fails is the status', async () => {
   const { cluster, channel, stub, done, cb, tearDown } = await setUp();
   const { iobuf } = cluster.reactors[0];
-  const taken = [];
-  for (let buf = iobuf.getLarge(); buf !== null; buf = iobuf.getLarge()) taken.push(buf);
+  const taken = takeLargeBuffers(iobuf);
   const memory = cluster.memory(4 * BLOCK);
   assert.equal(channel.comparev(vec(memory, 0, BLOCK), 0, cb, 'compare'), 0);
   assert.equal(channel.copy(0, BLOCK, BLOCK, cb, 'copy'), 0);
@@ -162,29 +161,6 @@ test('compare and copy wait for buffers and for I/Os of the pool; a read that fa
   assert.deepEqual(done, ['compare -5', 'copy -28']);
   await tearDown();
 });
-
-/** Locks of stub disk S on several cores; what happens goes to `log`. */
-async function lockable(reactors: number) {
-  const cluster = await startCluster({ reactors });
-  await make(cluster, { name: 'S' });
-  const cores = Array.from({ length: reactors }, (_, core) => {
-    const desc = cluster.on(core, () => BdevDesc.open('S', { write: true, onEvent: () => {} }));
-    const channel = cluster.on(core, () => desc.getIoChannel());
-    return { desc, channel, stub: stubChannel('S', core) };
-  });
-  const log: string[] = [];
-  const buf = cluster.memory(65536);
-  const cb = (ctx: unknown, status: number) => void log.push(`${ctx} ${status}`);
-  const lock = (core: number, name: string, from: number, blocks: number, quiesce = false) =>
-    lockRange(cores[core].desc.bdev, from * BLOCK, blocks * BLOCK, quiesce, (status) =>
-      log.push(`${name} ${status === 0 ? 'held' : status}`),
-    );
-  const close = async (): Promise<void> => {
-    for (const { desc } of cores) desc.close();
-    await cluster.close();
-  };
-  return { cluster, cores, log, buf, cb, lock, close };
-}
 
 test('lock_lba_range_with_io_outstanding: a lock waits for writes under way in its range on every core, not for others', async () => {
   const { cluster, cores, log, buf, cb, lock, close } = await lockable(2);
@@ -322,6 +298,80 @@ test('bdev_quiesce, bdev_unregister_during_quiesced_range_unlock: reads wait, to
   held.release();
   for (const { desc } of cores) desc.close();
   await cluster.until(removal);
+  await close();
+});
+
+test('io_during_reset: what comes for a locked range while a reset is under way ends with it', async () => {
+  const { cluster, cores, log, buf, cb, lock, close } = await lockable(1);
+  const [{ channel, stub }] = cores;
+  const held = lock(0, 'L', 0, 10);
+  await cluster.untilTrue(() => log.length === 1);
+  stub.abortable = false;
+  assert.equal(channel.read(buf, 0, 0, BLOCK, cb, 'held'), 0);
+  assert.equal(channel.write(buf, 0, 0, BLOCK, cb, 'before'), 0);
+  assert.equal(channel.reset(cb, 'reset'), 0);
+  await cluster.untilTrue(() => log.length === 2);
+  assert.equal(channel.write(buf, 0, 0, BLOCK, cb, 'during'), 0);
+  for (let i = 0; i < 20; i++) cluster.round();
+  assert.deepEqual(log.splice(1), ['before -125', 'during -125']);
+  stub.complete(1);
+  for (let i = 0; i < 100; i++) cluster.round();
+  assert.deepEqual(log.splice(1), ['held 0', 'reset 0']);
+  held.release();
+  await close();
+});
+
+test('a disk’s own compare-and-write is held back by locks, and awaited by them, as any write', async () => {
+  const { cluster, cores, log, buf, cb, lock, close } = await lockable(
+    2,
+    ioTypes(IO_READ, IO_WRITE, IO_COMPARE, IO_COMPARE_AND_WRITE),
+  );
+  const [a, b] = cores;
+  const two = vec(buf, 0, 2 * BLOCK);
+  const compareAndWrite = (name: string) => b.channel.comparevAndWritev(two, two, 4 * BLOCK, cb, name);
+  for (const quiesce of [false, true]) {
+    assert.equal(compareAndWrite('first'), 0);
+    assert.deepEqual(
+      b.stub.outstanding.map(({ type }) => type),
+      [IO_COMPARE_AND_WRITE],
+    );
+    const held = lock(0, 'L', 5, 1, quiesce);
+    for (let i = 0; i < 50; i++) cluster.round();
+    assert.equal(log.length, 0);
+    assert.equal(compareAndWrite('second'), 0);
+    assert.equal(a.channel.comparev(two, 4 * BLOCK, cb, 'compare'), 0);
+    assert.deepEqual([a.stub.outstanding.length, b.stub.outstanding.length], [quiesce ? 0 : 1, 1]);
+    b.stub.complete(1);
+    await cluster.untilTrue(() => log.includes('L held'));
+    held.release();
+    await cluster.untilTrue(() => a.stub.outstanding.length + b.stub.outstanding.length === 2);
+    for (const { stub } of cores) stub.complete(1, -84);
+    cluster.turns();
+    assert.deepEqual(log.splice(0).sort(), ['L held', 'compare -84', 'first 0', 'second -84']);
+  }
+  await close();
+});
+
+test('bdev_quiesce, bdev_copy: a copy from a quiesced range waits, and is awaited', async () => {
+  const { cluster, cores, log, cb, lock, close } = await lockable(1, ioTypes(IO_READ, IO_WRITE, IO_COPY));
+  const [{ channel, stub }] = cores;
+  const copy = (name: string) => channel.copy(100 * BLOCK, 4 * BLOCK, 2 * BLOCK, cb, name);
+  assert.equal(copy('first'), 0);
+  const held = lock(0, 'Q', 5, 1, true);
+  const other = lock(0, 'L', 3, 2, false);
+  for (let i = 0; i < 50; i++) cluster.round();
+  assert.deepEqual(log.splice(0), ['L held'], 'who does not change the source does not mind');
+  assert.equal(copy('second'), 0);
+  stub.complete(1);
+  await cluster.untilTrue(() => log.length === 2);
+  assert.deepEqual(log.splice(0), ['first 0', 'Q held']);
+  assert.equal(stub.outstanding.length, 0);
+  held.release();
+  await cluster.untilTrue(() => stub.outstanding.length === 1);
+  stub.complete(1);
+  other.release();
+  cluster.turns();
+  assert.deepEqual(log, ['second 0']);
   await close();
 });
 

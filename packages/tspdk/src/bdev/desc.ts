@@ -170,12 +170,16 @@ export class BdevDesc {
 
   /**
    * Has `onOverdue` called for each I/O of this descriptor that takes longer than `timeoutUs`, again and again until it ends, to within a quarter of that time or a second; 0: not any more.
-   * What is under way already does not count (SPDK: spdk_bdev_set_timeout).
+   * What is under way already does not count, but for what was under a limit of this descriptor that is changed (SPDK: spdk_bdev_set_timeout).
    * @throws {SpdkError} EBADF when closed; EINVAL out of range; EMFILE when too many descriptors have a time-out
    */
   setTimeout(timeoutUs: number, onOverdue: OnOverdue = () => {}): void {
     const { bdev } = this;
     if (!this.#open) throw new SpdkError('EBADF', `descriptor of bdev "${bdev.name}" is closed`);
+    if (timeoutUs !== 0 && this.#timeout !== null) {
+      this.#timeout.change(timeoutUs, onOverdue);
+      return;
+    }
     const next = timeoutUs === 0 ? null : new TimeoutWatch(bdev.manager, timeoutUs, onOverdue);
     this.#timeout?.stop();
     this.#timeout = next;

@@ -15,7 +15,7 @@ import { type Cluster, startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
 import { bdevManager } from './manager.ts';
 import { EIO, ENOMEM } from './status.ts';
-import { runIo } from './stub-setup.sim.ts';
+import { runIo, takeLargeBuffers } from './stub-setup.sim.ts';
 import type { ThreadChannel } from './thread-channel.ts';
 
 const BLOCK = 512;
@@ -113,10 +113,8 @@ const failures: Record<string, Failure> = {
     statuses: [0],
     install: ({ cluster }, n) => {
       const { iobuf } = cluster.reactors[0];
-      return nth(iobuf, 'getLarge', n, (original) => {
-        const getLarge = original as () => IoBuf | null;
-        const taken: IoBuf[] = [];
-        for (let buf = getLarge(); buf !== null; buf = getLarge()) taken.push(buf);
+      return nth(iobuf, 'getLargeOf', n, (original) => {
+        const taken = takeLargeBuffers({ getLargeOf: original as (rank: number) => IoBuf | null });
         setImmediate(() => {
           for (const buf of taken) iobuf.put(buf);
         });
@@ -144,8 +142,7 @@ const failures: Record<string, Failure> = {
 /** How many large buffers nobody has. */
 function freeBuffers(cluster: Cluster): number {
   const { iobuf } = cluster.reactors[0];
-  const taken = [];
-  for (let buf = iobuf.getLarge(); buf !== null; buf = iobuf.getLarge()) taken.push(buf);
+  const taken = takeLargeBuffers(iobuf);
   for (const buf of taken) iobuf.put(buf);
   return taken.length;
 }

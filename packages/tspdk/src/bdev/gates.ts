@@ -2,12 +2,15 @@
  * What can hold an I/O of a user back before it reaches the disk, on one channel: a rate limit, then a lock of its range. A channel has gates only while
  * its disk has a limit or a lock; without, an I/O pays one test for null.
  *
+ * A reset takes out what waits here, and lets nothing in: what comes while it is under way ends at once (reset.ts).
+ *
  * Each gate is a queue in order of submission. What a limit lets go goes to the locks, and what those let go to the disk, so that a lock that was applied while an
  * I/O waited for its turn holds it too.
  */
 import { type BdevIo, IO_QUEUED } from './bdev-io.ts';
-import { LOCKED_TYPES } from './io-type.ts';
+import { isHeldBy } from './locked-range.ts';
 import type { Retry } from './manager.ts';
+import { ECANCELED } from './status.ts';
 import type { ThreadChannel } from './thread-channel.ts';
 
 export class Gates implements Retry {
@@ -30,6 +33,10 @@ export class Gates implements Retry {
   }
 
   admit(io: BdevIo): void {
+    if (this.#channel.resetting > 0) {
+      this.#channel.fail(io, ECANCELED);
+      return;
+    }
     const { qos } = this.#channel.bdev;
     if (qos !== null && (this.#limited.length > 0 || !qos.take(io))) {
       io.state = IO_QUEUED;
@@ -45,11 +52,9 @@ export class Gates implements Retry {
     } else this.#channel.carry(io);
   }
 
-  #isLocked({ type, byteOffset, bytes }: BdevIo): boolean {
-    for (const { start, end, quiesce } of this.#channel.bdev.lockedRanges) {
-      if (byteOffset >= end || byteOffset + bytes <= start) continue;
-      if (quiesce || (LOCKED_TYPES & (1 << type)) !== 0) return true;
-    }
+  #isLocked(io: BdevIo): boolean {
+    const { lockedRanges, lockedTypes } = this.#channel.bdev;
+    for (const range of lockedRanges) if (isHeldBy(io, io.byteOffset, range, lockedTypes)) return true;
     return false;
   }
 

@@ -1,7 +1,7 @@
 // The block layer, as others may use it: the devices, who has them open, and the contract of the modules that make
 // them.
 
-export { BaseBdev, type BaseBdevOptions, type BaseRef, openBase } from './base-bdev.ts';
+export { BaseBdev, type BaseBdevOptions, type BaseRef, openBase, openChannels } from './base-bdev.ts';
 export { Bdev } from './bdev.ts';
 export type { BdevIo, BdevIoDone, IoWaitEntry } from './bdev-io.ts';
 export { BdevChannel } from './channel.ts';

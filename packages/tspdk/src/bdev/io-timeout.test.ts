@@ -9,7 +9,7 @@ import { passthruModule } from '../module/bdev/passthru/passthru-bdev.ts';
 import { Thread } from '../thread/index.ts';
 import { startCluster, TestClock } from './cluster.sim.ts';
 import type { OverdueIo } from './io-timeout.ts';
-import { IO_READ, IO_WRITE } from './io-type.ts';
+import { IO_READ, IO_RESET, IO_WRITE } from './io-type.ts';
 import { bdevManager } from './manager.ts';
 import { stubChannel } from './stub-module.sim.ts';
 import { channelOf, make, open } from './stub-setup.sim.ts';
@@ -137,6 +137,49 @@ test('bdev_set_io_timeout_mt: each is told of on the thread that submitted it', 
   });
   assert.equal(stub.outstanding.length, 0);
   desc.close();
+  await cluster.close();
+});
+
+test('bdev_set_io_timeout: a reset is told of, too, when what it waits for does not end', async () => {
+  const { cluster, desc, channel, note, takeTold, done, cb, pass, buf, stub } = await timed();
+  channel.read(buf, 0, 0, 512, cb, 'before');
+  stub.abortable = false;
+  desc.setTimeout(2 * SECOND, note);
+  assert.equal(channel.reset(cb, 'reset'), 0);
+  pass(2);
+  assert.deepEqual(takeTold(), [`reset ${IO_RESET} 0+0 2`]);
+  stub.complete(1);
+  pass(1);
+  cluster.turns();
+  assert.deepEqual(done, ['before 0', 'reset 0']);
+  desc.close();
+  await cluster.close();
+});
+
+test('bdev_set_io_timeout: another limit counts for what is under way, at once; closed, nobody is told', async () => {
+  const { cluster, desc, channel, note, takeTold, cb, pass, buf, stub } = await timed();
+  desc.setTimeout(30 * SECOND, note);
+  channel.read(buf, 0, 512, 512, cb, 'a');
+  pass(19);
+  const others: string[] = [];
+  desc.setTimeout(20 * SECOND, ({ ctx, elapsedUs }) => void others.push(`${ctx} ${elapsedUs / SECOND}`));
+  assert.equal(cluster.reactors[0].local(bdevManager).timeouts.size, 1);
+  pass(1);
+  assert.deepEqual([takeTold(), others.splice(0)], [[], ['a 20']], 'the one who asked last');
+  desc.setTimeout(SECOND / 10, note);
+  pass(0.025);
+  assert.deepEqual(takeTold(), [`a ${IO_READ} 512+512 20.025`], 'a short limit is looked at soon');
+  desc.setTimeout(40 * SECOND, note);
+  pass(5);
+  assert.deepEqual([takeTold(), others], [[], []]);
+  pass(15);
+  assert.equal(takeTold().length, 1);
+  desc.close();
+  pass(60);
+  assert.deepEqual(takeTold(), []);
+  stub.complete(1);
+  pass(60);
+  assert.equal(cluster.reactors[0].local(bdevManager).timeouts.size, 0);
   await cluster.close();
 });
 

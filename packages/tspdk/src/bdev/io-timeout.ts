@@ -31,27 +31,39 @@ const LOOK_MAX_US = 1_000_000;
 const TIMEOUT_MAX_US = 86_400_000_000;
 const MARKS = 2 ** IO_FLAG_MARK_BITS - 1;
 
-export class TimeoutWatch implements Retry {
+/** @throws {SpdkError} EINVAL out of range */
+function check(timeoutUs: number): number {
+  if (timeoutUs > 0 && timeoutUs <= TIMEOUT_MAX_US) return timeoutUs;
+  throw new SpdkError('EINVAL', `time-out ${timeoutUs} µs, limit above 0 to ${TIMEOUT_MAX_US}`);
+}
+
+export class TimeoutWatch {
   /** What its I/Os carry in their flags. */
   readonly mark: number;
   readonly #manager: BdevManager;
-  readonly #timeoutUs: number;
-  readonly #onOverdue: OnOverdue;
+  #timeoutUs: number;
+  #onOverdue: OnOverdue;
   #stopped = false;
+  /** The look that is due next. */
+  #next: Retry | null = null;
 
   /** @throws {SpdkError} EINVAL out of range; EMFILE when too many descriptors of this reactor have a time-out */
   constructor(manager: BdevManager, timeoutUs: number, onOverdue: OnOverdue) {
-    if (!(timeoutUs > 0 && timeoutUs <= TIMEOUT_MAX_US)) {
-      throw new SpdkError('EINVAL', `time-out ${timeoutUs} µs, limit above 0 to ${TIMEOUT_MAX_US}`);
-    }
+    this.#timeoutUs = check(timeoutUs);
     let number = 1;
     while (manager.timeouts.has(number << IO_FLAG_MARK_SHIFT)) number++;
     if (number > MARKS) throw new SpdkError('EMFILE', `${MARKS} descriptors have a time-out already`);
     this.#manager = manager;
-    this.#timeoutUs = timeoutUs;
     this.#onOverdue = onOverdue;
     this.mark = number << IO_FLAG_MARK_SHIFT;
     manager.timeouts.add(this.mark);
+    this.#lookLater();
+  }
+
+  /** Another limit, for what is under way too. @throws {SpdkError} EINVAL out of range */
+  change(timeoutUs: number, onOverdue: OnOverdue): void {
+    this.#timeoutUs = check(timeoutUs);
+    this.#onOverdue = onOverdue;
     this.#lookLater();
   }
 
@@ -61,10 +73,16 @@ export class TimeoutWatch implements Retry {
   }
 
   #lookLater(): void {
-    this.#manager.retryAfter(Math.min(this.#timeoutUs / LOOKS, LOOK_MAX_US), this);
+    const look: Retry = {
+      retry: () => {
+        if (this.#next === look) this.#look();
+      },
+    };
+    this.#next = look;
+    this.#manager.retryAfter(Math.min(this.#timeoutUs / LOOKS, LOOK_MAX_US), look);
   }
 
-  retry(): void {
+  #look(): void {
     const { pool, reactor } = this.#manager;
     const { nowUs } = reactor.clock;
     const marked = pool.all.filter(

@@ -71,5 +71,5 @@ export const IO_FLAGS_KEPT = IO_FLAGS_PASSED | IO_FLAG_BARE;
 
 /** What changes data, and so needs a descriptor that may write. */
 export const MODIFYING_TYPES = ioTypes(IO_WRITE, IO_UNMAP, IO_WRITE_ZEROES, IO_COMPARE_AND_WRITE, IO_COPY);
-/** What a lock of a range holds back (SPDK: bdev_io_range_is_locked). Compare-and-write takes a lock itself. */
+/** What changes data without a lock of its own: a lock of the range holds it back. */
 export const LOCKED_TYPES = ioTypes(IO_WRITE, IO_UNMAP, IO_WRITE_ZEROES, IO_COPY);

@@ -5,6 +5,7 @@ import '../module/bdev/malloc/malloc-bdev.ts';
 import '../module/bdev/null/null-bdev.ts';
 import { BdevIoPool } from './bdev-io.ts';
 import { startCluster } from './cluster.sim.ts';
+import { faultRegistry } from './faults/registry.ts';
 import { IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
 import { stubChannel } from './stub-module.sim.ts';
 import { channelOf, make, open, setUp } from './stub-setup.sim.ts';
@@ -65,6 +66,29 @@ test('bdev_io_wait: an empty pool says -ENOMEM, waiters come first and in order,
   assert.equal(read(9), 0);
   stub.complete(10);
   assert.equal(stub.outstanding.length, 0);
+  await tearDown();
+});
+
+test('bdev_io_wait: who waits although there is one is called in the next turn, with nothing under way; nobody waits for ever behind', async () => {
+  const { cluster, channel, buf, cb, stub, done, tearDown } = await setUp();
+  await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 4, bdev_io_cache_size: 2 }));
+  const order: string[] = [];
+  const read = (name: string) => channel.read(buf, 0, 0, 512, cb, name);
+  for (const name of ['a', 'b']) {
+    const onReady = () => {
+      order.push(name);
+      if (name === 'b') assert.equal(read(name), 0);
+    };
+    channel.queueIoWait({ onReady });
+  }
+  assert.deepEqual(order, [], 'never from inside the call');
+  assert.equal(read('x'), -12, 'and nobody overtakes');
+  for (let i = 0; i < 10; i++) cluster.round();
+  assert.deepEqual(order, ['a', 'b']);
+  assert.equal(read('y'), 0);
+  stub.complete(2);
+  cluster.turns();
+  assert.deepEqual(done, ['b 0', 'y 0']);
   await tearDown();
 });
 
@@ -188,6 +212,25 @@ test('bdev_io_abort: by context, with the module when it has the I/O and without
   await tearDown();
 });
 
+test('bdev_io_abort: all I/Os of one context, wherever they are, and no other', async () => {
+  const { cluster, channel, buf, cb, stub, done, tearDown } = await setUp({ limits: { maxRwBlocks: 4 } });
+  stub.depth = 4;
+  const ctx = { toString: () => 'mine' };
+  assert.equal(channel.read(buf, 0, 0, 512, cb, ctx), 0);
+  assert.equal(channel.read(buf, 0, 0, 512, cb, 'other'), 0);
+  assert.equal(channel.read(buf, 0, 512, 12 * 512, cb, ctx), 0, 'in three pieces, of which one waits');
+  assert.equal(channel.read(buf, 0, 0, 512, cb, ctx), 0, 'waits');
+  assert.equal(channel.read(buf, 0, 0, 512, cb, 'other waits'), 0);
+  assert.deepEqual([stub.outstanding.length, channel.shared.queued], [4, 3]);
+  assert.equal(channel.abort(ctx), 3);
+  for (let i = 0; i < 100; i++) cluster.round();
+  assert.deepEqual(done.splice(0), ['mine -125', 'mine -125', 'mine -125']);
+  stub.complete(2);
+  cluster.turns();
+  assert.deepEqual(done, ['other 0', 'other waits 0']);
+  await tearDown();
+});
+
 test('enomem: what the module cannot take waits in order and is tried again as others complete', async () => {
   const { cluster, channel, buf, cb, stub, done, tearDown } = await setUp();
   stub.depth = 32;
@@ -289,6 +332,24 @@ test('reset, io_during_reset: what comes while a reset waits is aborted; afterwa
   channel.read(buf, 0, 0, 512, cb, 'after');
   stub.complete(1);
   assert.equal(done.at(-1), 'after 0');
+  await tearDown();
+});
+
+test('io_during_reset: what comes while a reset is under way ends with it, and no fault strikes it', async () => {
+  const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp();
+  const faults = faultRegistry(cluster.reactors[0]);
+  stub.abortable = false;
+  assert.equal(channel.read(buf, 0, 0, 512, cb, 'held'), 0);
+  await cluster.until(faults.add('S', 'op=write,action=stuck'));
+  assert.equal(channel.reset(cb, 'reset'), 0);
+  for (let i = 0; i < 20; i++) cluster.round();
+  assert.equal(channel.write(buf, 0, 0, 512, cb, 'during'), 0);
+  for (let i = 0; i < 20; i++) cluster.round();
+  assert.deepEqual(done.splice(0), ['during -125']);
+  assert.equal(await cluster.until(faults.stuck('S')), 0);
+  stub.complete(1);
+  for (let i = 0; i < 100; i++) cluster.round();
+  assert.deepEqual(done, ['held 0', 'reset 0']);
   await tearDown();
 });
 

@@ -13,14 +13,15 @@
  * A lock is a block of the shared heap, of the core that asked, from the question to the end; its pointer is the lock's name.
  */
 import { AllocSite } from '../env/alloc-site.ts';
-import { SpdkError } from '../env/errors.ts';
+import { assert, SpdkError } from '../env/errors.ts';
 import { defineEvent } from '../env/event-fn.ts';
 import type { Ptr } from '../env/heap.ts';
 import { currentReactor, localKey, type Reactor } from '../event/reactor.ts';
 import type { Bdev } from './bdev.ts';
 import type { BdevIo } from './bdev-io.ts';
-import { IO_COMPARE_AND_WRITE, LOCKED_TYPES } from './io-type.ts';
+import { IO_COMPARE_AND_WRITE } from './io-type.ts';
 import { LayerChild } from './layer-io.ts';
+import { isHeldBy, type LockedRange, overlap } from './locked-range.ts';
 import { type BdevManager, bdevManager, type Retry } from './manager.ts';
 import { ENOMEM } from './status.ts';
 import { offsetIn, type ThreadChannel } from './thread-channel.ts';
@@ -29,15 +30,6 @@ import { offsetIn, type ThreadChannel } from './thread-channel.ts';
 const BYTES = 32;
 const DRAIN_POLL_US = 20;
 const site = new AllocSite('bdev_lba_lock');
-
-/** A range that is locked, as each core knows it. */
-export interface LockedRange {
-  readonly ptr: number;
-  readonly start: number;
-  readonly end: number;
-  /** Reads wait too. */
-  readonly quiesce: boolean;
-}
 
 /** A lock as its holder knows it. */
 export interface LbaLock {
@@ -51,6 +43,8 @@ class Held implements LbaLock {
   readonly ptr: Ptr;
   readonly granted: (status: number) => void;
   ended: () => void = () => {};
+  /** Told to the asker, and not let go. */
+  held = false;
 
   constructor(reactor: Reactor, ptr: Ptr, granted: (status: number) => void) {
     this.#reactor = reactor;
@@ -59,6 +53,8 @@ class Held implements LbaLock {
   }
 
   release(done: () => void = () => {}): void {
+    assert(this.held, 'a lock is released once, when it is held');
+    this.held = false;
     this.ended = done;
     this.#reactor.send(this.#reactor.app.mainCore, drop, this.ptr, 0, 0);
   }
@@ -130,8 +126,6 @@ function tableOf(reactor: Reactor, ptr: number) {
   return { table, forget: () => void (table.applied.length + table.waiting.length === 0 && all.delete(id)) };
 }
 
-const overlap = (a: LockedRange, b: LockedRange): boolean => a.start < b.end && b.start < a.end;
-
 function applyTo(reactor: Reactor, entry: Entry): void {
   entry.waitingFor = reactor.cores.length;
   for (const core of reactor.cores) reactor.send(core, apply, entry.range.ptr, 0, 0);
@@ -173,28 +167,27 @@ class Drain implements Retry {
 
   retry(): void {
     const { reactor, pool } = this.#manager;
-    const { start, end, quiesce } = this.#range;
-    for (const { windows } of this.#bdev?.channels ?? []) {
-      if (!windows.overlap(start, end)) continue;
-      this.#manager.retryAfter(DRAIN_POLL_US, this);
-      return;
-    }
-    for (const io of pool.all) {
-      if (!quiesce && (LOCKED_TYPES & (1 << io.type)) === 0) continue;
-      for (const channel of this.#bdev?.channels ?? []) {
-        const at = offsetIn(io, channel);
-        if (at < 0 || at >= end || at + io.bytes <= start) continue;
-        if (io.sink === channel && this.#countsOtherwise(io, channel)) continue;
-        this.#manager.retryAfter(DRAIN_POLL_US, this);
-        return;
-      }
-    }
-    reactor.send(reactor.app.mainCore, applied, this.#range.ptr, 0, 0);
+    if (this.#bdev !== undefined && this.#isBusy(this.#bdev, pool.all)) this.#manager.retryAfter(DRAIN_POLL_US, this);
+    else reactor.send(reactor.app.mainCore, applied, this.#range.ptr, 0, 0);
   }
 
-  /** A piece's parent is looked at; a compare-and-write has a lock of its own, or waits for one, this one perhaps; and what a gate holds has not begun. */
-  #countsOtherwise(io: BdevIo, { gates }: ThreadChannel): boolean {
-    return io.ctx instanceof LayerChild || io.type === IO_COMPARE_AND_WRITE || gates?.holds(io) === true;
+  #isBusy(bdev: Bdev, all: readonly BdevIo[]): boolean {
+    const range = this.#range;
+    for (const { windows } of bdev.channels) if (windows.overlap(range.start, range.end)) return true;
+    for (const io of all) {
+      for (const channel of bdev.channels) {
+        const at = offsetIn(io, channel);
+        if (at < 0 || !isHeldBy(io, at, range, bdev.lockedTypes)) continue;
+        if (io.sink !== channel || !this.#countsOtherwise(io, channel)) return true;
+      }
+    }
+    return false;
+  }
+
+  /** A piece's parent is looked at; the layer's own compare-and-write has a lock itself, or waits for one, this one perhaps; and what a gate holds has not begun. */
+  #countsOtherwise(io: BdevIo, { bdev, gates }: ThreadChannel): boolean {
+    if (io.ctx instanceof LayerChild || gates?.holds(io) === true) return true;
+    return io.type === IO_COMPARE_AND_WRITE && (bdev.lockedTypes & (1 << io.type)) === 0;
   }
 }
 
@@ -206,7 +199,9 @@ const applied = defineEvent('bdev.lock.applied', (ptr) => {
 });
 
 const granted = defineEvent('bdev.lock.granted', (ptr) => {
-  (currentReactor().local(held).get(ptr) as Held).granted(0);
+  const lock = currentReactor().local(held).get(ptr) as Held;
+  lock.held = true;
+  lock.granted(0);
 });
 
 const drop = defineEvent('bdev.lock.drop', (ptr) => {

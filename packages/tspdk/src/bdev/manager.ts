@@ -13,7 +13,7 @@ import { makeSegment, type Segment } from '../env/segment.ts';
 import type { Pollable } from '../event/pollable.ts';
 import { localKey, type Reactor } from '../event/reactor.ts';
 import type { Bdev } from './bdev.ts';
-import { type BdevIo, BdevIoPool } from './bdev-io.ts';
+import { type BdevIo, BdevIoPool, type IoWaitEntry } from './bdev-io.ts';
 import type { SplitIo } from './split.ts';
 
 /** Wants to be called again at a time, by `retryAt`. */
@@ -39,6 +39,7 @@ export class BdevManager implements Pollable {
   #spare: BdevIo[] = [];
   readonly #retries: { at: number; what: Retry }[] = [];
   #zeroes: Segment | null = null;
+  readonly #waker: Retry = { retry: () => this.pool.wake() };
   readonly #errors: unknown[] = [];
 
   constructor(reactor: Reactor) {
@@ -81,6 +82,13 @@ export class BdevManager implements Pollable {
   retryAfter(delayUs: number, what: Retry): void {
     this.#retries.push({ at: this.reactor.clock.nowUs + delayUs, what });
     this.reactor.kick();
+  }
+
+  /** Has `entry` called on `thread` when there is a BdevIo; never from here. */
+  waitForIo(entry: IoWaitEntry, thread: unknown): void {
+    this.pool.wait(entry, thread);
+    // Nothing may be under way whose end would wake it.
+    if (this.pool.available) this.retryAfter(0, this.#waker);
   }
 
   poll(): number {

@@ -7,6 +7,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
+import { type LogRecord, log } from '../log/index.ts';
 import '../module/bdev/logwrites/logwrites-bdev.ts';
 import { mallocModule } from '../module/bdev/malloc/malloc-bdev.ts';
 import '../module/bdev/passthru/passthru-bdev.ts';
@@ -257,6 +258,94 @@ test('an I/O larger than a buffer, in many pieces of memory, goes piece after pi
     assert.deepEqual([...buf.u8.slice(bytes, bytes + 512)], expected);
     desc.close();
     await cluster.close();
+  }
+});
+
+test('bdev_io_dif_error_status_test: which check failed is in the log, with block, value and what was expected; so many lines a second', async () => {
+  const records: LogRecord[] = [];
+  log.open((record) => records.push(record));
+  try {
+    const cluster = await startCluster();
+    const { raw, bare } = await disk(cluster, protectedFormat);
+    const buf = cluster.memory(4 * 520);
+    const data = Uint8Array.from({ length: 3 * 520 }, (_, i) => i * 3);
+    referenceGenerate(reference(protectedFormat, 5), data, data, 3);
+    const tuple = new DataView(data.buffer, 520 + 512, 8);
+    const write = () => {
+      buf.u8.set(data);
+      return runIo(cluster, (cb) => raw.channel.write(buf, 0, 5 * 520, 3 * 520, cb, null));
+    };
+    assert.equal(await write(), 0);
+    const guard = tuple.getUint16(0);
+    tuple.setUint16(0, guard ^ 1);
+    assert.equal(await write(), -5);
+    tuple.setUint16(0, guard);
+    tuple.setUint16(2, 77);
+    assert.equal(await write(), 0, 'the application tag is the user’s own');
+    tuple.setUint32(4, 1000);
+    assert.equal(await write(), -5);
+    tuple.setUint32(4, 6);
+    const texts = () => records.splice(0).map(({ level, text }) => `${level} ${text}`);
+    assert.deepEqual(texts(), [
+      `ERROR bdev "M": block 6 has guard ${guard ^ 1}, expected ${guard}`,
+      'ERROR bdev "M": block 6 has reference tag 1000, expected 6',
+    ]);
+    // What the disk holds, found by one who reads its data alone.
+    for (const { desc } of [raw, bare]) desc.close();
+    await cluster.until(cluster.bdevs.create('passthru', { name: 'P', base_bdev_name: 'M' }));
+    await cluster.until(faultRegistry(cluster.reactors[0]).add('M', 'op=read,action=corrupt,corrupt_offset=516'));
+    records.length = 0;
+    const upper = cluster.on(0, () => BdevDesc.open('P', { write: true, hideMetadata: true, onEvent: () => {} }));
+    const channel = channelOf(cluster, upper);
+    const read = () => runIo(cluster, (cb) => channel.read(buf, 0, 5 * 512, 512, cb, null));
+    for (let i = 0; i < 20; i++) assert.equal(await read(), -5);
+    const lines = texts().filter((each) => each.startsWith('ERROR'));
+    assert.equal(lines.length, 10);
+    assert.equal(lines[0], 'ERROR bdev "P": block 5 has reference tag 4278190085, expected 5');
+    cluster.clock.nowUs += 1_000_000;
+    assert.equal(await read(), -5);
+    assert.match(texts().at(-1) ?? '', / \(10 more like this were not logged\)$/);
+    upper.close();
+    await cluster.close();
+  } finally {
+    log.close();
+  }
+});
+
+test('bdev_compare, bdev_compare_emulated: with interleaved metadata its bytes are compared too; metadata of its own is not', async () => {
+  for (const md_interleave of [true, false]) {
+    for (const dif_type of [0, 1]) {
+      const cluster = await startCluster();
+      const format = { ...protectedFormat, md_interleave, dif_type };
+      const { bdev, raw, bare } = await disk(cluster, format);
+      const [whole, count] = [bdev.blockSizeBytes, 3];
+      const bytes = count * whole;
+      const buf = cluster.memory(4 * bytes);
+      for (let i = 0; i < count * 512; i++) buf.u8[i] = i * 5;
+      // As it lies on the disk, with what the layer has put in.
+      assert.equal(await runIo(cluster, (cb) => bare.channel.write(buf, 0, 512, count * 512, cb, null)), 0);
+      assert.equal(await runIo(cluster, (cb) => raw.channel.read(buf, 0, whole, bytes, cb, null)), 0);
+      const compare = () => runIo(cluster, (cb) => raw.channel.comparev(vec(buf, 0, bytes), whole, cb, null));
+      const compareAndWrite = (at: number) =>
+        runIo(cluster, (cb) => raw.channel.comparevAndWritev(vec(buf, 0, bytes), vec(buf, at, bytes), whole, cb, null));
+      assert.equal(await compare(), 0);
+      for (const at of [0, 511, whole - 1, bytes - 1]) {
+        buf.u8[at] ^= 1;
+        assert.equal(await compare(), -84, `byte ${at}`);
+        assert.equal(await compareAndWrite(0), -84, `byte ${at}`);
+        buf.u8[at] ^= 1;
+      }
+      // Other data: by a user with the metadata in its place, who has to make it right himself.
+      const next = buf.u8.slice(0, bytes).map((byte, i) => (i % whole < 512 ? byte ^ 0xff : byte));
+      if (dif_type !== 0 && md_interleave) referenceGenerate(reference(format, 1), next, next, count);
+      buf.u8.set(next, 2 * bytes);
+      assert.equal(await compareAndWrite(2 * bytes), 0);
+      assert.equal(await compare(), -84);
+      buf.u8.copyWithin(0, 2 * bytes, 3 * bytes);
+      assert.equal(await compare(), 0);
+      for (const { desc } of [raw, bare]) desc.close();
+      await cluster.close();
+    }
   }
 });
 

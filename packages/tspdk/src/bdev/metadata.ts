@@ -5,6 +5,7 @@
  * opens the disk with `hideMetadata` sees the data alone: the layer puts the metadata in, checks it and takes it out again (protected-io.ts).
  */
 import { SpdkError } from '../env/errors.ts';
+import { LineLimit } from '../log/line-limit.ts';
 import type { BdevIo } from './bdev-io.ts';
 import { DIF_TUPLE_BYTES } from './dif/dif-context.ts';
 import {
@@ -14,6 +15,7 @@ import {
   DIF_FLAGS_REFTAG_CHECK,
   DIF_TYPE3,
   DifContext,
+  DifError,
 } from './dif/index.ts';
 import { IO_FLAG_BARE, IO_FLAG_CHECKED, IO_READ, IO_WRITE } from './io-type.ts';
 
@@ -30,6 +32,9 @@ export interface MetadataFormat {
   readonly difFlags: number;
 }
 
+/** A second, of one disk on one core. */
+const ERROR_LINES = 10;
+
 /** The types of I/O that carry metadata. */
 export const METADATA_TYPES = (1 << IO_READ) | (1 << IO_WRITE);
 
@@ -39,8 +44,11 @@ export class Metadata {
   readonly dataBytes: number;
   readonly blockBytes: number;
   readonly protects: boolean;
-  /** For the call under way. */
+  /** For the call under way: what is computed, and what was found wrong. */
   readonly dif = new DifContext();
+  readonly error = new DifError();
+  /** Of lines in the log about what is wrong. */
+  readonly lines = new LineLimit(ERROR_LINES);
 
   /** @throws {SpdkError} EINVAL for a format that cannot be */
   constructor(format: MetadataFormat, blockBytes: number) {

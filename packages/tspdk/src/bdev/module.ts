@@ -36,6 +36,8 @@ export interface BdevSpec {
   readonly volatileCache: boolean;
   /** The core that alone may run the backend; -1 when every core has its own. */
   readonly homeCore: number;
+  /** 0, or one more than the highest of the disks that it stands on. */
+  readonly level: number;
   readonly limits: BdevLimits;
   /** What its blocks have beside data. */
   readonly metadata: MetadataFormat | null;
@@ -66,6 +68,7 @@ export interface BdevLimits {
   readonly maxSegmentBytes: number;
   readonly maxUnmapBlocks: number;
   readonly maxWriteZeroesBlocks: number;
+  readonly maxCopyBlocks: number;
 }
 
 /** What a module's `create` gives; the rest is the layer's or has a default. */
@@ -86,6 +89,8 @@ export interface NewBdev {
   readonly metadata?: MetadataFormat | null;
   /** The disks it stands on, which `create` has opened. They are the layer's from now on. */
   readonly bases?: readonly BaseBdev[];
+  /** For a module that keeps its bases itself: above all that it will ever stand on. Default: above `bases`. */
+  readonly level?: number;
   readonly data: unknown;
 }
 

@@ -13,8 +13,11 @@ import {
 } from './observe.ts';
 import type { BdevRegistry } from './registry.ts';
 
-/** SPDK's largest time is 2^64 - 1 ns; ours, with which it is compared, 2^53 - 1. */
-const MAX_NSEC = Number.MAX_SAFE_INTEGER;
+/** SPDK's limit. */
+const BORDERS_MAX = 256;
+/** SPDK's defaults. */
+const MIN_NSEC = 1000;
+const MAX_NSEC = 120_000_000_000;
 
 export function registerObserveRpc(rpc: RpcRegistry, deps: { registry: () => BdevRegistry }): void {
   rpc.register({
@@ -33,7 +36,7 @@ export function registerObserveRpc(rpc: RpcRegistry, deps: { registry: () => Bde
       {
         name: 'min_nsec',
         type: 'uint64',
-        default: 0,
+        default: MIN_NSEC,
         description: 'What is shorter goes to the first range of buckets',
       },
       { name: 'max_nsec', type: 'uint64', default: MAX_NSEC, description: 'What is longer goes to the last range' },
@@ -81,13 +84,21 @@ export function registerObserveRpc(rpc: RpcRegistry, deps: { registry: () => Bde
         class: 'bdev_histogram_borders',
         items: { type: 'uint64' },
         required: true,
-        description: 'Nanoseconds',
+        description: 'Microseconds',
       },
     ],
-    summary: 'How many I/Os took less than each border, and how many there are.',
+    summary: 'How many I/Os took no longer than each border, and how many there are.',
     handler: async ({ name, borders }) => {
+      if (borders.length > BORDERS_MAX) {
+        throw new SpdkError('EINVAL', `${borders.length} borders, limit ${BORDERS_MAX}`);
+      }
       const { histogram } = await readHistogram(deps.registry().get(name));
-      return { borders_count: countsBelow(histogram, borders) };
+      return {
+        borders_count: countsBelow(
+          histogram,
+          borders.map((us) => us * 1000),
+        ),
+      };
     },
   });
 

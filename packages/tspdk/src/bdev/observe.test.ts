@@ -61,9 +61,11 @@ test('bdev_histograms, bdev_histograms_mt: the I/Os of both cores, by the time t
   }
   cores[0].channel.unmap(0, 512, ignore, null);
   serve(20_000);
-  const borders = [10_000, 20_000, 1_000_000, 1_000_000_000];
+  const borders = [9, 10, 20, 1000, 1_000_000];
   const told = (await call('bdev_get_histogram_borders', { name: 'S', borders })) as Borders;
-  assert.deepEqual(told.borders_count, [0, 2, 3, 4, 4]);
+  assert.deepEqual(told.borders_count, [0, 2, 2, 3, 4, 4]);
+  const tooMany = { name: 'S', borders: new Array<number>(257).fill(1) };
+  await assert.rejects(call('bdev_get_histogram_borders', tooMany), /257 borders, limit 256/);
   // From zero, and one type only.
   await call('bdev_enable_histogram', { name: 'S', enable: true, opc: 'unmap' });
   cores[0].channel.unmap(0, 512, ignore, null);
@@ -91,7 +93,7 @@ test('what the layer splits counts once, with all of its time; what the module f
   assert.deepEqual(statuses, [0, -5]);
   const { borders_count } = (await call('bdev_get_histogram_borders', {
     name: 'S',
-    borders: [40_000, 51_000],
+    borders: [40, 51],
   })) as Borders;
   assert.deepEqual(borders_count, [1, 2, 2]);
   await close();
@@ -122,6 +124,14 @@ test('bdev_get_histogram is SPDK’s own: ranges of 2^granularity buckets, 64 bi
     await assert.rejects(call('bdev_enable_histogram', { name: 'S', enable: true, ...params }), message);
   }
   await close();
+});
+
+test('histogram_get_with_borders_test: the bucket in which a border lies counts whole', () => {
+  const histogram = new Histogram();
+  for (let ns = 0; ns < 1 << 16; ns++) histogram.counts[bucketOf(ns)]++;
+  for (let ns = 1000; ns < 10_000; ns++) histogram.counts[bucketOf(ns)]++;
+  const counts = countsBelow(histogram, [1000, 10_000, 10_011, 30_000]);
+  assert.deepEqual(counts, [1008, 10_048 + 9000, 10_048 + 9000, 30_080 + 9000, (1 << 16) + 9000]);
 });
 
 test('coarser buckets hold what lies in them, whatever the granularity', () => {
@@ -181,9 +191,21 @@ test('bdev_set_qd_sampling: the depth over both cores, and how long the disk was
     call('bdev_set_qd_sampling_period', { name: 'S', period: 1e15 }),
     /period 1000000000000000 µs, limit 0 \(off\)/,
   );
+  // Another period while it samples: it begins anew, and the old looks end.
+  cores[1].channel.read(buf, 0, 0, 512, ignore, null);
+  await call('bdev_set_qd_sampling_period', { name: 'S', period: 400 });
+  pass(400);
+  pass(400);
+  const other = await stat();
+  assert.deepEqual([other.queue_depth_polling_period, other.queue_depth], [400, 1]);
+  for (const us of [100, 100, 100]) pass(us);
+  assert.equal((await stat()).io_time, other.io_time, 'not looked at in between');
+  pass(100);
+  assert.equal((await stat()).io_time, other.io_time + 400);
+  serve(0);
   await call('bdev_set_qd_sampling_period', { name: 'S', period: 0 });
   assert.equal('queue_depth' in (await stat()), false);
-  pass(100);
+  pass(400);
   for (const reactor of cluster.reactors)
     assert.equal(reactor.local(bdevManager).nextPollUs(), Number.POSITIVE_INFINITY);
   await close();

@@ -91,11 +91,14 @@ export function toSpdkHistogram(
   return { buckets, minRange, maxRange };
 }
 
-/** How many took less than each of `bordersNs`, and then how many there are. To the width of a bucket: a 128th of the border. */
+/**
+ * How many took no longer than each of `bordersNs`, and then how many there are (SPDK: spdk_histogram_get_borders_count). To the width of a bucket, a 128th of the border: as with SPDK, the
+ * bucket in which the border lies counts whole.
+ */
 export function countsBelow({ counts }: Histogram, bordersNs: readonly number[]): number[] {
   return [...bordersNs, Number.POSITIVE_INFINITY].map((border) => {
     let below = 0;
-    for (let i = 0; i < counts.length && bucketStart(i + 1) <= border; i++) below += counts[i];
+    for (let i = 0; i < counts.length && bucketStart(i) <= border; i++) below += counts[i];
     return below;
   });
 }

@@ -9,13 +9,11 @@ import type { IoBuf } from '../env/iobuf.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import { fillBytes } from '../env/segment.ts';
 import { log } from '../log/index.ts';
-import { LineLimit } from '../log/line-limit.ts';
 import type { BdevIo } from './bdev-io.ts';
 import { BufferedIo } from './buffered-io.ts';
 import {
   DIF_APPTAG_ERROR,
   DIF_GUARD_ERROR,
-  DifError,
   difGenerateCopy,
   difVerify,
   difVerifyCopy,
@@ -28,8 +26,6 @@ import type { Metadata } from './metadata.ts';
 import { sliceIoVecs } from './slice.ts';
 
 const difLog = log.register('bdev_dif');
-const limit = new LineLimit(10);
-const error = new DifError();
 
 export class ProtectedIo extends BufferedIo {
   readonly #child = new LayerChild(this);
@@ -137,7 +133,7 @@ export class ProtectedIo extends BufferedIo {
   }
 
   #takeOut(blocks: number): void {
-    const { format, protects, dif } = this.#metadata;
+    const { format, protects, dif, error } = this.#metadata;
     const data = this.#data as IoVecs;
     if (!protects) {
       if (format.interleaved) this.#copyPlain(data, blocks, false);
@@ -152,7 +148,7 @@ export class ProtectedIo extends BufferedIo {
 
   /** Checks the user's own metadata. */
   #verify(iovs: IoVecs, mdIovs: IoVecs | null, bytes: number): boolean {
-    const { format, blockBytes, dif } = this.#metadata;
+    const { format, blockBytes, dif, error } = this.#metadata;
     // Without room for the metadata none is carried, and nothing can be checked.
     if (!format.interleaved && mdIovs === null) return true;
     this.#setRefTag();
@@ -172,15 +168,16 @@ export class ProtectedIo extends BufferedIo {
   #fail(status: number): void {
     this.status = status;
     const { bdev, manager } = this.channel;
-    if (!limit.allows(manager.reactor.clock.nowUs)) return;
+    const { error, lines, blockBytes } = this.#metadata;
+    if (!lines.allows(manager.reactor.clock.nowUs)) return;
     const kind =
       error.errType === DIF_GUARD_ERROR
         ? 'guard'
         : error.errType === DIF_APPTAG_ERROR
           ? 'application tag'
           : 'reference tag';
-    const block = (this.parent.byteOffset + this.#done) / this.#metadata.blockBytes + error.errOffset;
+    const block = (this.parent.byteOffset + this.#done) / blockBytes + error.errOffset;
     const wrong = `${kind} ${error.actual}, expected ${error.expected}`;
-    difLog.error(`bdev "${bdev.name}": block ${block} has ${wrong}${limit.note}`);
+    difLog.error(`bdev "${bdev.name}": block ${block} has ${wrong}${lines.note}`);
   }
 }

@@ -1,6 +1,7 @@
 /**
  * Rate limits. Checklist: SPDK's mt bdev_ut, basic_qos, io_during_qos_queue, io_during_qos_reset, qos_dynamic_enable, unregister_and_qos_poller; titles carry
- * their names. Its data races between opening and limiting (qos_bdev_open_close_data_race, bdev_unregister_open_qos_data_race) cannot be: limits are set on the app core.
+ * their names. Its races between opening, removing and limiting (qos_bdev_open_close_data_race, bdev_unregister_open_qos_data_race) are in sim/bdev.sim.test.ts: limits are set on the
+ * app core, and come to the others, who open and close, at any time.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -172,6 +173,62 @@ test('io_during_qos_queue, io_during_qos_reset, unregister_and_qos_poller: what 
   assert.deepEqual(done.sort(), ['e -19', 'f -19']);
   desc.close();
   await cluster.until(removal);
+  await close();
+});
+
+test('io_during_qos_reset: one reset aborts what two cores have queued, and what comes meanwhile, the slice being spent', async () => {
+  const { clock, cluster, cores, buf, done, cb, serve, pass, close } = await limited(2);
+  await cluster.until(cluster.bdevs.setRates('S', { rw_ios_per_sec: 1000 }));
+  pass(1);
+  const [a, b] = cores;
+  // It holds the reset up.
+  a.stub.abortable = false;
+  assert.equal(a.channel.read(buf, 0, 0, 512, cb, 'held'), 0);
+  for (const [i, { channel }] of cores.entries()) {
+    for (const name of ['x', 'y']) assert.equal(channel.read(buf, 0, 0, 512, cb, `${name}${i}`), 0);
+  }
+  assert.equal(a.channel.reset(cb, 'reset'), 0);
+  await cluster.untilTrue(() => done.length === 4);
+  assert.deepEqual(done.splice(0).sort(), ['x0 -125', 'x1 -125', 'y0 -125', 'y1 -125']);
+  for (const [i, { channel }] of cores.entries()) assert.equal(channel.write(buf, 0, 0, 512, cb, `during${i}`), 0);
+  for (let i = 0; i < 20; i++) cluster.round();
+  assert.deepEqual(done.splice(0).sort(), ['during0 -125', 'during1 -125'], 'at once, not in the next slice');
+  assert.equal(b.stub.outstanding.length, 0);
+  a.stub.complete(1);
+  await cluster.untilTrue(() => {
+    clock.nowUs += 20;
+    return done.length === 2;
+  });
+  assert.deepEqual(done.splice(0), ['held 0', 'reset 0']);
+  pass(1);
+  assert.equal(b.channel.read(buf, 0, 0, 512, cb, 'after'), 0);
+  assert.equal(serve(), 1);
+  assert.deepEqual(done, ['after 0']);
+  await close();
+});
+
+test('basic_qos: a channel that is opened later is held to the limit, on each core, and the limit outlives all descriptors', async () => {
+  const { cluster, bdev, cores, buf, done, cb, serve, pass, close } = await limited(2);
+  await cluster.until(cluster.bdevs.setRates('S', { rw_ios_per_sec: 2000 }));
+  for (const { desc } of cores) desc.close();
+  cluster.turns();
+  for (let turn = 0; turn < 2; turn++) {
+    for (const core of [0, 1]) {
+      const desc = cluster.on(core, () => BdevDesc.open('S', { write: true, onEvent: () => {} }));
+      cores[core] = { desc, channel: cluster.on(core, () => desc.getIoChannel()), stub: stubChannel('S', core) };
+    }
+    pass(1);
+    for (const core of [0, 1]) {
+      for (let i = 0; i < 2; i++) assert.equal(cores[core].channel.read(buf, 0, 0, 512, cb, core), 0);
+    }
+    assert.equal(serve(), 2);
+    pass(1);
+    assert.equal(serve(), 2);
+    assert.deepEqual(done.splice(0).sort(), ['0 0', '0 0', '1 0', '1 0']);
+    assert.equal(bdev.rates.rw_ios_per_sec, 2000);
+    if (turn === 0) for (const { desc } of cores) desc.close();
+    cluster.turns();
+  }
   await close();
 });
 

@@ -76,6 +76,7 @@ const NO_LIMITS: BdevLimits = {
   maxSegmentBytes: 0,
   maxUnmapBlocks: 0,
   maxWriteZeroesBlocks: 0,
+  maxCopyBlocks: 0,
 };
 
 export class BdevRegistry {
@@ -252,14 +253,17 @@ export class BdevRegistry {
     }
   }
 
+  /** @throws {SpdkError} EEXIST, ENAMETOOLONG */
+  #checkName(name: string): void {
+    const bytes = Buffer.byteLength(name);
+    if (bytes === 0 || bytes > limits.name_bytes) {
+      throw new SpdkError('ENAMETOOLONG', `bdev name of ${bytes} bytes, limit 1 to ${limits.name_bytes}`);
+    }
+    if (this.has(name)) throw new SpdkError('EEXIST', `bdev name "${name}" is taken`);
+  }
+
   #specOf(moduleName: string, made: NewBdev, reserve: string[]): BdevSpec {
     const { name, blockSizeBytes, blocks } = made;
-    if (name.length === 0 || Buffer.byteLength(name) > limits.name_bytes) {
-      throw new SpdkError(
-        'ENAMETOOLONG',
-        `bdev name of ${Buffer.byteLength(name)} bytes, limit 1 to ${limits.name_bytes}`,
-      );
-    }
     const dataBytes = blockSizeBytes - (made.metadata?.interleaved === true ? made.metadata.bytes : 0);
     if (!(Number.isInteger(dataBytes) && dataBytes >= 512 && dataBytes % 512 === 0)) {
       throw new SpdkError('EINVAL', `bdev "${name}": block size ${blockSizeBytes} is not a multiple of 512`);
@@ -271,9 +275,7 @@ export class BdevRegistry {
     const aliases = [...(made.aliases ?? [])];
     if (uuid !== name && !aliases.includes(uuid)) aliases.push(uuid);
     for (const each of [name, ...aliases]) {
-      if (this.has(each)) throw new SpdkError('EEXIST', `bdev name "${each}" is taken`);
-    }
-    for (const each of [name, ...aliases]) {
+      this.#checkName(each);
       this.#reserved.add(each);
       reserve.push(each);
     }
@@ -290,12 +292,22 @@ export class BdevRegistry {
       ioTypes: made.ioTypes,
       volatileCache: made.volatileCache ?? false,
       homeCore: made.homeCore ?? -1,
+      level: this.#levelOf(made),
       limits: { ...NO_LIMITS, ...made.limits },
       metadata: this.#metadataOf(made),
       shared: createSharedState(),
       qos: createQosState(),
       data: made.data,
     };
+  }
+
+  /** @throws {SpdkError} EINVAL when it would stand on too many */
+  #levelOf({ name, bases = [], level = 1 + Math.max(-1, ...bases.map(({ bdev }) => bdev.level)) }: NewBdev): number {
+    if (level < limits.bdev_levels_max) return level;
+    throw new SpdkError(
+      'EINVAL',
+      `bdev "${name}" stands on ${level} disks, one on another; limit ${limits.bdev_levels_max - 1}`,
+    );
   }
 
   /** Told here once, rather than on each core. */
@@ -381,11 +393,16 @@ export class BdevRegistry {
     await callAll(this.reactor, limitBdevRates, { id: bdev.id, on: QOS_LIMITS.some((kind) => rates[kind] > 0) });
   }
 
-  /** @throws {SpdkError} ENODEV; EEXIST when the alias is taken. */
+  /** @throws {SpdkError} ENODEV; EEXIST when the alias is taken; ENAMETOOLONG, also when it is empty. */
   async addAlias(name: string, alias: string): Promise<void> {
     const bdev = this.get(name);
-    if (this.has(alias)) throw new SpdkError('EEXIST', `bdev name "${alias}" is taken`);
-    await callAll(this.reactor, aliasBdev, { id: bdev.id, alias, add: true });
+    this.#checkName(alias);
+    this.#reserved.add(alias);
+    try {
+      await callAll(this.reactor, aliasBdev, { id: bdev.id, alias, add: true });
+    } finally {
+      this.#reserved.delete(alias);
+    }
   }
 
   /** @throws {SpdkError} ENODEV; ENOENT when it is no alias of that disk (its name is none). */

@@ -29,14 +29,15 @@ interface ResetState {
 
 const resets = localKey('bdev_resets', () => ({ ids: 0, byId: new Map<number, ResetState>() }));
 
-/** Takes a reset on the channel's reactor. 0 or -ENOMEM. */
-export function startReset(channel: ThreadChannel, cb: BdevIoDone, ctx: unknown): number {
+/** Takes a reset on the channel's reactor; `mark`: see io-timeout.ts. 0 or -ENOMEM. */
+export function startReset(channel: ThreadChannel, cb: BdevIoDone, ctx: unknown, mark: number): number {
   const { manager, bdev } = channel;
   const io = manager.pool.get();
   if (io === null) return ENOMEM;
   io.type = IO_RESET;
   io.byteOffset = 0;
   io.bytes = 0;
+  io.flags = mark;
   io.cb = cb;
   io.ctx = ctx;
   channel.beginEmulated(io);

@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { IoVecs } from '../env/iovecs.ts';
-import { IO_FLAG_EMULATED, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES, ioTypes } from './io-type.ts';
+import { IO_COPY, IO_FLAG_EMULATED, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES, ioTypes } from './io-type.ts';
 import type { BdevLimits } from './module.ts';
 import { setUp } from './stub-setup.sim.ts';
 
@@ -212,6 +212,39 @@ test('bdev_unmap, bdev_write_zeroes_unmap, bdev_set_max_unmap: ranges without da
   stub.complete(3);
   cluster.turns();
   assert.deepEqual(done, ['u 0', 'z 0']);
+  await tearDown();
+});
+
+test('bdev_copy_split_test: copies of a disk that has its own keep to its limit; the first failure ends one', async () => {
+  const { cluster, desc, channel, stub, done, cb, tearDown } = await setUp({
+    ioTypes: ioTypes(IO_READ, IO_WRITE, IO_COPY),
+    limits: { maxCopyBlocks: 10 },
+  });
+  const copy = (blocks: number, name: string) => channel.copy(5 * BLOCK, 500 * BLOCK, blocks * BLOCK, cb, name);
+  const pieces = () =>
+    stub.outstanding.map((io) => [io.type, io.byteOffset / BLOCK, io.sourceOffset / BLOCK, io.bytes / BLOCK]);
+  assert.equal(copy(10, 'whole'), 0);
+  assert.deepEqual(pieces(), [[IO_COPY, 5, 500, 10]]);
+  stub.complete(1);
+  assert.equal(copy(25, 'split'), 0);
+  assert.deepEqual(pieces(), [
+    [IO_COPY, 5, 500, 10],
+    [IO_COPY, 15, 510, 10],
+    [IO_COPY, 25, 520, 5],
+  ]);
+  stub.complete(3);
+  cluster.turns();
+  assert.equal(copy(400, 'bad'), 0);
+  assert.equal(stub.outstanding.length, 32);
+  stub.complete(1, -5);
+  stub.complete(31);
+  cluster.turns();
+  assert.equal(stub.outstanding.length, 0, 'nothing more is begun');
+  assert.deepEqual(done, ['whole 0', 'split 0', 'bad -5']);
+  const [{ stat }] = await cluster.until(cluster.bdevs.stat(['S']));
+  const { num_copy_ops, bytes_copied, num_read_ops } = stat.toJson();
+  assert.deepEqual([num_copy_ops, bytes_copied, num_read_ops], [35, (35 + 310) * BLOCK, 0]);
+  assert.equal(desc.bdev.ioTypeSupported(IO_COPY), true);
   await tearDown();
 });
 

@@ -10,7 +10,7 @@ import type { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
 import type { BdevIo } from './bdev-io.ts';
-import { IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES } from './io-type.ts';
+import { IO_COPY, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES } from './io-type.ts';
 import { LayerChild, LayerIo } from './layer-io.ts';
 import type { Metadata } from './metadata.ts';
 import type { BdevLimits } from './module.ts';
@@ -32,6 +32,7 @@ export class SplitRules {
   readonly segmentBytesMax: number;
   readonly unmapBytesMax: number;
   readonly writeZeroesBytesMax: number;
+  readonly copyBytesMax: number;
 
   /** @param piecesMax of the way to the disk */
   constructor(wants: BdevLimits, blockBytes: number, piecesMax = Number.POSITIVE_INFINITY) {
@@ -46,12 +47,14 @@ export class SplitRules {
     this.segmentBytesMax = wants.maxSegmentBytes > 0 ? wants.maxSegmentBytes : Number.POSITIVE_INFINITY;
     this.unmapBytesMax = bytes(wants.maxUnmapBlocks);
     this.writeZeroesBytesMax = bytes(wants.maxWriteZeroesBlocks);
+    this.copyBytesMax = bytes(wants.maxCopyBlocks);
     let types = 0;
     const memory = Math.min(this.rwBytesMax, this.segmentsMax, this.segmentBytesMax);
     if (Math.min(memory, this.readBoundary) !== Number.POSITIVE_INFINITY) types |= 1 << IO_READ;
     if (Math.min(memory, this.writeBoundary) !== Number.POSITIVE_INFINITY) types |= 1 << IO_WRITE;
     if (this.unmapBytesMax !== Number.POSITIVE_INFINITY) types |= 1 << IO_UNMAP;
     if (this.writeZeroesBytesMax !== Number.POSITIVE_INFINITY) types |= 1 << IO_WRITE_ZEROES;
+    if (this.copyBytesMax !== Number.POSITIVE_INFINITY) types |= 1 << IO_COPY;
     this.types = types;
   }
 
@@ -59,6 +62,7 @@ export class SplitRules {
   pieceMax(type: number, at: number): number {
     if (type === IO_UNMAP) return this.unmapBytesMax;
     if (type === IO_WRITE_ZEROES) return this.writeZeroesBytesMax;
+    if (type === IO_COPY) return this.copyBytesMax;
     const boundary = type === IO_WRITE ? this.writeBoundary : this.readBoundary;
     if (boundary === Number.POSITIVE_INFINITY) return this.rwBytesMax;
     const left = boundary - (at - Math.floor(at / boundary) * boundary);
@@ -108,6 +112,7 @@ export class SplitIo extends LayerIo {
         }
         io.iovs = child.iovs;
       }
+      if (parent.type === IO_COPY) io.sourceOffset = parent.sourceOffset + this.#at;
       if (parent.mdIovs !== null) io.mdIovs = this.#metadataOf(child, bytes);
       this.#at += bytes;
       this.give(io, child, parent.type, at, bytes, parent.flags);

@@ -82,6 +82,8 @@ export interface StubParams {
 export const stubs = {
   channels: new Map<string, StubChannel[]>(),
   destroyed: [] as string[],
+  /** Disks whose next channel cannot be made. */
+  failChannels: new Set<string>(),
   closedBackends: [] as string[],
 };
 
@@ -116,6 +118,7 @@ registerBdevModule<StubParams>({
     stubs.channels.set(spec.name, channels);
     return {
       createChannel: () => {
+        if (stubs.failChannels.delete(spec.name)) throw new Error(`no channel of "${spec.name}" now`);
         const channel = new StubChannel(reactor.core);
         channels.push(channel);
         return channel;

@@ -100,6 +100,51 @@ test('iobuf: a second put is EDOUBLEFREE, what is out is named at the end', () =
   assert.deepEqual(heldIoBufs(memory), []);
 });
 
+test('iobuf: the reserve has one buffer a rank and core, and only that rank waits for it', () => {
+  const {
+    channels: [a, b],
+    memory,
+  } = pools({ ...sizes, largeCount: 1 });
+  const [pooled, mine, theirs] = [a!.getLargeOf(3)!, a!.getLargeOf(3)!, b!.getLargeOf(3)!];
+  assert.equal(a!.getLarge(), null);
+  assert.equal(a!.getLargeOf(3), null);
+  assert.equal(new Set([pooled, mine, theirs].map((buf) => buf.offset)).size, 3);
+  for (const { segment, offset, sizeBytes } of [pooled, mine, theirs]) {
+    assert.ok(offset + sizeBytes <= segment.sizeBytes && (segment.address + offset) % 4096 === 0);
+  }
+  const order: string[] = [];
+  const got: IoBuf[] = [];
+  const waiter = (name: string, bufRank?: number) => ({
+    ...(bufRank === undefined ? {} : { bufRank }),
+    onBuf(buf: IoBuf) {
+      order.push(name);
+      got.push(buf);
+    },
+  });
+  a!.waitLarge(waiter('user'));
+  a!.waitLarge(waiter('rank 4', 4));
+  a!.waitLarge(waiter('rank 3', 3));
+  a!.waitLarge(waiter('rank 3 again', 3));
+  const other = a!.getLargeOf(5)!;
+  a!.put(other);
+  assert.deepEqual(order, []);
+  a!.put(mine);
+  assert.deepEqual(order, ['rank 3'], 'wherever it stands in the queue');
+  a!.put(pooled);
+  assert.deepEqual(order, ['rank 3', 'user']);
+  a!.put(got[0]!);
+  assert.deepEqual(order, ['rank 3', 'user', 'rank 3 again']);
+  a!.put(got[1]!);
+  assert.deepEqual(order.slice(3), ['rank 4'], 'from the pool');
+  for (const buf of [theirs, got[2]!]) (buf === theirs ? b! : a!).put(buf);
+  a!.put(got[3]!);
+  assert.throws(() => a!.put(mine), { code: 'EDOUBLEFREE' });
+  assert.deepEqual(heldIoBufs(memory), []);
+  assert.notEqual(b!.getLarge(), null, 'what is in the reserve is not in the pool, and the pool is whole');
+  assert.equal(b!.getLarge(), null);
+  assert.throws(() => a!.getLargeOf(99), { code: 'EINVAL' });
+});
+
 test('iobuf_cache: a waiter gets a buffer that lies in another core’s cache', () => {
   const {
     channels: [a, b],

@@ -11,6 +11,11 @@
  * is read, so one of the two sees the other. A core that was told and has no waiter any more (its own put served them) passes the word on.
  * A ring can refuse a buffer for a moment, while another core is between the two steps of taking one: then it stays here and is spilled later.
  *
+ * Waiting is safe for who holds nothing. An I/O that needs a large buffer on the way, while whoever submitted it holds one already, might wait for what waits for it; so it may
+ * have one of the core's reserve when the pool has none (`getLargeOf`). The reserve has one buffer a rank, and a rank's buffer is only ever waited for by others of that
+ * rank. Ranks are the caller's: who has the buffer of one may wait for those of lower ranks, and for nothing else that waits for buffers. Then the lowest
+ * rank's buffer always comes back, and by induction every rank's (bdev/buffered-io.ts).
+ *
  * A buffer's state word holds who has it (core + 1), 0 while it is in the pool: a second put is EDOUBLEFREE, and what is still
  * out when the application ends is a leak with a name.
  */
@@ -29,6 +34,8 @@ const TOLD = 2;
 export interface IoBufKind {
   readonly count: number;
   readonly bytes: number;
+  /** Buffers of each core's reserve, behind all others. */
+  readonly reserve: number;
   /** Buffers a core keeps for itself. */
   readonly cache: number;
   readonly data: SharedArrayBuffer;
@@ -66,6 +73,7 @@ export function createIoBufMemory(cores: number, options: IoBufOptions = {}): Io
     options.smallCount ?? limits.iobuf_small_count,
     options.smallBytes ?? limits.iobuf_small_bytes,
     options.smallCache ?? limits.iobuf_small_cache,
+    0,
     cores,
   );
   const large = makeKind(
@@ -73,12 +81,20 @@ export function createIoBufMemory(cores: number, options: IoBufOptions = {}): Io
     options.largeCount ?? limits.iobuf_large_count,
     options.largeBytes ?? limits.iobuf_large_bytes,
     options.largeCache ?? limits.iobuf_large_cache,
+    limits.iobuf_ranks,
     cores,
   );
   return { small, large, starving: new SharedArrayBuffer(cores * 2 * 4) };
 }
 
-function makeKind(name: string, count: number, bytes: number, cache: number, cores: number): IoBufKind {
+function makeKind(
+  name: string,
+  count: number,
+  bytes: number,
+  cache: number,
+  reserve: number,
+  cores: number,
+): IoBufKind {
   if (!Number.isInteger(count) || count < 1)
     throw new SpdkError('EINVAL', `iobuf ${name} pool of ${count} buffers, at least 1`);
   if (!Number.isInteger(bytes) || bytes < 4096 || bytes % limits.iobuf_align_bytes !== 0) {
@@ -88,15 +104,17 @@ function makeKind(name: string, count: number, bytes: number, cache: number, cor
   const ring = new SharedArrayBuffer(sharedRingBytes(ringCapacity));
   const filled = new SharedRing(ring, ringCapacity, true);
   for (let i = 0; i < count; i++) filled.push(i);
+  const all = count + cores * reserve;
   return {
     count,
     bytes,
+    reserve,
     // The caches of all cores together never hold more than half the pool.
     cache: Math.min(cache, Math.floor(count / (2 * cores))),
-    data: new SharedArrayBuffer(count * bytes + limits.iobuf_align_bytes),
+    data: new SharedArrayBuffer(all * bytes + limits.iobuf_align_bytes),
     ring,
     ringCapacity,
-    states: new SharedArrayBuffer(count * 4),
+    states: new SharedArrayBuffer(all * 4),
   };
 }
 
@@ -116,6 +134,8 @@ export interface IoBufWaiter {
   onBuf(buf: IoBuf): void;
   /** The pool's: next in the queue. */
   nextWaiter?: IoBufWaiter | null;
+  /** What `getLargeOf` was asked for, by who may have the reserve's too. */
+  readonly bufRank?: number;
 }
 
 /** Counters of one kind on one core. */
@@ -141,6 +161,9 @@ class CoreKind {
   readonly #starving: Int32Array;
   readonly #word: number;
   readonly #cores: number;
+  /** Where this core's reserve begins, and which ranks of it are out. */
+  readonly #reserve: number;
+  readonly #reserveOut: Uint8Array;
   readonly #cache: Int32Array;
   readonly #bufs: (IoBuf | undefined)[];
   readonly #port: IoBufPort;
@@ -168,9 +191,11 @@ class CoreKind {
     this.#starving = new Int32Array(memory.starving);
     this.#cores = cores;
     this.#word = (large ? cores : 0) + index;
+    this.#reserve = kind.count + index * kind.reserve;
+    this.#reserveOut = new Uint8Array(kind.reserve);
     // Room for all: what the ring refuses for a moment stays here.
     this.#cache = new Int32Array(kind.count);
-    this.#bufs = new Array<IoBuf | undefined>(kind.count);
+    this.#bufs = new Array<IoBuf | undefined>(kind.count + cores * kind.reserve);
     this.#port = port;
   }
 
@@ -178,6 +203,14 @@ class CoreKind {
     // Those who already wait go first.
     if (this.#first !== null) return null;
     return this.#take();
+  }
+
+  /** The reserve's buffer of a rank; null while it is out. */
+  reserved(rank: number): IoBuf | null {
+    if (!(rank >= 0 && rank < this.#kind.reserve)) throw new SpdkError('EINVAL', `I/O buffer of rank ${rank}`);
+    if (this.#reserveOut[rank] !== 0) return null;
+    this.#reserveOut[rank] = 1;
+    return this.#hand(this.#reserve + rank);
   }
 
   wait(waiter: IoBufWaiter): void {
@@ -215,6 +248,10 @@ class CoreKind {
       );
     }
     if (sanitizer !== null) sanitizer.free(this.#segment.u8, (this.#bufs[buf.index] ?? this.#make(buf.index)).offset);
+    if (buf.index >= this.#kind.count) {
+      this.#putReserved(buf.index);
+      return;
+    }
     const waiter = this.#first;
     if (waiter !== null) {
       this.#shift();
@@ -223,6 +260,18 @@ class CoreKind {
     }
     if (this.#cached < this.#kind.cache && !this.#anyStarving()) this.#cache[this.#cached++] = buf.index;
     else this.#share(buf.index);
+  }
+
+  /** The next of that rank has it, wherever it stands in the queue. */
+  #putReserved(index: number): void {
+    const rank = index - this.#reserve;
+    for (let at = this.#first; at !== null; at = at.nextWaiter ?? null) {
+      if (at.bufRank !== rank) continue;
+      this.cancel(at);
+      at.onBuf(this.#hand(index));
+      return;
+    }
+    this.#reserveOut[rank] = 0;
   }
 
   /** Gives buffers that have become available to those who wait here. */
@@ -373,6 +422,10 @@ export class IoBufChannel {
   getLarge(): IoBuf | null {
     return this.#large.get();
   }
+  /** A large buffer for who may be waited for by one who has a large buffer already; null: then `waitLarge`, with `bufRank`. @throws {SpdkError} EINVAL for no such rank */
+  getLargeOf(rank: number): IoBuf | null {
+    return this.#large.get() ?? this.#large.reserved(rank);
+  }
   /** Queues `waiter` behind those who wait; it may be served before this returns. */
   waitSmall(waiter: IoBufWaiter): void {
     this.#small.wait(waiter);
@@ -385,7 +438,7 @@ export class IoBufChannel {
     return this.#small.cancel(waiter) || this.#large.cancel(waiter);
   }
   /**
-   * Gives a buffer back, on any core. The first who waits on this core gets it.
+   * Gives a buffer back, on any core; one of the reserve on its own. The first who waits on this core gets it.
    * @throws {SpdkError} EDOUBLEFREE when it is in the pool already.
    */
   put(buf: IoBuf): void {

@@ -195,6 +195,31 @@ test('a disk that is written in stripes: exported with memory for whole ones, wh
   assert.equal(rc, 0);
 });
 
+test('more large reads of disks that need buffers on the way than there are buffers: all are answered', async () => {
+  const bytes = 64 * 1024;
+  const body: Parameters<typeof withTarget>[0] = async ({ app, target, address }) => {
+    const registry = bdevRegistry(app.reactor);
+    const format = { block_size: 512, num_blocks: 4096, md_size: 8, md_interleave: true, dif_type: 1 };
+    await registry.create('malloc', { name: 'Protected', ...format });
+    for (const name of ['A', 'B']) await makeMemoryDisk(app, name, 4096 * 512);
+    await registry.create('verify', { name: 'V', base_bdev_name: 'A', mirror_bdev_name: 'B' });
+    for (const bdevName of ['Protected', 'V']) {
+      await target.addExport({ name: bdevName, bdevName });
+      const clients = [];
+      for (let i = 0; i < 2; i++) clients.push(await SocketClient.enter(address, bdevName));
+      const whole = pattern(16 * bytes, 3);
+      await clients[0]!.write(0, whole);
+      const reads = clients.flatMap((client) => Array.from({ length: 16 }, (_, i) => client.read(i * bytes, bytes)));
+      for (const [i, data] of (await Promise.all(reads)).entries()) {
+        assert.equal(Buffer.compare(data, whole.subarray((i % 16) * bytes, ((i % 16) + 1) * bytes)), 0);
+      }
+      await Promise.all(clients.map((client) => client.disconnect()));
+    }
+    await untilAlone(app, target);
+  };
+  assert.equal(await withTarget(body, { iobuf: { largeCount: 4 } }), 0, 'nothing leaked');
+});
+
 test('the RPC methods, and the configuration that would bring this state back', async () => {
   const rc = await withTarget(async ({ app, address }) => {
     app.rpc.state = RPC_RUNTIME;

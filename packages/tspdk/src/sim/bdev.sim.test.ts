@@ -230,16 +230,65 @@ class User {
   }
 }
 
+const unlessGone = (error: { code?: string }): void => assert.equal(error.code, 'ENODEV', String(error));
+
+/** Limits of a disk's rates come, change and go, whoever opens, closes or removes it meanwhile. */
+function changeRates(sim: Sim, app: App, disk: string): Promise<unknown>[] {
+  const { random } = sim;
+  const registry = bdevRegistry(app.reactor);
+  return Array.from({ length: 1 + random.int(4) }, () => {
+    const rates = { rw_ios_per_sec: random.pick([0, 1000 * (1 + random.int(100))]) };
+    return new Promise<void>((resolve) => {
+      sim.at(app.mainCore, random.int(300), () => {
+        registry.setRates(disk, rates).catch(unlessGone).then(resolve, assert.fail);
+      });
+    });
+  });
+}
+
+/** Somebody opens the disk, perhaps reads, and closes it again. */
+function visit(sim: Sim, app: App, disk: string): Promise<unknown> {
+  const { random } = sim;
+  return new Promise<void>((resolve) => {
+    sim.at(random.pick(app.cores), random.int(300), (reactor) => {
+      let desc: BdevDesc;
+      try {
+        desc = BdevDesc.open(disk, { write: random.chance(0.5), reactor, onEvent: () => {} });
+      } catch (error) {
+        unlessGone(error as { code?: string });
+        return resolve();
+      }
+      const channel = desc.getIoChannel();
+      let left = 1;
+      const end = (): void => {
+        if (--left === 0) resolve();
+      };
+      const buf = random.chance(0.7) ? reactor.iobuf.getSmall() : null;
+      if (buf !== null) {
+        const done = (_: unknown, status: number): void => {
+          assert.ok(status === 0 || status === ECANCELED || status === ENODEV, `a visitor's read ends with ${status}`);
+          reactor.iobuf.put(buf);
+          end();
+        };
+        left++;
+        assert.equal(channel.read(buf.segment, buf.offset, 0, BLOCK, done, null), 0);
+      }
+      sim.at(reactor.core, random.int(60), () => {
+        desc.close();
+        end();
+      });
+    });
+  });
+}
+
 /** What goes on beside the users: locks, rates, a closer look. Each ends before the disk does, or with it. */
 function disturb(sim: Sim, app: App, disk: string): Promise<unknown>[] {
   const { random } = sim;
   const going: Promise<unknown>[] = [];
   const registry = bdevRegistry(app.reactor);
   const bdev = registry.get(disk);
-  const unlessGone = (error: { code?: string }): void => assert.equal(error.code, 'ENODEV', String(error));
-  if (random.chance(0.3)) {
-    going.push(registry.setRates(disk, { rw_ios_per_sec: 1000 * (1 + random.int(100)) }).catch(unlessGone));
-  }
+  if (random.chance(0.3)) going.push(...changeRates(sim, app, disk));
+  for (let i = random.int(4); i > 0; i--) going.push(visit(sim, app, disk));
   if (random.chance(0.3)) going.push(setSamplingPeriod(bdev, 1 + random.int(50)));
   if (random.chance(0.3)) {
     going.push(enableHistogram(bdev, { type: 0, granularity: 7, minNs: 0, maxNs: Number.MAX_SAFE_INTEGER }));

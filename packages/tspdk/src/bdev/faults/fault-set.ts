@@ -104,7 +104,7 @@ export class FaultSet {
 
   /** Has `io` go wrong, if a rule says so; the first that does. True when it is taken care of. */
   strike(channel: ThreadChannel, io: BdevIo): boolean {
-    // It ends in a moment, and is not to be held up.
+    // It ends with the reset under way: one that were held up would hold the reset up.
     if (channel.resetting > 0) return false;
     const { nowUs } = channel.manager.reactor.clock;
     const state = Atomics.load(this.#state, 0);

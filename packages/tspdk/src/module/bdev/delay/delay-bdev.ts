@@ -12,10 +12,13 @@ export const LATENCY_TYPES = ['avg_read', 'p99_read', 'avg_write', 'p99_write'] 
 export type LatencyType = (typeof LATENCY_TYPES)[number];
 const PARAMS = ['avg_read_latency', 'p99_read_latency', 'avg_write_latency', 'p99_write_latency'] as const;
 
+/** SPDK's BDEV_DELAY_NAMESPACE_UUID. */
+const NAMESPACE = '4009b574-6430-4f1b-bc40-ace811091027';
+
 export interface DelayBdevParams extends Record<(typeof PARAMS)[number], number> {
   readonly name: string;
   readonly base_bdev_name: string;
-  /** Default: a new one. */
+  /** Default: one that follows from the base's. */
   readonly uuid?: string | undefined;
 }
 
@@ -59,7 +62,7 @@ export const delayModule: BdevModule<DelayBdevParams> = registerBdevModule<Delay
   create(params: DelayBdevParams, reactor: Reactor) {
     const latencies = new SharedArrayBuffer(PARAMS.length * 8);
     new Float64Array(latencies).set(PARAMS.map((param) => check(params[param], param)));
-    return newPassthru('delay', params, reactor, { latencies } satisfies DelayData);
+    return newPassthru('delay', NAMESPACE, params, reactor, { latencies } satisfies DelayData);
   },
 
   attach: attachPassthru,

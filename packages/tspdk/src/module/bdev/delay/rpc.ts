@@ -15,7 +15,7 @@ export function registerDelayRpc(rpc: RpcRegistry, deps: { registry: () => BdevR
       { name: 'p99_read_latency', type: 'uint64', required: true, description: 'µs for one read in a hundred' },
       { name: 'avg_write_latency', type: 'uint64', required: true, description: 'µs that a write takes longer' },
       { name: 'p99_write_latency', type: 'uint64', required: true, description: 'µs for one write in a hundred' },
-      { name: 'uuid', type: 'uuid', description: 'Default: a new one' },
+      { name: 'uuid', type: 'uuid', description: 'Default: one that follows from the base’s' },
     ],
     summary: 'Makes a disk on another that takes longer; when that is not there yet, as soon as it is.',
     handler: (params) => deps.registry().createOn(params.base_bdev_name, 'delay', params),

@@ -6,9 +6,12 @@ import { type BdevModule, type BdevSpec, registerBdevModule } from '../../../bde
 import type { Reactor } from '../../../event/reactor.ts';
 import { attachPassthru, baseName, newPassthru } from '../passthru/passthru-bdev.ts';
 
+/** Our own: SPDK's error disks have a new one each time. */
+const NAMESPACE = '10171aa0-f4d7-49a5-a98b-0f7d141a98b7';
+
 export interface ErrorBdevParams {
   readonly base_name: string;
-  /** Default: a new one. */
+  /** Default: one that follows from the base's. */
   readonly uuid?: string | undefined;
 }
 
@@ -21,7 +24,12 @@ export const errorModule: BdevModule<ErrorBdevParams> = registerBdevModule<Error
   name: 'error',
 
   create: ({ base_name, uuid }: ErrorBdevParams, reactor: Reactor) =>
-    newPassthru('Error Injection Disk', { name: errorBdevName(base_name), base_bdev_name: base_name, uuid }, reactor),
+    newPassthru(
+      'Error Injection Disk',
+      NAMESPACE,
+      { name: errorBdevName(base_name), base_bdev_name: base_name, uuid },
+      reactor,
+    ),
 
   attach: attachPassthru,
   destroy: () => {},

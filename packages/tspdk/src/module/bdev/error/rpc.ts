@@ -29,7 +29,7 @@ export function registerErrorRpc(
     states: RPC_RUNTIME,
     params: [
       { name: 'base_name', type: 'string', required: true, description: 'The bdev to pass to' },
-      { name: 'uuid', type: 'uuid', description: 'Default: a new one' },
+      { name: 'uuid', type: 'uuid', description: 'Default: one that follows from the base’s' },
     ],
     summary: 'Makes EE_BASE, a disk on BASE that fails on demand; when BASE is not there yet, as soon as it is.',
     handler: async (params) => {

@@ -107,7 +107,7 @@ function create(moduleName: FileModuleName, params: FileBdevParams, reactor: Rea
 
 function attach(spec: BdevSpec, reactor: Reactor): BdevBackend {
   const data = spec.data as FileData;
-  if (reactor.ring !== null) return new UringFileBackend(data, reactor, reactor.ring);
+  if (reactor.ring !== null) return new UringFileBackend(spec, reactor, reactor.ring);
   if (data.direct) {
     throw new SpdkError('ENOTSUP', `bdev "${spec.name}": O_DIRECT needs io_uring, which core ${reactor.core} lacks`);
   }

@@ -10,10 +10,12 @@
  * and still waits for it.
  */
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import { moduleRank } from '../../../bdev/buffer-rank.ts';
 import type { Extents } from '../../../bdev/extents.ts';
 import {
   type BackendChannel,
   type BdevBackend,
+  type BdevSpec,
   IO_FLAG_FUA,
   IO_FLAG_NO_HOLE,
   IO_FLUSH,
@@ -49,6 +51,7 @@ export class UringFileBackend implements BdevBackend {
   readonly data: FileData;
   readonly ring: Ring;
   readonly iobuf: IoBufChannel;
+  readonly bufRank: number;
   readonly zeroes: Segment;
   readonly zeroesOffset: number;
   readonly zeroesBytes: number;
@@ -57,10 +60,12 @@ export class UringFileBackend implements BdevBackend {
   punch: boolean;
   zeroRange: boolean;
 
-  constructor(data: FileData, reactor: Reactor, ring: Ring) {
+  constructor(spec: BdevSpec, reactor: Reactor, ring: Ring) {
+    const data = spec.data as FileData;
     this.data = data;
     this.ring = ring;
     this.iobuf = reactor.iobuf;
+    this.bufRank = moduleRank(spec);
     this.zeroes = reactor.local(bdevManager).zeroes;
     this.zeroesOffset = alignedOffset(this.zeroes, 4096);
     this.zeroesBytes = Math.floor((this.zeroes.sizeBytes - this.zeroesOffset) / 65536) * 65536;
@@ -121,6 +126,10 @@ class FileOp implements RingOp, IoBufWaiter {
   constructor(backend: UringFileBackend, free: FileOp[]) {
     this.#backend = backend;
     this.#free = free;
+  }
+
+  get bufRank(): number {
+    return this.#backend.bufRank;
   }
 
   start(io: BdevIo): void {
@@ -211,7 +220,7 @@ class FileOp implements RingOp, IoBufWaiter {
   #bounce(): void {
     const { iobuf } = this.#backend;
     if (this.#buf === null) {
-      const buf = iobuf.getLarge();
+      const buf = iobuf.getLargeOf(this.bufRank);
       if (buf === null) {
         this.#waiting = true;
         iobuf.waitLarge(this);

@@ -22,6 +22,7 @@ import {
   ioTypes,
   type NewBdev,
   openBase,
+  openChannels,
   registerBdevModule,
   shareSegment,
 } from '../../../bdev/index.ts';
@@ -79,7 +80,7 @@ class LogWritesBackend implements BdevBackend {
   }
 
   createChannel(): LogWritesChannel {
-    return new LogWritesChannel(this.#base.getIoChannel(), this.#log.getIoChannel(), this.#state);
+    return new LogWritesChannel(...openChannels(this.#base, this.#log), this.#state);
   }
 
   /** Writes the superblock. @throws {SpdkError} what the log's disk says; ENOMEM */

@@ -4,6 +4,7 @@
 import { resetBases } from '../../../bdev/base-reset.ts';
 import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
+import { derivedUuid } from '../../../bdev/derived-uuid.ts';
 import type { Extents } from '../../../bdev/extents.ts';
 import {
   type BackendChannel,
@@ -23,11 +24,15 @@ import type { IoVecs } from '../../../env/iovecs.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { sharedBase } from './shared-base.ts';
 
+/** SPDK's BDEV_PART_NAMESPACE_UUID. */
+const NAMESPACE = '976b899e-3e1e-4d71-ab69-c2b08e9df8b8';
+
 export interface Part {
   readonly name: string;
   readonly base_bdev: string;
   readonly offset_blocks: number;
   readonly num_blocks: number;
+  /** Default: one that follows from the base's and from where the part lies. */
   readonly uuid?: string | undefined;
 }
 
@@ -124,7 +129,7 @@ export function newPart(
     }
     return {
       name,
-      uuid,
+      uuid: uuid ?? derivedUuid(NAMESPACE, bdev.uuid, offset_blocks, num_blocks),
       productName,
       blockSizeBytes: bdev.blockSizeBytes,
       blocks: num_blocks,

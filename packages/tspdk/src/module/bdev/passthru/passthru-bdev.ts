@@ -9,6 +9,7 @@
 import { resetBases } from '../../../bdev/base-reset.ts';
 import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
+import { derivedUuid } from '../../../bdev/derived-uuid.ts';
 import type { Extents } from '../../../bdev/extents.ts';
 import {
   type BackendChannel,
@@ -27,10 +28,13 @@ import {
 import type { IoVecs } from '../../../env/iovecs.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 
+/** SPDK's BDEV_PASSTHRU_NAMESPACE_UUID. */
+const NAMESPACE = '7e25812e-c8c0-4d3f-8599-16d790555b85';
+
 export interface PassthruBdevParams {
   readonly name: string;
   readonly base_bdev_name: string;
-  /** Default: a new one. */
+  /** Default: one that follows from the base's. */
   readonly uuid?: string | undefined;
 }
 
@@ -99,9 +103,10 @@ class PassthruBackend implements BdevBackend {
   }
 }
 
-/** The app core's part, also for disks that do something to what they pass on. `more` is data of theirs, which crosses with the rest. */
+/** The app core's part, also for disks that do something to what they pass on. `namespace`: of their uuids; `more` is data of theirs, which crosses with the rest. */
 export function newPassthru(
   productName: string,
+  namespace: string,
   { name, base_bdev_name, uuid }: PassthruBdevParams,
   reactor: Reactor,
   more: object = {},
@@ -113,7 +118,7 @@ export function newPassthru(
   const { bdev } = base;
   return {
     name,
-    uuid,
+    uuid: uuid ?? derivedUuid(namespace, bdev.uuid),
     productName,
     blockSizeBytes: bdev.blockSizeBytes,
     blocks: bdev.blocks,
@@ -140,7 +145,7 @@ export function baseName(spec: Pick<BdevSpec, 'data'>): string {
 export const passthruModule: BdevModule<PassthruBdevParams> = registerBdevModule<PassthruBdevParams>({
   name: 'passthru',
 
-  create: (params: PassthruBdevParams, reactor: Reactor) => newPassthru('passthru', params, reactor),
+  create: (params: PassthruBdevParams, reactor: Reactor) => newPassthru('passthru', NAMESPACE, params, reactor),
   attach: attachPassthru,
   destroy: () => {},
   dumpInfo: (spec: BdevSpec) => ({ passthru: { name: spec.name, base_bdev_name: baseName(spec) } }),

@@ -8,6 +8,8 @@ import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, make, open } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
+import '../delay/delay-bdev.ts';
+import '../error/error-bdev.ts';
 import '../malloc/malloc-bdev.ts';
 import './passthru-bdev.ts';
 
@@ -25,6 +27,38 @@ test('a passthru disk holds what was written, from every reactor', async () => {
     }),
     { numRuns: 20 },
   );
+});
+
+test('a disk on another that is given no uuid has one that follows from its base’s, of its kind', async () => {
+  const cluster = await startCluster();
+  const uuid = '11111111-2222-4333-8444-555555555555';
+  await make(cluster, { name: 'S', uuid });
+  const latencies = { avg_read_latency: 0, p99_read_latency: 0, avg_write_latency: 0, p99_write_latency: 0 };
+  const found: string[] = [];
+  for (const [module, params] of [
+    ['passthru', { name: 'P', base_bdev_name: 'S' }],
+    ['passthru', { name: 'Q', base_bdev_name: 'S' }],
+    ['delay', { name: 'D', base_bdev_name: 'S', ...latencies }],
+    ['error', { base_name: 'S' }],
+    ['passthru', { name: 'P', base_bdev_name: 'S', uuid: '99999999-2222-4333-8444-555555555555' }],
+  ] as const) {
+    const bdev = await cluster.until(cluster.bdevs.create(module, params));
+    found.push(bdev.uuid);
+    await cluster.until(cluster.bdevs.delete(bdev.name));
+  }
+  const [passthru, again, delay, error, given] = found;
+  assert.deepEqual(
+    [passthru, again, delay, given],
+    [
+      '04636583-270a-552b-bb7f-4b567401d48a',
+      '04636583-270a-552b-bb7f-4b567401d48a',
+      '873b792d-b6e3-5eb6-9b41-e176ea82de91',
+      '99999999-2222-4333-8444-555555555555',
+    ],
+  );
+  assert.equal(new Set([uuid, ...found]).size, 5);
+  assert.equal(error[14], '5');
+  await cluster.close();
 });
 
 test('type, range, flags and memory reach the base as they are; its status comes back; an abort reaches it', async () => {

@@ -9,7 +9,7 @@ export function registerPassthruRpc(rpc: RpcRegistry, deps: { registry: () => Bd
     params: [
       { name: 'name', type: 'string', required: true, description: 'Name' },
       { name: 'base_bdev_name', type: 'string', required: true, description: 'The bdev to pass to' },
-      { name: 'uuid', type: 'uuid', description: 'Default: a new one' },
+      { name: 'uuid', type: 'uuid', description: 'Default: one that follows from the base’s' },
     ],
     summary: 'Makes a disk that passes everything on to another; when that is not there yet, as soon as it is.',
     handler: (params) => deps.registry().createOn(params.base_bdev_name, 'passthru', params),

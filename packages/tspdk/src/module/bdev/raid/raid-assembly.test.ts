@@ -8,7 +8,8 @@ import { IO_FLAG_FUA, IO_WRITE } from '../../../bdev/io-type.ts';
 import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
 import type { Segment } from '../../../env/segment.ts';
-import { allGood, answering, contents, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
+import { createSplit } from '../split/split-bdev.ts';
+import { allGood, answering, contents, malloc, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 import {
   decodeRaidSuperblock,
   encodeRaidSuperblock,
@@ -84,6 +85,21 @@ test('a raid is there again when its members are, whatever its level, with its n
     assert.deepEqual([await superblock(disks[0]), await superblock(disks[1])], [null, null]);
     await cluster.close();
   }
+});
+
+test('a raid on parts of a disk is there again when the parts are: their uuids stay the same', async () => {
+  const { cluster, create, call, list, settle } = await setUpRaid({ reactors: 2 });
+  await malloc(cluster, 'M', 2 * BLOCKS);
+  const split = () => cluster.until(createSplit(cluster.reactors[0], { base_bdev: 'M', split_count: 2 }));
+  await create('raid1', await split(), { superblock: true });
+  await fill(cluster, 7);
+  await call('bdev_raid_delete', { name: 'R' });
+  for (const name of ['Mp0', 'Mp1']) await cluster.until(cluster.bdevs.delete(name));
+  await split();
+  await settle();
+  assert.equal((await list('online'))[0].num_base_bdevs_operational, 2);
+  assert.deepEqual(await contents(cluster, 'R'), new Uint8Array(64 * 512).fill(7));
+  await cluster.close();
 });
 
 test('a member that has missed something is not used but rebuilt, whichever appears first', async () => {

@@ -24,7 +24,12 @@ export abstract class RaidChannel implements BackendChannel {
   constructor(backend: RaidBackend) {
     this.backend = backend;
     this.members = backend.descs.map(() => null);
-    for (let slot = 0; slot < this.members.length; slot++) this.openMember(slot);
+    try {
+      for (let slot = 0; slot < this.members.length; slot++) this.openMember(slot);
+    } catch (error) {
+      for (let slot = 0; slot < this.members.length; slot++) this.closeMember(slot);
+      throw error;
+    }
     backend.channels.add(this);
   }
 

@@ -30,6 +30,8 @@ import {
 } from './raid-superblock.ts';
 import { fillSuperblock, wholeBlockBytes, writeRaidSuperblock } from './superblock-io.ts';
 
+/** Levels of disks that a member may have that is added later. */
+const MEMBER_LEVELS = 4;
 /** When what failed for want of a superblock is tried again. */
 const AGAIN_US = 1_000_000;
 
@@ -144,6 +146,10 @@ export class RaidDisk {
         const blocks = `blocks of ${bdev.blockSizeBytes} bytes, not ${this.blockBytes} as the other base bdevs`;
         throw new SpdkError('EINVAL', `raid "${this.params.name}": bdev "${bdev.name}" has ${blocks}`);
       }
+      if (this.bdev !== null && bdev.level >= this.bdev.level) {
+        const level = `stands on ${bdev.level} disks, one on another; limit ${this.bdev.level - 1}, as set when the raid was made`;
+        throw new SpdkError('EINVAL', `raid "${this.params.name}": bdev "${bdev.name}" ${level}`);
+      }
       if (this.#seq > 0 && slot.dataOffset + slot.dataBlocks > bdev.blocks) {
         const size = `${bdev.blocks} blocks, fewer than ${slot.dataOffset + slot.dataBlocks}`;
         throw new SpdkError('EINVAL', `raid "${this.params.name}": bdev "${bdev.name}" has ${size}`);
@@ -223,6 +229,7 @@ export class RaidDisk {
       ioTypes: geometry.ioTypes,
       volatileCache: bases.some(({ volatileCache }) => volatileCache),
       limits: geometry.limits,
+      level: 1 + Math.max(MEMBER_LEVELS, ...slots.map(({ base }) => base?.bdev.level ?? 0)),
       data,
     };
   }

@@ -1,6 +1,6 @@
 /**
  * The superblock's bytes, round trips, and what a damaged or hostile one gives (SPDK: bdev_raid_sb_ut test_raid_bdev_parse_superblock; those of writing and loading
- * are about I/O of base bdevs, which is not here, but for the part that more has to be read).
+ * are about I/O of base bdevs: raid-assembly.test.ts; here is that more may have to be read).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

@@ -110,6 +110,28 @@ async function onStubs(level: string, count: number, params: object = {}) {
   return { cluster, call, list, names, stub, desc, channel, done, cb, tearDown };
 }
 
+test('test_io_channel: a member whose channel cannot be made fails the raid’s, and the others’ are given back', async () => {
+  const { cluster, names, stub, desc, channel, tearDown } = await onStubs('raid0', 3);
+  channel.close();
+  cluster.turns();
+  const members = names.map((name) => cluster.bdevs.get(name));
+  const before = members.map(({ channels }) => channels.size);
+  stubs.failChannels.add(names[2]);
+  assert.throws(() => channelOf(cluster, desc), /no channel of "raid-stub-\d+" now/);
+  cluster.turns();
+  assert.deepEqual(
+    members.map(({ channels }) => channels.size),
+    before,
+  );
+  assert.ok(stub.every(({ outstanding }) => outstanding.length === 0));
+  channelOf(cluster, desc);
+  assert.deepEqual(
+    members.map(({ channels }) => channels.size),
+    before.map((count) => count + 1),
+  );
+  await tearDown();
+});
+
 test('unmap and write zeroes: one range on each member that has a part; a flush goes to all', async () => {
   for (const level of ['raid0', 'concat']) {
     const { cluster, stub, channel, done, cb, tearDown } = await onStubs(level, 3);
@@ -287,6 +309,10 @@ test('wrong parameters make nothing and hold nothing', async () => {
     assert.deepEqual(await list(), []);
   };
   await refused('EINVAL', 'raid0', ['M0', 'M1'], { strip_size_kb: 3 });
+  for (const level of ['raid6', '', 'raid']) {
+    await assert.rejects(create(level, ['M0', 'M1']), /parameter 'raid_level' is ".*"; one of: raid0 0 raid1 1/);
+    assert.deepEqual(await list(), []);
+  }
   await refused('EINVAL', 'concat', ['M0', 'M1'], { strip_size_kb: 0 });
   await refused('EINVAL', 'raid1', ['M0', 'M1'], { strip_size_kb: 4 });
   await refused('EINVAL', 'raid1', ['M0']);

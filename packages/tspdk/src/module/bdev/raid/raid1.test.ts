@@ -271,6 +271,13 @@ test('it works without members from the start, and takes them later; it does not
   await assert.rejects(add('M4k'), { code: 'EINVAL' });
   await assert.rejects(add('M0'), { code: 'EPERM' });
   await assert.rejects(add('M9'), { code: 'ENODEV' });
+  await malloc(cluster, 'M5');
+  for (let i = 0; i < 5; i++) {
+    const base_bdev_name = i === 0 ? 'M5' : `U${i - 1}`;
+    await cluster.until(cluster.bdevs.create('passthru', { name: `U${i}`, base_bdev_name }));
+  }
+  const deep = /bdev "U4" stands on 5 disks, one on another; limit 4, as set when the raid was made/;
+  await assert.rejects(add('U4'), { code: 'EINVAL', message: deep });
   raids.options.process_window_size_kb = 16;
   await add('M1');
   await assert.rejects(add('M2'), { code: 'EINVAL', message: /has all/ });

@@ -26,6 +26,30 @@ async function world(reactors = 1) {
   return { cluster, call, memory };
 }
 
+test('part_construct_ext: a part’s uuid follows from its base’s and where it lies, and is the same when it is made again', async () => {
+  const { cluster, call, memory } = await world();
+  await cluster.until(
+    cluster.bdevs.create('malloc', {
+      name: 'M',
+      block_size: 512,
+      num_blocks: 1024,
+      uuid: '11111111-2222-4333-8444-555555555555',
+    }),
+  );
+  await memory('N', 1024);
+  const uuids = async (base_bdev: string, split_count = 2) => {
+    const names = (await call('bdev_split_create', { base_bdev, split_count })) as string[];
+    const found = names.map((name) => cluster.bdevs.get(name).uuid);
+    await call('bdev_split_delete', { base_bdev });
+    return found;
+  };
+  const first = await uuids('M');
+  assert.deepEqual(first, ['222d10a9-0bdd-58a9-b48c-0a88d4cadf86', '6a211fd5-7dd9-5c98-a08a-d87c89a097e0']);
+  assert.deepEqual(await uuids('M'), first);
+  assert.equal(new Set([...first, ...(await uuids('M', 4)), ...(await uuids('N'))]).size, 8);
+  await cluster.close();
+});
+
 test('each part keeps what is written to it, whatever its neighbours do, on several cores', async () => {
   await fc.assert(
     fc.asyncProperty(modelBatches(64, 16), async (batches) => {

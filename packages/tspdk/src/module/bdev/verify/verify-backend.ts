@@ -4,6 +4,7 @@
  */
 import { resetBases } from '../../../bdev/base-reset.ts';
 import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
+import { moduleRank } from '../../../bdev/buffer-rank.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import {
   type BackendChannel,
@@ -15,6 +16,7 @@ import {
   IO_READ,
   IO_TYPE_NAMES,
   openBase,
+  openChannels,
 } from '../../../bdev/index.ts';
 import { ECANCELED, EIO } from '../../../bdev/status.ts';
 import type { Reactor } from '../../../event/reactor.ts';
@@ -80,6 +82,7 @@ class VerifyChannel implements BackendChannel {
 
 export class VerifyBackend implements BdevBackend {
   readonly #name: string;
+  readonly bufRank: number;
   readonly #reactor: Reactor;
   readonly #first: BdevDesc;
   readonly #other: BdevDesc;
@@ -92,6 +95,7 @@ export class VerifyBackend implements BdevBackend {
   constructor(spec: BdevSpec, reactor: Reactor) {
     const { base, mirror } = spec.data as VerifyData;
     this.#name = spec.name;
+    this.bufRank = moduleRank(spec);
     this.#reactor = reactor;
     this.#first = openBase(base, reactor);
     try {
@@ -107,7 +111,7 @@ export class VerifyBackend implements BdevBackend {
   }
 
   createChannel(): BackendChannel {
-    return new VerifyChannel(this, this.#first.getIoChannel(), this.#other.getIoChannel());
+    return new VerifyChannel(this, ...openChannels(this.#first, this.#other));
   }
 
   submit(io: BdevIo, first: BdevChannel, other: BdevChannel): void {

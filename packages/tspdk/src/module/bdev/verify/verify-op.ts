@@ -38,6 +38,10 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter, Retry {
     this.#backend = backend;
   }
 
+  get bufRank(): number {
+    return this.#backend.bufRank;
+  }
+
   set(io: BdevIo, first: BdevChannel, other: BdevChannel): void {
     this.io = io;
     this.#first = first;
@@ -90,7 +94,7 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter, Retry {
     if (this.#step !== COMPARING) rc = channel.forward(io, io.byteOffset, onLeg, this);
     else {
       const { iobuf } = channel.shared.manager.reactor;
-      this.#buf ??= iobuf.getLarge();
+      this.#buf ??= iobuf.getLargeOf(this.bufRank);
       const buf = this.#buf;
       if (buf === null) {
         iobuf.waitLarge(this);

@@ -9,10 +9,9 @@ import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
 import { faultRegistry } from '../../../bdev/index.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { describeBdev } from '../../../bdev/rpc.ts';
-import { stubChannel } from '../../../bdev/stub-module.sim.ts';
-import { channelOf, make, open, runIo } from '../../../bdev/stub-setup.sim.ts';
+import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
+import { channelOf, make, open, runIo, takeLargeBuffers } from '../../../bdev/stub-setup.sim.ts';
 import type { ThreadChannel } from '../../../bdev/thread-channel.ts';
-import type { IoBuf } from '../../../env/iobuf.ts';
 import { notifyOf } from '../../../notify/index.ts';
 import '../malloc/malloc-bdev.ts';
 import { DIFFERENCE_EVENT } from './verify-backend.ts';
@@ -170,11 +169,24 @@ test('who waits keeps his place; of several that differ at once the first to be 
   await cluster.close();
 });
 
+test('a disk whose channel cannot be made fails that of the verify disk, and the other’s is given back', async () => {
+  const cluster = await startCluster();
+  for (const name of ['A', 'B']) await make(cluster, { name });
+  await over(cluster, 'A', 'B');
+  const desc = open(cluster, 'V');
+  stubs.failChannels.add('B');
+  assert.throws(() => channelOf(cluster, desc), /no channel of "B" now/);
+  cluster.turns();
+  assert.equal(stubChannel('A').closed, true);
+  channelOf(cluster, desc);
+  desc.close();
+  await cluster.close();
+});
+
 test('memory and I/Os of the pool are waited for', async () => {
   const { cluster, desc, channel } = await pair();
   const { iobuf } = cluster.reactors[0];
-  const taken = [];
-  for (let buf = iobuf.getLarge(); buf !== null; buf = iobuf.getLarge()) taken.push(buf);
+  const taken = takeLargeBuffers(iobuf);
   await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 2, bdev_io_cache_size: 1 }));
   const buf = cluster.memory(65536);
   const done: number[] = [];
@@ -249,8 +261,7 @@ test('a read is aborted wherever it is, on either disk or waiting for memory; a 
   a.complete(1);
   ended('not stopped -125');
   a.abortable = true;
-  const taken: IoBuf[] = [];
-  for (let one = iobuf.getLarge(); one !== null; one = iobuf.getLarge()) taken.push(one);
+  const taken = takeLargeBuffers(iobuf);
   channel.read(buf, 0, 0, 512, cb, 'waits for a buffer');
   a.complete(1);
   assert.deepEqual([a.outstanding.length, b.outstanding.length], [0, 0]);

@@ -1,0 +1,104 @@
+/** What the layer carries out by way of a buffer: an abort, or a reset, of one that waits for a buffer ends it at once (SPDK: bdev_io_iobuf_wait_abort). */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { IoBuf } from '../env/iobuf.ts';
+import { IoVecs } from '../env/iovecs.ts';
+import type { BdevChannel } from './channel.ts';
+import { BdevDesc } from './desc.ts';
+import { faultRegistry } from './faults/registry.ts';
+import { lockRange } from './lba-lock.ts';
+import { setUp, takeLargeBuffers } from './stub-setup.sim.ts';
+
+const BLOCK = 512;
+type Submit = (channel: BdevChannel, iovs: IoVecs, cb: (ctx: unknown, status: number) => void, ctx: string) => number;
+
+const kinds: [string, Submit][] = [
+  ['compare', (channel, iovs, cb, ctx) => channel.comparev(iovs, 0, cb, ctx)],
+  ['compare-and-write', (channel, iovs, cb, ctx) => channel.comparevAndWritev(iovs, iovs, 0, cb, ctx)],
+  ['copy', (channel, _, cb, ctx) => channel.copy(0, BLOCK, BLOCK, cb, ctx)],
+  ['corrupted write', (channel, iovs, cb, ctx) => channel.writev(iovs, 0, cb, ctx)],
+  ['write of hidden metadata', (channel, iovs, cb, ctx) => channel.writev(iovs, 0, cb, ctx)],
+];
+
+async function start(kind: string) {
+  const hidden = kind === 'write of hidden metadata';
+  const one = await setUp(
+    hidden
+      ? {
+          blockSizeBytes: BLOCK + 8,
+          metadata: { bytes: 8, interleaved: true, difType: 0, difIsHeadOfMd: false, difFlags: 0 },
+        }
+      : {},
+  );
+  const { cluster } = one;
+  if (kind === 'corrupted write') {
+    await cluster.until(faultRegistry(cluster.reactors[0]).add('S', 'op=write,action=corrupt'));
+  }
+  const desc = hidden
+    ? cluster.on(0, () => BdevDesc.open('S', { write: true, hideMetadata: true, onEvent: () => {} }))
+    : one.desc;
+  const channel = hidden ? cluster.on(0, () => desc.getIoChannel()) : one.channel;
+  const iovs = new IoVecs(1);
+  iovs.push(one.buf, 0, BLOCK);
+  const { iobuf } = cluster.reactors[0];
+  const takeAll = (): IoBuf[] => {
+    const all = takeLargeBuffers(iobuf);
+    for (let buf = iobuf.getSmall(); buf !== null; buf = iobuf.getSmall()) all.push(buf);
+    return all;
+  };
+  const taken = takeAll();
+  const settle = (): void => {
+    for (let i = 0; i < 4; i++) {
+      cluster.turns();
+      cluster.clock.nowUs += 100;
+    }
+    cluster.turns();
+  };
+  /** There are buffers again: nobody takes one, and the range is not locked. */
+  const end = async (): Promise<void> => {
+    for (const buf of taken) iobuf.put(buf);
+    const again = takeAll();
+    assert.equal(again.length, taken.length);
+    for (const buf of again) iobuf.put(buf);
+    let held = false;
+    const lock = lockRange(desc.bdev, 0, BLOCK, false, () => {
+      held = true;
+    });
+    settle();
+    assert.equal(held, true);
+    lock.release();
+    settle();
+    if (hidden) desc.close();
+    await one.tearDown();
+  };
+  return { ...one, channel, iovs, settle, end };
+}
+
+for (const [kind, submit] of kinds) {
+  test(`bdev_io_iobuf_wait_abort: a ${kind} that waits for a buffer ends at once, and the others keep their places`, async () => {
+    const { channel, iovs, stub, done, cb, settle, end } = await start(kind);
+    for (const ctx of ['first', 'second']) assert.equal(submit(channel, iovs, cb, ctx), 0);
+    settle();
+    assert.deepEqual([done, stub.outstanding.length], [[], 0]);
+    assert.equal(channel.abort('second'), 1);
+    settle();
+    // Its lock is behind the first one's.
+    assert.deepEqual(done, kind === 'compare-and-write' ? [] : ['second -125']);
+    assert.equal(channel.abort('first'), 1);
+    settle();
+    assert.deepEqual(done.toSorted(), ['first -125', 'second -125']);
+    assert.equal(stub.outstanding.length, 0);
+    await end();
+  });
+
+  test(`a reset is not held up by a ${kind} that waits for a buffer`, async () => {
+    const { channel, iovs, stub, done, cb, settle, end } = await start(kind);
+    assert.equal(submit(channel, iovs, cb, 'waits'), 0);
+    settle();
+    channel.reset(cb, 'reset');
+    settle();
+    assert.deepEqual(done, ['waits -125', 'reset 0']);
+    assert.equal(stub.outstanding.length, 0);
+    await end();
+  });
+}

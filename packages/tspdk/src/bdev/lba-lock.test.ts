@@ -1,0 +1,116 @@
+/**
+ * Locks of ranges and quiescing, what compare.test.ts does not tell of them. Checklist: SPDK's bdev_ut lock_lba_range_check_ranges, lba_range_overlap, bdev_quiesce; titles carry their names.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { BdevDesc } from './desc.ts';
+import { stubChannel } from './stub-module.sim.ts';
+import { lockable } from './stub-setup.sim.ts';
+
+const BLOCK = 512;
+
+test('bdev_quiesce: what it held goes on after its release, in order, and what lies beside the range is not held', async () => {
+  const { cluster, cores, log, buf, cb, lock, close } = await lockable(2);
+  const [a, b] = cores;
+  const held = lock(0, 'Q', 10, 10, true);
+  await cluster.untilTrue(() => log.length === 1);
+  for (const [name, block, blocks] of [
+    ['before', 9, 1],
+    ['into', 9, 2],
+    ['within', 12, 3],
+    ['out of', 19, 2],
+    ['behind', 20, 1],
+    ['around', 0, 64],
+  ] as const) {
+    assert.equal(b.channel.read(buf, 0, block * BLOCK, blocks * BLOCK, cb, name), 0);
+  }
+  assert.equal(a.channel.write(buf, 0, 30 * BLOCK, BLOCK, cb, 'far'), 0);
+  const waiting = () => b.stub.outstanding.map((io) => [io.byteOffset / BLOCK, io.bytes / BLOCK]);
+  assert.deepEqual(waiting(), [
+    [9, 1],
+    [20, 1],
+  ]);
+  assert.equal(a.stub.outstanding.length, 1);
+  held.release();
+  await cluster.untilTrue(() => b.stub.outstanding.length === 6);
+  assert.deepEqual(waiting().slice(2), [
+    [9, 2],
+    [12, 3],
+    [19, 2],
+    [0, 64],
+  ]);
+  b.stub.complete(6);
+  a.stub.complete(1);
+  cluster.turns();
+  assert.deepEqual(log, ['Q held', 'before 0', 'behind 0', 'into 0', 'within 0', 'out of 0', 'around 0', 'far 0']);
+  await close();
+});
+
+test('lock_lba_range_check_ranges: a channel that is opened while a lock is held is held by it', async () => {
+  const { cluster, cores, log, buf, cb, lock, close } = await lockable(2);
+  const { desc } = cores[1];
+  desc.close();
+  cluster.turns();
+  const held = lock(0, 'L', 10, 10);
+  await cluster.untilTrue(() => log.length === 1);
+  const newDesc = cluster.on(1, () => BdevDesc.open('S', { write: true, onEvent: () => {} }));
+  const channel = cluster.on(1, () => newDesc.getIoChannel());
+  const stub = stubChannel('S', 1);
+  assert.equal(channel.write(buf, 0, 15 * BLOCK, BLOCK, cb, 'held'), 0);
+  assert.equal(channel.write(buf, 0, 20 * BLOCK, BLOCK, cb, 'free'), 0);
+  assert.deepEqual(
+    stub.outstanding.map(({ byteOffset }) => byteOffset / BLOCK),
+    [20],
+  );
+  stub.complete(1);
+  held.release();
+  await cluster.untilTrue(() => stub.outstanding.length === 1);
+  stub.complete(1);
+  cluster.turns();
+  assert.deepEqual(log, ['L held', 'free 0', 'held 0']);
+  assert.equal(channel.shared.gates, null, 'gates go with the lock');
+  newDesc.close();
+  await close();
+});
+
+test('lba_range_overlap: an I/O is held exactly when it reaches into the range, and a lock waits exactly for those', async () => {
+  const { cluster, cores, log, buf, cb, lock, close } = await lockable(1);
+  const [{ channel, stub }] = cores;
+  const range = fc.record({ at: fc.nat(12), blocks: fc.integer({ min: 1, max: 6 }) });
+  await fc.assert(
+    fc.asyncProperty(range, range, fc.boolean(), async (locked, io, quiesce) => {
+      log.length = 0;
+      const reaches = io.at < locked.at + locked.blocks && locked.at < io.at + io.blocks;
+      const write = (name: string) => channel.write(buf, 0, io.at * BLOCK, io.blocks * BLOCK, cb, name);
+      assert.equal(write('first'), 0);
+      const held = lock(0, 'L', locked.at, locked.blocks, quiesce);
+      for (let i = 0; i < 50; i++) cluster.round();
+      assert.equal(log.includes('L held'), !reaches);
+      stub.complete(1);
+      await cluster.untilTrue(() => log.includes('L held'));
+      assert.equal(write('second'), 0);
+      assert.equal(stub.outstanding.length, reaches ? 0 : 1);
+      held.release();
+      await cluster.untilTrue(() => channel.shared.gates === null);
+      stub.complete(1);
+      cluster.turns();
+      assert.equal(log.length, 3);
+    }),
+    { numRuns: 200 },
+  );
+  await close();
+});
+
+test('a lock is let go once, and not before it is held', async () => {
+  const { cluster, log, lock, close } = await lockable(2);
+  const held = lock(0, 'L', 0, 10);
+  assert.throws(() => held.release(), /a lock is released once, when it is held/);
+  await cluster.untilTrue(() => log.length === 1);
+  held.release(() => log.push('released'));
+  assert.throws(() => held.release(), /a lock is released once, when it is held/);
+  await cluster.untilTrue(() => log.length === 2);
+  assert.throws(() => held.release(), /a lock is released once/);
+  assert.deepEqual(log, ['L held', 'released']);
+  await close();
+});
