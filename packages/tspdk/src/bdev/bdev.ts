@@ -109,7 +109,8 @@ export class Bdev {
     this.takenTypes = spec.ioTypes | emulated;
     this.ioTypes = spec.ioTypes | (emulated & TOLD_EMULATIONS) | (1 << IO_RESET) | (1 << IO_ABORT);
     this.split = new SplitRules(spec.limits, spec.blockSizeBytes);
-    this.byteTypes = (spec.ioTypes & (1 << IO_ZCOPY)) === 0 ? 0 : spec.ioTypes & BYTE_TYPES;
+    // Pieces are of whole blocks.
+    this.byteTypes = (spec.ioTypes & (1 << IO_ZCOPY)) === 0 ? 0 : spec.ioTypes & BYTE_TYPES & ~this.split.types;
     this.plainTypes = spec.ioTypes & ~this.split.types & ~(this.metadata === null ? 0 : METADATA_TYPES);
     this.pastStat = pastStat;
     this.device = IoDevice.register<ThreadChannel>(manager.reactor, {

@@ -76,6 +76,19 @@ export class MemoryStore {
     }
   }
 
+  /** Copies within the store; the ranges do not overlap. */
+  copyWithin(to: number, from: number, bytes: number): void {
+    while (bytes > 0) {
+      const index = Math.floor(from / SEGMENT_BYTES);
+      const within = from - index * SEGMENT_BYTES;
+      const piece = Math.min(bytes, SEGMENT_BYTES - within);
+      this.copy(true, to, this.#segments[index], within, piece);
+      to += piece;
+      from += piece;
+      bytes -= piece;
+    }
+  }
+
   /** Copies between the store at `at` and the next `bytes` of a list, which moves on. */
   copyList(toStore: boolean, at: number, cursor: IovCursor, bytes: number): void {
     while (bytes > 0) {
