@@ -172,6 +172,11 @@ export class Bdev {
     else if (channel.gates?.count === 0) channel.gates = null;
   }
 
+  /** Whether it is its name or an alias. */
+  isCalled(name: string): boolean {
+    return name === this.name || this.aliases.includes(name);
+  }
+
   /** True when a request of `type` (IO_*) is taken: by the module, or emulated by the layer. */
   ioTypeSupported(type: number): boolean {
     return (this.ioTypes & (1 << type)) !== 0;

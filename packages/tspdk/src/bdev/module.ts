@@ -105,6 +105,8 @@ export interface BdevModule<P = unknown> {
   made?(bdev: Bdev, reactor: Reactor): Promise<void> | void;
   /** Every reactor has let go: give back what `create` took. Also called with `spec.data` when attaching failed. */
   destroy(spec: Pick<BdevSpec, 'name' | 'data'>, reactor: Reactor): Promise<void> | void;
+  /** What of the params it was made of is another now: when it goes with its base, it comes back so. */
+  changedParams?(spec: BdevSpec): Record<string, unknown>;
   /** `driver_specific` of bdev_get_bdevs. */
   dumpInfo?(spec: BdevSpec, reactor: Reactor): Record<string, unknown>;
   configCalls(spec: BdevSpec, reactor: Reactor): BdevConfigCall[];

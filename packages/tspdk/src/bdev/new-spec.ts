@@ -1,0 +1,74 @@
+/** A disk's spec, of what its module has made: checked here, once, rather than on each core. */
+import { randomUUID } from 'node:crypto';
+import { SpdkError } from '../env/errors.ts';
+import { limits } from '../env/limits.ts';
+import { Metadata, type MetadataFormat } from './metadata.ts';
+import type { BdevLimits, BdevSpec, NewBdev } from './module.ts';
+import { createQosState } from './qos.ts';
+import { createSharedState } from './shared-state.ts';
+
+const NO_LIMITS: BdevLimits = {
+  physicalBlockSizeBytes: 0,
+  optimalIoBoundaryBlocks: 0,
+  preferredWriteAlignmentBlocks: 0,
+  preferredWriteGranularityBlocks: 0,
+  optimalWriteSizeBlocks: 0,
+  preferredUnmapAlignmentBlocks: 0,
+  preferredUnmapGranularityBlocks: 0,
+  splitOnOptimalIoBoundary: false,
+  writeUnitBlocks: 0,
+  splitOnWriteUnit: false,
+  maxRwBlocks: 0,
+  maxSegments: 0,
+  maxSegmentBytes: 0,
+  maxUnmapBlocks: 0,
+  maxWriteZeroesBlocks: 0,
+};
+
+/** @throws {SpdkError} ENAMETOOLONG; EINVAL for a bad block size, count or format; ENOTSUP for metadata on a disk with a home core */
+export function newSpec(id: number, moduleName: string, made: NewBdev): BdevSpec {
+  const { name, blockSizeBytes, blocks } = made;
+  const nameBytes = Buffer.byteLength(name);
+  if (nameBytes === 0 || nameBytes > limits.name_bytes) {
+    throw new SpdkError('ENAMETOOLONG', `bdev name of ${nameBytes} bytes, limit 1 to ${limits.name_bytes}`);
+  }
+  const dataBytes = blockSizeBytes - (made.metadata?.interleaved === true ? made.metadata.bytes : 0);
+  if (!(Number.isInteger(dataBytes) && dataBytes >= 512 && dataBytes % 512 === 0)) {
+    throw new SpdkError('EINVAL', `bdev "${name}": block size ${blockSizeBytes} is not a multiple of 512`);
+  }
+  if (!(blocks > 0 && Number.isSafeInteger(blocks * blockSizeBytes))) {
+    throw new SpdkError('EINVAL', `bdev "${name}": ${blocks} blocks of ${blockSizeBytes} bytes is no size`);
+  }
+  const uuid = (made.uuid ?? randomUUID()).toLowerCase();
+  const aliases = [...(made.aliases ?? [])];
+  if (uuid !== name && !aliases.includes(uuid)) aliases.push(uuid);
+  return {
+    id,
+    name,
+    aliases,
+    uuid,
+    moduleName,
+    productName: made.productName,
+    blockSizeBytes,
+    blocks,
+    writable: made.writable ?? true,
+    ioTypes: made.ioTypes,
+    volatileCache: made.volatileCache ?? false,
+    homeCore: made.homeCore ?? -1,
+    limits: { ...NO_LIMITS, ...made.limits },
+    metadata: metadataOf(made),
+    shared: createSharedState(),
+    qos: createQosState(),
+    data: made.data,
+  };
+}
+
+function metadataOf({ name, metadata = null, blockSizeBytes, homeCore = -1 }: NewBdev): MetadataFormat | null {
+  if (metadata === null) return null;
+  if (homeCore >= 0) throw new SpdkError('ENOTSUP', `bdev "${name}": metadata of a disk that lives on one core`);
+  try {
+    return new Metadata(metadata, blockSizeBytes).format;
+  } catch (error) {
+    throw new SpdkError((error as SpdkError).code, `bdev "${name}": ${(error as SpdkError).message}`);
+  }
+}
