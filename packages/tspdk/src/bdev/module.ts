@@ -63,6 +63,11 @@ export interface BdevLimits {
   readonly maxRwBlocks: number;
   readonly maxSegments: number;
   readonly maxSegmentBytes: number;
+  /**
+   * Memory of reads and writes begins at multiples of so many bytes, a power of two up to 4,096, and every piece but the last is a multiple of them; what is not goes through a buffer of the layer (SPDK: required_alignment,
+   * which is a logarithm). 0 or 1: anywhere.
+   */
+  readonly requiredAlignmentBytes: number;
   readonly maxUnmapBlocks: number;
   readonly maxWriteZeroesBlocks: number;
 }

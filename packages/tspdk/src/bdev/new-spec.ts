@@ -21,6 +21,7 @@ const NO_LIMITS: BdevLimits = {
   maxRwBlocks: 0,
   maxSegments: 0,
   maxSegmentBytes: 0,
+  requiredAlignmentBytes: 0,
   maxUnmapBlocks: 0,
   maxWriteZeroesBlocks: 0,
 };
@@ -39,6 +40,7 @@ export function newSpec(id: number, moduleName: string, made: NewBdev): BdevSpec
   if (!(blocks > 0 && Number.isSafeInteger(blocks * blockSizeBytes))) {
     throw new SpdkError('EINVAL', `bdev "${name}": ${blocks} blocks of ${blockSizeBytes} bytes is no size`);
   }
+  checkAlignment(name, made.limits);
   const uuid = (made.uuid ?? randomUUID()).toLowerCase();
   const aliases = [...(made.aliases ?? [])];
   if (uuid !== name && !aliases.includes(uuid)) aliases.push(uuid);
@@ -61,6 +63,32 @@ export function newSpec(id: number, moduleName: string, made: NewBdev): BdevSpec
     qos: createQosState(),
     data: made.data,
   };
+}
+
+function checkAlignment(
+  name: string,
+  { requiredAlignmentBytes = 0, maxSegmentBytes = 0 }: Partial<BdevLimits> = {},
+): void {
+  if (requiredAlignmentBytes === 0) return;
+  const most = limits.iobuf_align_bytes;
+  if (
+    !(
+      requiredAlignmentBytes >= 1 &&
+      requiredAlignmentBytes <= most &&
+      Number.isInteger(Math.log2(requiredAlignmentBytes))
+    )
+  ) {
+    const what = `required alignment of ${requiredAlignmentBytes} bytes`;
+    throw new SpdkError('EINVAL', `bdev "${name}": ${what}, limit a power of two up to ${most}`);
+  }
+  // Else what is cut to size would have to be aligned again, and so on.
+  if (maxSegmentBytes % requiredAlignmentBytes !== 0) {
+    const what = `segments of ${maxSegmentBytes} bytes`;
+    throw new SpdkError(
+      'EINVAL',
+      `bdev "${name}": ${what} are no multiple of its alignment, ${requiredAlignmentBytes}`,
+    );
+  }
 }
 
 function metadataOf({ name, metadata = null, blockSizeBytes, homeCore = -1 }: NewBdev): MetadataFormat | null {

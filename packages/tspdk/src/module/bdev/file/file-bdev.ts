@@ -96,6 +96,7 @@ function create(moduleName: FileModuleName, params: FileBdevParams, reactor: Rea
       blocks,
       writable: !readonly,
       volatileCache: !readonly,
+      limits: { requiredAlignmentBytes: file.alignBytes },
       ioTypes: readonly ? ioTypes(IO_READ, IO_FLUSH) : ioTypes(IO_READ, IO_WRITE, IO_FLUSH, IO_UNMAP, IO_WRITE_ZEROES),
       data,
     };

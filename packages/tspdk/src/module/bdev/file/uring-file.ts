@@ -1,13 +1,13 @@
 /**
  * Files through the reactor's io_uring. One FileOp for each I/O under way carries it through its phases; ops are pooled by channel.
  *
- *   data     read or write, again for what a short transfer left; through an I/O buffer where O_DIRECT needs alignment
+ *   data     read or write, again for what a short transfer left
  *   punch    fallocate; falls back to
  *   zeroes   writing zeroes, a piece at a time
  *   sync     fdatasync: a flush, or what FUA needs where a write cannot carry it
  *
  * Data path: nothing is allocated once the pool has grown. Memory belongs to the kernel until the completion; an abort asks the kernel to stop
- * and still waits for it.
+ * and still waits for it. What O_DIRECT wants of the memory is the layer's to see to (requiredAlignmentBytes).
  */
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
 import type { Extents } from '../../../bdev/extents.ts';
@@ -23,8 +23,7 @@ import {
   IO_WRITE_ZEROES,
 } from '../../../bdev/index.ts';
 import { bdevManager } from '../../../bdev/manager.ts';
-import { ECANCELED, EIO, ENOTSUP } from '../../../bdev/status.ts';
-import type { IoBuf, IoBufChannel, IoBufWaiter } from '../../../env/iobuf.ts';
+import { EIO, ENOTSUP } from '../../../bdev/status.ts';
 import { IovCursor } from '../../../env/iov-cursor.ts';
 import { sanitizer, tellForeign } from '../../../env/sanitizer.ts';
 import { alignedOffset, makeSegment, type Segment } from '../../../env/segment.ts';
@@ -48,7 +47,6 @@ const PHASE_SYNC = 3;
 export class UringFileBackend implements BdevBackend {
   readonly data: FileData;
   readonly ring: Ring;
-  readonly iobuf: IoBufChannel;
   readonly zeroes: Segment;
   readonly zeroesOffset: number;
   readonly zeroesBytes: number;
@@ -60,7 +58,6 @@ export class UringFileBackend implements BdevBackend {
   constructor(data: FileData, reactor: Reactor, ring: Ring) {
     this.data = data;
     this.ring = ring;
-    this.iobuf = reactor.iobuf;
     this.zeroes = reactor.local(bdevManager).zeroes;
     this.zeroesOffset = alignedOffset(this.zeroes, 4096);
     this.zeroesBytes = Math.floor((this.zeroes.sizeBytes - this.zeroesOffset) / 65536) * 65536;
@@ -101,7 +98,7 @@ class UringFileChannel implements BackendChannel {
   close(): void {}
 }
 
-class FileOp implements RingOp, IoBufWaiter {
+class FileOp implements RingOp {
   readonly #backend: UringFileBackend;
   readonly #free: FileOp[];
   readonly #cursor = new IovCursor();
@@ -111,12 +108,7 @@ class FileOp implements RingOp, IoBufWaiter {
   #io: BdevIo | null = null;
   #phase = PHASE_DATA;
   #done = 0;
-  /** Bytes asked for in the bounce buffer. */
-  #bounced = 0;
-  #buf: IoBuf | null = null;
-  #waiting = false;
   #zeroRange = false;
-  nextWaiter: IoBufWaiter | null = null;
 
   constructor(backend: UringFileBackend, free: FileOp[]) {
     this.#backend = backend;
@@ -145,14 +137,8 @@ class FileOp implements RingOp, IoBufWaiter {
     }
   }
 
-  /** Asks the kernel to give up, or leaves the queue for a buffer. */
+  /** Asks the kernel to give up. */
   abort(): boolean {
-    if (this.#waiting) {
-      this.#backend.iobuf.cancelWait(this);
-      this.#waiting = false;
-      this.#end(ECANCELED);
-      return true;
-    }
     return this.#backend.ring.cancel(this);
   }
 
@@ -176,10 +162,6 @@ class FileOp implements RingOp, IoBufWaiter {
     const { data, ring } = backend;
     const io = this.#io as BdevIo;
     const cursor = this.#cursor;
-    if (data.direct && (this.#buf !== null || !cursor.aligned(data.alignBytes))) {
-      this.#bounce();
-      return;
-    }
     const at = io.byteOffset + this.#done;
     const flags = this.#dsync ? RWF_DSYNC : 0;
     if (cursor.pieces === 1) {
@@ -207,43 +189,6 @@ class FileOp implements RingOp, IoBufWaiter {
     return segment;
   }
 
-  /** O_DIRECT into memory that is not aligned: through a large I/O buffer, a piece at a time. */
-  #bounce(): void {
-    const { iobuf } = this.#backend;
-    if (this.#buf === null) {
-      const buf = iobuf.getLarge();
-      if (buf === null) {
-        this.#waiting = true;
-        iobuf.waitLarge(this);
-        return;
-      }
-      this.#buf = buf;
-    }
-    this.#bounceWith(this.#buf);
-  }
-
-  onBuf(buf: IoBuf): void {
-    this.#waiting = false;
-    this.#buf = buf;
-    this.#bounceWith(buf);
-  }
-
-  #bounceWith(buf: IoBuf): void {
-    const { data, ring } = this.#backend;
-    const io = this.#io as BdevIo;
-    const usable = buf.sizeBytes - (buf.sizeBytes % data.alignBytes);
-    this.#bounced = Math.min(usable, io.bytes - this.#done);
-    const at = io.byteOffset + this.#done;
-    const address = buf.segment.address + buf.offset;
-    if (sanitizer !== null) tellForeign(address, this.#bounced, io.type === IO_READ);
-    if (io.type === IO_READ) {
-      ring.read(data.fd, address, this.#bounced, at, this);
-    } else {
-      this.#cursor.copy(false, buf.segment, buf.offset, this.#bounced);
-      ring.write(data.fd, address, this.#bounced, at, this, this.#dsync ? RWF_DSYNC : 0);
-    }
-  }
-
   #transferred(res: number): void {
     const io = this.#io as BdevIo;
     if ((res === ENOTSUP || res === EINVAL) && this.#dsync) {
@@ -256,9 +201,6 @@ class FileOp implements RingOp, IoBufWaiter {
     if (res <= 0) {
       this.#end(res === 0 ? EIO : res);
       return;
-    }
-    if (this.#buf !== null && io.type === IO_READ) {
-      this.#cursor.copy(true, this.#buf.segment, this.#buf.offset, res);
     }
     this.#cursor.advance(res);
     this.#done += res;
@@ -327,10 +269,7 @@ class FileOp implements RingOp, IoBufWaiter {
     const io = this.#io as BdevIo;
     this.#io = null;
     this.#cursor.end();
-    const buf = this.#buf;
-    this.#buf = null;
     this.#free.push(this);
-    if (buf !== null) this.#backend.iobuf.put(buf);
     io.complete(status);
   }
 }
