@@ -75,6 +75,10 @@ export const limits = {
   stall_repeat_ms: 10_000,
   /** Entries of a reactor's submission ring; a full ring is submitted and goes on. */
   uring_entries: 512,
+  /** Files that a ring registers with the kernel, segments of I/O memory, and bytes of them, which stay in memory. */
+  uring_files: 256,
+  uring_buffers: 64,
+  uring_pinned_bytes: 256 * 1024 * 1024,
   /** Block I/Os under way at once on one reactor; past it a submission gets -ENOMEM and may queue (SPDK: bdev_io_pool_size). */
   bdev_ios_max: 65535,
   /** Block I/Os made at once when a reactor needs more. */

@@ -24,13 +24,10 @@ import {
 } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import type { Reactor } from '../../../event/reactor.ts';
-import { log } from '../../../log/index.ts';
-import type { FileData } from './file-data.ts';
+import { type FileData, fileLog, memoryText } from './file-data.ts';
 import { fileSize, openFile } from './file-probe.ts';
 import { NodeFileBackend } from './node-file.ts';
 import { UringFileBackend } from './uring-file.ts';
-
-const fileLog = log.register('bdev_file');
 
 export interface FileBdevParams {
   readonly name: string;
@@ -87,6 +84,7 @@ function create(moduleName: FileModuleName, params: FileBdevParams, reactor: Rea
       direct: file.direct,
       alignBytes: file.alignBytes,
       blockSizeOverride: params.block_size !== undefined && params.block_size !== 0,
+      memory: new SharedArrayBuffer(4),
     };
     return {
       name,
@@ -108,7 +106,7 @@ function create(moduleName: FileModuleName, params: FileBdevParams, reactor: Rea
 
 function attach(spec: BdevSpec, reactor: Reactor): BdevBackend {
   const data = spec.data as FileData;
-  if (reactor.ring !== null) return new UringFileBackend(data, reactor, reactor.ring);
+  if (reactor.ring !== null) return new UringFileBackend(spec.name, data, reactor, reactor.ring);
   if (data.direct) {
     throw new SpdkError('ENOTSUP', `bdev "${spec.name}": O_DIRECT needs io_uring, which core ${reactor.core} lacks`);
   }
@@ -122,9 +120,11 @@ function makeModule(name: FileModuleName): BdevModule<FileBdevParams> {
     attach,
     destroy: (spec) => closeSync((spec.data as FileData).fd),
     dumpInfo: (spec) => {
-      const { filename, readonly, fallocate, blockSizeOverride, direct } = spec.data as FileData;
-      if (name === 'uring') return { uring: { filename } };
-      return { aio: { filename, block_size_override: blockSizeOverride, readonly, fallocate, direct } };
+      const data = spec.data as FileData;
+      const { filename, readonly, fallocate, blockSizeOverride, direct } = data;
+      const more = direct ? { direct, io_memory: memoryText(data) } : { direct };
+      if (name === 'uring') return { uring: { filename, ...more } };
+      return { aio: { filename, block_size_override: blockSizeOverride, readonly, fallocate, ...more } };
     },
     configCalls: (spec) => {
       const { filename, readonly, fallocate, blockSizeOverride, direct } = spec.data as FileData;

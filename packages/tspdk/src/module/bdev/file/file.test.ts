@@ -11,7 +11,8 @@ import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
 import { BdevDesc } from '../../../bdev/desc.ts';
 import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
-import { makeSegment } from '../../../env/segment.ts';
+import { describeBdev } from '../../../bdev/rpc.ts';
+import { alignedOffset, makeSegment } from '../../../env/segment.ts';
 import { rescanFile } from './file-bdev.ts';
 import type { FileData } from './file-data.ts';
 
@@ -105,6 +106,44 @@ test('holes of the file are holes of the disk, and unmap makes them', async (t) 
   await cluster.untilTrue(() => done === 3);
   assert.ok(statSync(filename).blocks * 512 >= 65536, 'no-hole zeroes keep their space');
   desc.close();
+  await cluster.close();
+});
+
+test('O_DIRECT uses registered memory where it may, plain memory where not, and says which', async (t) => {
+  const cluster = await withRing(t, 1);
+  if (cluster === null) return;
+  const filename = newFile(1024 * 1024);
+  const bdev = await cluster.until(
+    cluster.bdevs.create('aio', { name: 'F', filename, direct: true, block_size: 4096 }),
+  );
+  const [reactor] = cluster.reactors;
+  const info = () => (describeBdev(bdev).driver_specific as Record<string, Record<string, unknown>>).aio;
+  if ((bdev.spec.data as FileData).direct && reactor.ring?.fixed.addSegment(cluster.memory(4096)) === true) {
+    assert.deepEqual([info().direct, info().io_memory], [true, 'not used yet']);
+    const desc = BdevDesc.open('F', { write: true, reactor, onEvent: () => {} });
+    const channel = desc.getIoChannel();
+    const own = cluster.memory(65536);
+    const plain = makeSegment(0, new SharedArrayBuffer(65536));
+    for (const [memory, text] of [
+      [own, 'registered'],
+      [plain, 'partly registered'],
+    ] as const) {
+      const at = alignedOffset(memory, 4096);
+      memory.u8.fill(text.length, at, at + 8192);
+      const statuses: number[] = [];
+      const cb = (_: unknown, status: number): void => void statuses.push(status);
+      channel.write(memory, at, 4096, 8192, cb, null);
+      await cluster.untilTrue(() => statuses.length === 1);
+      memory.u8.fill(0);
+      channel.read(memory, at, 4096, 8192, cb, null);
+      await cluster.untilTrue(() => statuses.length === 2);
+      assert.deepEqual(statuses, [0, 0]);
+      assert.ok(memory.u8.subarray(at, at + 8192).every((byte) => byte === text.length));
+      assert.equal(info().io_memory, text);
+    }
+    assert.deepEqual([own.fixed > 0, plain.fixed], [true, -1]);
+    desc.close();
+  } else t.diagnostic('there is no O_DIRECT, or no registered memory');
   await cluster.close();
 });
 

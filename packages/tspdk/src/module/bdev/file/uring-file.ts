@@ -24,12 +24,13 @@ import {
 } from '../../../bdev/index.ts';
 import { bdevManager } from '../../../bdev/manager.ts';
 import { EIO, ENOTSUP } from '../../../bdev/status.ts';
+import { codeOfErrno } from '../../../env/errors.ts';
 import { IovCursor } from '../../../env/iov-cursor.ts';
 import { sanitizer, tellForeign } from '../../../env/sanitizer.ts';
 import { alignedOffset, makeSegment, type Segment } from '../../../env/segment.ts';
 import type { Ring, RingOp } from '../../../env/uring.ts';
 import type { Reactor } from '../../../event/reactor.ts';
-import { blockStatusOf, type FileData } from './file-data.ts';
+import { blockStatusOf, type FileData, fileLog, MEMORY_PLAIN, MEMORY_REGISTERED } from './file-data.ts';
 
 const RWF_DSYNC = 2;
 const PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01;
@@ -47,6 +48,8 @@ const PHASE_SYNC = 3;
 export class UringFileBackend implements BdevBackend {
   readonly data: FileData;
   readonly ring: Ring;
+  /** What the ring calls the file. */
+  readonly file: number;
   readonly zeroes: Segment;
   readonly zeroesOffset: number;
   readonly zeroesBytes: number;
@@ -54,10 +57,15 @@ export class UringFileBackend implements BdevBackend {
   dsync = true;
   punch: boolean;
   zeroRange: boolean;
+  readonly #name: string;
+  /** What of `data.memory` this core has said. */
+  #said = 0;
 
-  constructor(data: FileData, reactor: Reactor, ring: Ring) {
+  constructor(name: string, data: FileData, reactor: Reactor, ring: Ring) {
+    this.#name = name;
     this.data = data;
     this.ring = ring;
+    this.file = ring.fixed.addFile(data.fd);
     this.zeroes = reactor.local(bdevManager).zeroes;
     this.zeroesOffset = alignedOffset(this.zeroes, 4096);
     this.zeroesBytes = Math.floor((this.zeroes.sizeBytes - this.zeroesOffset) / 65536) * 65536;
@@ -69,7 +77,33 @@ export class UringFileBackend implements BdevBackend {
     return new UringFileChannel(this);
   }
 
-  close(): void {}
+  /** What the ring knows of the memory of a segment: it is registered with the first I/O that uses it, if it can be. */
+  fixedOf(segment: Segment): number {
+    if (segment.fixed === 0) this.#register(segment);
+    const { fixed } = segment;
+    const kind = fixed > 0 ? MEMORY_REGISTERED : MEMORY_PLAIN;
+    if ((this.#said & kind) === 0) this.#say(kind);
+    return fixed;
+  }
+
+  #say(kind: number): void {
+    this.#said |= kind;
+    Atomics.or(new Int32Array(this.data.memory), 0, kind);
+  }
+
+  #register(segment: Segment): void {
+    const { fixed } = this.ring;
+    const added = fixed.addSegment(segment);
+    if (added || fixed.errno === 0) return;
+    const why = codeOfErrno(fixed.errno);
+    fileLog.notice(
+      `bdev "${this.#name}": ${segment.sizeBytes} bytes of I/O memory are not registered with io_uring: ${why}; the limit of locked memory (ulimit -l) may be too low`,
+    );
+  }
+
+  close(): void {
+    this.ring.fixed.removeFile(this.file);
+  }
 }
 
 class UringFileChannel implements BackendChannel {
@@ -159,7 +193,7 @@ class FileOp implements RingOp {
 
   #transfer(): void {
     const backend = this.#backend;
-    const { data, ring } = backend;
+    const { data, ring, file } = backend;
     const io = this.#io as BdevIo;
     const cursor = this.#cursor;
     const at = io.byteOffset + this.#done;
@@ -167,15 +201,16 @@ class FileOp implements RingOp {
     if (cursor.pieces === 1) {
       const address = cursor.segment.address + cursor.offset;
       if (sanitizer !== null) tellForeign(address, cursor.bytes, io.type === IO_READ);
-      if (io.type === IO_READ) ring.read(data.fd, address, cursor.bytes, at, this);
-      else ring.write(data.fd, address, cursor.bytes, at, this, flags);
+      const fixed = data.direct ? backend.fixedOf(cursor.segment) : 0;
+      if (io.type === IO_READ) ring.read(file, address, cursor.bytes, at, this, 0, fixed);
+      else ring.write(file, address, cursor.bytes, at, this, flags, fixed);
       return;
     }
     const iovecs = this.#iovecs ?? this.#makeIovecs();
     const count = cursor.fill(this.#iovecWords, IOVECS);
     if (sanitizer !== null) tellIovecs(this.#iovecWords, count, io.type === IO_READ);
-    if (io.type === IO_READ) ring.readv(data.fd, iovecs.address, count, at, this);
-    else ring.writev(data.fd, iovecs.address, count, at, this, flags);
+    if (io.type === IO_READ) ring.readv(file, iovecs.address, count, at, this);
+    else ring.writev(file, iovecs.address, count, at, this, flags);
   }
 
   get #dsync(): boolean {
@@ -222,9 +257,9 @@ class FileOp implements RingOp {
     this.#phase = PHASE_PUNCH;
     this.#zeroRange = keep || !backend.punch;
     if (!keep && backend.punch) {
-      backend.ring.fallocate(backend.data.fd, PUNCH_HOLE_KEEP_SIZE, io.byteOffset, io.bytes, this);
+      backend.ring.fallocate(backend.file, PUNCH_HOLE_KEEP_SIZE, io.byteOffset, io.bytes, this);
     } else if (backend.zeroRange) {
-      backend.ring.fallocate(backend.data.fd, ZERO_RANGE_KEEP_SIZE, io.byteOffset, io.bytes, this);
+      backend.ring.fallocate(backend.file, ZERO_RANGE_KEEP_SIZE, io.byteOffset, io.bytes, this);
     } else {
       this.#phase = PHASE_ZEROES;
       this.#writeZeroes();
@@ -244,10 +279,10 @@ class FileOp implements RingOp {
   }
 
   #writeZeroes(): void {
-    const { data, ring, zeroes, zeroesOffset, zeroesBytes } = this.#backend;
+    const { file, ring, zeroes, zeroesOffset, zeroesBytes } = this.#backend;
     const io = this.#io as BdevIo;
     const bytes = Math.min(zeroesBytes, io.bytes - this.#done);
-    ring.write(data.fd, zeroes.address + zeroesOffset, bytes, io.byteOffset + this.#done, this);
+    ring.write(file, zeroes.address + zeroesOffset, bytes, io.byteOffset + this.#done, this);
   }
 
   #zeroed(res: number): void {
@@ -262,7 +297,7 @@ class FileOp implements RingOp {
 
   #sync(): void {
     this.#phase = PHASE_SYNC;
-    this.#backend.ring.fsync(this.#backend.data.fd, true, this);
+    this.#backend.ring.fsync(this.#backend.file, true, this);
   }
 
   #end(status: number): void {

@@ -17,7 +17,7 @@ export async function takeMemory(reactor: Reactor, sizeBytes: number): Promise<n
   const segments: number[] = [];
   try {
     for (let left = sizeBytes; left > 0; left -= SEGMENT_BYTES) {
-      const id = await shareSegment(reactor, Math.min(left, SEGMENT_BYTES));
+      const id = await shareSegment(reactor, Math.min(left, SEGMENT_BYTES), false);
       segments.push(id);
       const { sab } = reactor.segments.get(id);
       sanitizer?.benign(
