@@ -12,6 +12,8 @@ import { BdevDesc } from '../../../bdev/desc.ts';
 import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { describeBdev } from '../../../bdev/rpc.ts';
+import { IoVecs } from '../../../env/iovecs.ts';
+import { limits } from '../../../env/limits.ts';
 import { alignedOffset, makeSegment } from '../../../env/segment.ts';
 import { rescanFile } from './file-bdev.ts';
 import type { FileData } from './file-data.ts';
@@ -146,6 +148,48 @@ test('O_DIRECT uses registered memory where it may, plain memory where not, and 
   } else t.diagnostic('there is no O_DIRECT, or no registered memory');
   await cluster.close();
 });
+
+for (const direct of [true, false]) {
+  test(`what is queued for a device goes to it in small batches, what the page cache serves once a turn (direct: ${direct})`, async (t) => {
+    const cluster = await withRing(t, 1);
+    if (cluster === null) return;
+    const [reactor] = cluster.reactors;
+    const ring = reactor.ring as NonNullable<typeof reactor.ring>;
+    reactor.naps = true;
+    const filename = newFile(1024 * 1024);
+    const bdev = await cluster.until(cluster.bdevs.create('aio', { name: 'F', filename, direct, block_size: 4096 }));
+    if ((bdev.spec.data as FileData).direct === direct) {
+      const desc = BdevDesc.open('F', { write: true, reactor, onEvent: () => {} });
+      const channel = desc.getIoChannel();
+      const buf = cluster.memory(131072);
+      const at = alignedOffset(buf, 4096);
+      let done = 0;
+      const cb = (_: unknown, status: number): void => {
+        assert.equal(status, 0);
+        done++;
+      };
+      const queued: number[] = [];
+      const batch = limits.bdev_direct_batch;
+      const ios = limits.bdev_direct_naps;
+      for (let i = 0; i < ios; i++) {
+        assert.equal(reactor.gatherers, 0, 'few are polled for');
+        const iovs = new IoVecs(2);
+        iovs.push(buf, at, 4096);
+        iovs.push(buf, at + 8192, 4096);
+        const rc = i % 2 === 0 ? channel.writev(iovs, 0, cb, null) : channel.read(buf, at, 0, 4096, cb, null);
+        assert.equal(rc, 0);
+        queued.push(ring.queued);
+      }
+      const wanted = queued.map((_, i) => (direct ? (i + 1) % batch : i + 1));
+      assert.deepEqual(queued, wanted);
+      assert.equal(reactor.gatherers, direct ? 1 : 0, 'many are napped for');
+      await cluster.untilTrue(() => done === ios);
+      assert.equal(reactor.gatherers, 0);
+      desc.close();
+    } else t.diagnostic(`O_DIRECT is not possible in ${dir}`);
+    await cluster.close();
+  });
+}
 
 for (const ring of [true, false]) {
   test(`a file that is cut short gives EIO, not stale memory (${ring ? 'uring' : 'node'})`, async (t) => {

@@ -26,6 +26,7 @@ import { bdevManager } from '../../../bdev/manager.ts';
 import { EIO, ENOTSUP } from '../../../bdev/status.ts';
 import { codeOfErrno } from '../../../env/errors.ts';
 import { IovCursor } from '../../../env/iov-cursor.ts';
+import { limits } from '../../../env/limits.ts';
 import { sanitizer, tellForeign } from '../../../env/sanitizer.ts';
 import { alignedOffset, makeSegment, type Segment } from '../../../env/segment.ts';
 import type { Ring, RingOp } from '../../../env/uring.ts';
@@ -58,6 +59,9 @@ export class UringFileBackend implements BdevBackend {
   punch: boolean;
   zeroRange: boolean;
   readonly #name: string;
+  readonly #reactor: Reactor;
+  readonly #naps: boolean;
+  #underWay = 0;
   /** What of `data.memory` this core has said. */
   #said = 0;
 
@@ -65,6 +69,8 @@ export class UringFileBackend implements BdevBackend {
     this.#name = name;
     this.data = data;
     this.ring = ring;
+    this.#reactor = reactor;
+    this.#naps = data.direct && reactor.naps;
     this.file = ring.fixed.addFile(data.fd);
     this.zeroes = reactor.local(bdevManager).zeroes;
     this.zeroesOffset = alignedOffset(this.zeroes, 4096);
@@ -75,6 +81,24 @@ export class UringFileBackend implements BdevBackend {
 
   createChannel(): BackendChannel {
     return new UringFileChannel(this);
+  }
+
+  /** An I/O begins. With many under way on O_DIRECT the core naps in the ring, where they come back, rather than poll. With few, to be woken takes longer than the device. */
+  began(): void {
+    if (++this.#underWay === limits.bdev_direct_naps && this.#naps) this.#reactor.gatherers++;
+  }
+
+  /** It has ended. */
+  ended(): void {
+    if (this.#underWay-- === limits.bdev_direct_naps && this.#naps) this.#reactor.gatherers--;
+  }
+
+  /**
+   * A read or write has been queued. Those that find their data in the page cache are done as they are submitted, and go together once a turn. A device is to work on the first while the next are
+   * made ready: else it waits while the core works, and the core waits while it does.
+   */
+  queued(): void {
+    if (this.data.direct && this.ring.queued >= limits.bdev_direct_batch) this.ring.submit();
   }
 
   /** What the ring knows of the memory of a segment: it is registered with the first I/O that uses it, if it can be. */
@@ -150,6 +174,7 @@ class FileOp implements RingOp {
   }
 
   start(io: BdevIo): void {
+    this.#backend.began();
     this.#io = io;
     this.#done = 0;
     this.#phase = PHASE_DATA;
@@ -204,6 +229,7 @@ class FileOp implements RingOp {
       const fixed = data.direct ? backend.fixedOf(cursor.segment) : 0;
       if (io.type === IO_READ) ring.read(file, address, cursor.bytes, at, this, 0, fixed);
       else ring.write(file, address, cursor.bytes, at, this, flags, fixed);
+      backend.queued();
       return;
     }
     const iovecs = this.#iovecs ?? this.#makeIovecs();
@@ -211,6 +237,7 @@ class FileOp implements RingOp {
     if (sanitizer !== null) tellIovecs(this.#iovecWords, count, io.type === IO_READ);
     if (io.type === IO_READ) ring.readv(file, iovecs.address, count, at, this);
     else ring.writev(file, iovecs.address, count, at, this, flags);
+    backend.queued();
   }
 
   get #dsync(): boolean {
@@ -305,6 +332,7 @@ class FileOp implements RingOp {
     this.#io = null;
     this.#cursor.end();
     this.#free.push(this);
+    this.#backend.ended();
     io.complete(status);
   }
 }
