@@ -15,8 +15,10 @@ import { describeBdev } from '../../../bdev/rpc.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import { limits } from '../../../env/limits.ts';
 import { alignedOffset, makeSegment } from '../../../env/segment.ts';
+import { RPC_RUNTIME, RpcRegistry } from '../../../rpc/index.ts';
 import { rescanFile } from './file-bdev.ts';
 import type { FileData } from './file-data.ts';
+import { registerFileRpc } from './rpc.ts';
 
 // Not in /tmp, which may be a file system without O_DIRECT.
 const dir = mkdtempSync(join(process.env.TSPDK_TEST_DIR ?? tmpdir(), 'tspdk-file-'));
@@ -246,6 +248,51 @@ test('rescan finds that the file has grown and tells who has it open', async () 
   assert.equal(status, 0);
   await assert.rejects(cluster.until(rescanFile(cluster.reactors[0], 'uring', 'F')), { code: 'ENODEV' });
   desc.close();
+  await cluster.close();
+});
+
+test('the methods open with O_DIRECT, as SPDK, and without where that is not possible; what is saved says which', async (t) => {
+  const cluster = await withRing(t, 2);
+  if (cluster === null) return;
+  const rpc = new RpcRegistry();
+  registerFileRpc(rpc, { registry: () => cluster.bdevs });
+  rpc.state = RPC_RUNTIME;
+  const call = (method: string, params: object) => cluster.until((async () => rpc.call(method, params))());
+  const saved = () => cluster.bdevs.configCalls().find(({ method }) => method === 'bdev_uring_create')?.params;
+  const filename = newFile(1024 * 1024);
+  const make = async (more: object): Promise<FileData> => {
+    await call('bdev_uring_create', { name: 'F', filename, ...more });
+    return cluster.bdevs.get('F').spec.data as FileData;
+  };
+  const { direct } = await make({});
+  assert.equal(saved()?.direct, direct);
+  if (!direct) t.diagnostic(`O_DIRECT is not possible in ${dir}`);
+  await call('bdev_uring_delete', { name: 'F' });
+  assert.equal((await make({ direct: false })).direct, false);
+  assert.equal(saved()?.direct, false);
+  await call('bdev_uring_delete', { name: 'F' });
+  await assert.rejects(make({ block_size: 256 }), { code: 'EINVAL' });
+  // A core without a ring uses it too.
+  const { ring } = cluster.reactors[1];
+  cluster.reactors[1].ring = null;
+  await make({ block_size: 4096 });
+  const desc = BdevDesc.open('F', { write: true, reactor: cluster.reactors[1], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const buf = cluster.memory(65536);
+  const statuses: number[] = [];
+  const cb = (_: unknown, status: number): void => void statuses.push(status);
+  buf.u8.fill(5);
+  channel.write(buf, 1, 0, 16384, cb, null);
+  await cluster.untilTrue(() => statuses.length === 1);
+  channel.writeZeroes(4096, 4096, 0, cb, null);
+  await cluster.untilTrue(() => statuses.length === 2);
+  channel.read(buf, 7, 0, 16384, cb, null);
+  await cluster.untilTrue(() => statuses.length === 3);
+  assert.deepEqual(statuses, [0, 0, 0]);
+  assert.deepEqual([buf.u8[7], buf.u8[7 + 4096], buf.u8[7 + 8192]], [5, 0, 5]);
+  desc.close();
+  await cluster.until(cluster.bdevs.delete('F'));
+  cluster.reactors[1].ring = ring;
   await cluster.close();
 });
 
