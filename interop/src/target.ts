@@ -79,7 +79,7 @@ function config({ sizeBytes, file, bdevs }: ServerOptions, listen: object): obje
   const bdev =
     file === undefined
       ? { method: 'bdev_malloc_create', params: { name: exportName, num_blocks: sizeBytes / 512, block_size: 512 } }
-      : { method: 'bdev_uring_create', params: { name: exportName, filename: file, block_size: 512 } };
+      : { method: 'bdev_uring_create', params: { name: exportName, filename: file, block_size: 512, direct: false } };
   const nbd = [
     { method: 'nbd_server_start', params: listen },
     { method: 'nbd_export_add', params: { name: exportName, bdev_name: exportName } },

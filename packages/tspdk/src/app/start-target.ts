@@ -181,7 +181,8 @@ function configOf(options: StartTargetOptions, nbdSocket: string): unknown {
       return { method: 'bdev_null_create', params: { name, num_blocks, block_size: BLOCK_BYTES } };
     }
     const path = resolve(argument.path);
-    if (argument.kind === 'file') return { method: 'bdev_uring_create', params: { name, filename: path } };
+    if (argument.kind === 'file')
+      return { method: 'bdev_uring_create', params: { name, filename: path, direct: false } };
     const { options: given } = argument;
     const more = given === undefined ? {} : { options: given };
     return { method: 'bdev_disk_create', params: { name, module: pathToFileURL(path).href, ...more } };

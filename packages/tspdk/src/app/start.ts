@@ -54,7 +54,7 @@ function exampleConfig(file: string, port: number, socket: string): JsonConfig {
             method: 'bdev_malloc_create',
             params: { name: 'Malloc0', num_blocks: (DISK_MIB * 1024 * 1024) / 512, block_size: 512 },
           },
-          { method: 'bdev_aio_create', params: { name: 'File0', filename: file, block_size: 512 } },
+          { method: 'bdev_aio_create', params: { name: 'File0', filename: file, block_size: 512, direct: false } },
         ],
       },
       {

@@ -3,8 +3,8 @@
  * in split.test.ts, compare.test.ts and qos.test.ts: I/Os in pieces, compares, copies and locks of ranges, rate limits.
  *
  * Checklist: SPDK's test/unit/lib/bdev/bdev.c (bdev_ut) and mt/bdev.c (bdev_ut of mt); titles carry their names.
- * Not there yet: alignment, alignment_with_boundary, histograms, write_uncorrectable, set_io_timeout, set_qd_sampling, DIF, ext options.
- * get_memory_domains, numa_id: no such thing here.
+ * Elsewhere: alignment (alignment.test.ts), examine (examiner.test.ts), histograms and set_qd_sampling (observe.test.ts), set_io_timeout (io-timeout.test.ts), DIF (metadata.test.ts).
+ * No such thing here: memory domains (get_memory_domains, get_memory_domain_types, bdev_io_ext_bounce_buffer), numa_id, write_uncorrectable (an NVMe command; here a fault rule has a block fail).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -437,30 +437,6 @@ test('resize: told to all, refused when it would shrink under somebody', async (
   await cluster.until(cluster.bdevs.resize('S', 1024));
   assert.equal(cluster.bdevs.get('S').sizeBytes, 1024 * 512);
   await tearDown();
-});
-
-test('examine: hooks see a disk as it is made, and are waited for', async () => {
-  const cluster = await startCluster();
-  const seen: string[] = [];
-  let release: () => void = () => {};
-  cluster.bdevs.examineHooks.push(async (bdev) => {
-    await new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    seen.push(bdev.name);
-  });
-  await make(cluster, { name: 'X' });
-  let waited = false;
-  const waiting = cluster.bdevs.waitForExamine().then(() => {
-    waited = true;
-  });
-  cluster.turns();
-  await new Promise((resolve) => setImmediate(resolve));
-  assert.equal(waited, false);
-  release();
-  await waiting;
-  assert.deepEqual(seen, ['X']);
-  await cluster.close();
 });
 
 test('waitFor: answers when the disk comes, or that it has not', async () => {

@@ -118,7 +118,8 @@ export class Bdev {
     this.ioTypes = spec.ioTypes | (emulated & TOLD_EMULATIONS) | (1 << IO_RESET) | (1 << IO_ABORT);
     const away = spec.homeCore >= 0 && spec.homeCore !== manager.reactor.core;
     this.split = new SplitRules(spec.limits, spec.blockSizeBytes, away ? CARRY_PIECES_MAX : undefined);
-    this.byteTypes = (spec.ioTypes & (1 << IO_ZCOPY)) === 0 ? 0 : spec.ioTypes & BYTE_TYPES;
+    // Pieces are of whole blocks.
+    this.byteTypes = (spec.ioTypes & (1 << IO_ZCOPY)) === 0 ? 0 : spec.ioTypes & BYTE_TYPES & ~this.split.types;
     this.plainTypes = spec.ioTypes & ~this.split.types & ~(this.metadata === null ? 0 : METADATA_TYPES);
     this.pastStat = pastStat;
     this.device = IoDevice.register<ThreadChannel>(manager.reactor, {
@@ -179,6 +180,11 @@ export class Bdev {
   #setGates(channel: ThreadChannel): void {
     if (this.qos !== null || this.lockedRanges.length > 0) channel.gates ??= new Gates(channel);
     else if (channel.gates?.count === 0) channel.gates = null;
+  }
+
+  /** Whether it is its name or an alias. */
+  isCalled(name: string): boolean {
+    return name === this.name || this.aliases.includes(name);
   }
 
   /** True when a request of `type` (IO_*) is taken: by the module, or emulated by the layer. */

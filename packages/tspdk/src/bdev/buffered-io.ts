@@ -3,7 +3,7 @@
  *
  * Why none waits for ever. Whoever submitted it may hold a large buffer until it ends (an NBD read does), and all of the pool may be held that way. What then comes back is
  * the reserve's buffer of its rank (env/iobuf.ts), which needs that who has it waits for lower ranks only. Ranks go by levels of disks: a disk that stands on nothing is of level 0,
- * every other one above all that it stands on. At one level the module (a verify disk, a file read with O_DIRECT) ranks below the layer, and of the layer's I/Os one that is done for
+ * every other one above all that it stands on. At one level the module (a verify disk) ranks below the layer, and of the layer's I/Os one that is done for
  * another which has a buffer ranks below that. So take who has the buffer of a rank. If it is the layer's, its children are the module's of the same disk, or buffered I/Os that rank
  * below it. If it is the module's, what it waits for are I/Os of disks below. All of these are lower ranks, and a module of level 0 waits for the machine. Those that wait for a
  * range (lba-lock.ts) hold no buffer: a compare-and-write takes its lock first.

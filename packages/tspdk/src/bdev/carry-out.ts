@@ -1,4 +1,5 @@
-/** How the layer carries out what a disk does not take as it is: in pieces, or by other types. */
+/** How the layer carries out what a disk does not take as it is: in pieces, through memory of its own, or by other types. */
+import { AlignedIo } from './aligned-io.ts';
 import type { BdevIo } from './bdev-io.ts';
 import { CompareIo } from './compare.ts';
 import { CopyIo } from './copy.ts';
@@ -35,8 +36,9 @@ export function carryOut(channel: ThreadChannel, io: BdevIo): void {
     new ProtectedIo().begin(channel, io);
     return;
   }
-  const by: LayerIo = own ? (manager.splits.pop() ?? new SplitIo()) : emulation(io.type);
-  by.begin(channel, io);
+  if (!own) emulation(io.type).begin(channel, io);
+  else if (bdev.split.inPieces(io)) (manager.splits.pop() ?? new SplitIo()).begin(channel, io);
+  else new AlignedIo().begin(channel, io);
 }
 
 function emulation(type: number): LayerIo {

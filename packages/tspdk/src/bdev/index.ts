@@ -6,6 +6,7 @@ export { Bdev } from './bdev.ts';
 export type { BdevIo, BdevIoDone, IoWaitEntry } from './bdev-io.ts';
 export { BdevChannel } from './channel.ts';
 export { type BdevClaimOptions, BdevDesc, type BdevEvent, type BdevOpenOptions } from './desc.ts';
+export type { ExamineHook } from './examiner.ts';
 export { EXTENT_HOLE, EXTENT_ZERO, Extents } from './extents.ts';
 export { type FaultInfo, FaultRegistry, faultRegistry } from './faults/registry.ts';
 export { registerFaultRpc } from './faults/rpc.ts';
@@ -34,7 +35,7 @@ export {
   type Onward,
   registerBdevModule,
 } from './module.ts';
-export { type BdevOptions, BdevRegistry, type BdevStat, bdevRegistry, type ExamineHook } from './registry.ts';
+export { type BdevOptions, BdevRegistry, type BdevStat, bdevRegistry } from './registry.ts';
 export { describeBdev, registerBdevRpc } from './rpc.ts';
 export { dropSegment, shareSegment } from './segments.ts';
 export {

@@ -438,7 +438,7 @@ test('open_ext_v2_test: the same disk is seen with and without its metadata; wha
 test('formats that cannot be are refused, and disks on top that do not carry metadata', async () => {
   const cluster = await startCluster();
   for (const [params, code, message] of [
-    [{ md_size: 7, dif_type: 1 }, 'EINVAL', /"M": 7 bytes of metadata have no room/],
+    [{ md_size: 7, dif_type: 1 }, 'EINVAL', /"M": md_size 7, limit 0, 8, 16/],
     [{ dif_type: 4 }, 'EINVAL', /dif_type 4, limit 0 to 3/],
     [{ dif_type: -1 }, 'EINVAL', /dif_type -1/],
   ] as const) {

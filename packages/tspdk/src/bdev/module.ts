@@ -66,6 +66,11 @@ export interface BdevLimits {
   readonly maxRwBlocks: number;
   readonly maxSegments: number;
   readonly maxSegmentBytes: number;
+  /**
+   * Memory of reads and writes begins at multiples of so many bytes, a power of two up to 4,096, and every piece but the last is a multiple of them; what is not goes through a buffer of the layer (SPDK: required_alignment,
+   * which is a logarithm). 0 or 1: anywhere.
+   */
+  readonly requiredAlignmentBytes: number;
   readonly maxUnmapBlocks: number;
   readonly maxWriteZeroesBlocks: number;
   readonly maxCopyBlocks: number;
@@ -111,6 +116,8 @@ export interface BdevModule<P = unknown> {
   made?(bdev: Bdev, reactor: Reactor): Promise<void> | void;
   /** Every reactor has let go: give back what `create` took. Also called with `spec.data` when attaching failed. */
   destroy(spec: Pick<BdevSpec, 'name' | 'data'>, reactor: Reactor): Promise<void> | void;
+  /** What of the params it was made of is another now: when it goes with its base, it comes back so. */
+  changedParams?(spec: BdevSpec): Record<string, unknown>;
   /** `driver_specific` of bdev_get_bdevs. */
   dumpInfo?(spec: BdevSpec, reactor: Reactor): Record<string, unknown>;
   configCalls(spec: BdevSpec, reactor: Reactor): BdevConfigCall[];

@@ -4,11 +4,11 @@
  * Control path. A disk exists for users once every reactor has it, and is gone once every descriptor on every reactor is closed: `delete` tells
  * the owners, waits for them, then lets the module take its memory or file back. Names are unique over names, aliases and uuids.
  */
-import { randomUUID } from 'node:crypto';
 import { explain, SpdkError } from '../env/errors.ts';
 import { limits } from '../env/limits.ts';
 import { localKey, type Reactor } from '../event/reactor.ts';
 import { log } from '../log/index.ts';
+import { type Association, Associations } from './associations.ts';
 import {
   aliasBdev,
   attachBdev,
@@ -24,23 +24,13 @@ import {
 import { type BaseBdev, checkBases } from './base-bdev.ts';
 import type { Bdev } from './bdev.ts';
 import { callAll } from './call-all.ts';
+import { type ExamineHook, Examiner } from './examiner.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
 import { bdevManager } from './manager.ts';
-import { Metadata, type MetadataFormat } from './metadata.ts';
-import {
-  type BdevConfigCall,
-  type BdevLimits,
-  type BdevModule,
-  type BdevSpec,
-  bdevModule,
-  type NewBdev,
-} from './module.ts';
-import { changedLimits, createQosState, QOS_LIMITS, type QosLimits, writeLimits } from './qos.ts';
+import { type BdevConfigCall, type BdevModule, type BdevSpec, bdevModule, type NewBdev } from './module.ts';
+import { checkLength, newSpec } from './new-spec.ts';
+import { changedLimits, QOS_LIMITS, type QosLimits, writeLimits } from './qos.ts';
 import { dropSegment, shareSegment } from './segments.ts';
-import { createSharedState } from './shared-state.ts';
-
-/** Looks at a disk that has just been made, and may make others on top of it (SPDK: examine_config, examine_disk). */
-export type ExamineHook = (bdev: Bdev) => Promise<void> | void;
 
 export interface BdevOptions {
   /** I/Os under way at once on one reactor. */
@@ -49,6 +39,9 @@ export interface BdevOptions {
   bdev_io_cache_size: number;
   /** Examine disks as they are made. */
   bdev_auto_examine: boolean;
+  /** I/O buffers that a core keeps for itself. */
+  iobuf_small_cache_size: number;
+  iobuf_large_cache_size: number;
 }
 
 /** Counters of a disk, over all reactors. */
@@ -60,44 +53,26 @@ export interface BdevStat {
 
 const bdevLog = log.register('bdev');
 
-const NO_LIMITS: BdevLimits = {
-  physicalBlockSizeBytes: 0,
-  optimalIoBoundaryBlocks: 0,
-  preferredWriteAlignmentBlocks: 0,
-  preferredWriteGranularityBlocks: 0,
-  optimalWriteSizeBlocks: 0,
-  preferredUnmapAlignmentBlocks: 0,
-  preferredUnmapGranularityBlocks: 0,
-  splitOnOptimalIoBoundary: false,
-  writeUnitBlocks: 0,
-  splitOnWriteUnit: false,
-  maxRwBlocks: 0,
-  maxSegments: 0,
-  maxSegmentBytes: 0,
-  maxUnmapBlocks: 0,
-  maxWriteZeroesBlocks: 0,
-  maxCopyBlocks: 0,
-};
-
 export class BdevRegistry {
   readonly reactor: Reactor;
   readonly options: BdevOptions = {
     bdev_io_pool_size: limits.bdev_ios_max,
     bdev_io_cache_size: limits.bdev_io_grow,
     bdev_auto_examine: true,
+    iobuf_small_cache_size: limits.iobuf_small_cache,
+    iobuf_large_cache_size: limits.iobuf_large_cache,
   };
-  readonly examineHooks: ExamineHook[] = [];
   /** All disks are going: one that loses another must not take it for a failure. */
   finishing = false;
   #ids = 0;
   /** Names of disks that are being made. */
   readonly #reserved = new Set<string>();
   readonly #removals = new Map<number, Promise<void>>();
-  readonly #examining = new Set<Promise<void>>();
   /** What a disk stands on, and what removes it with that, by its id. */
   readonly #bases = new Map<number, { readonly bases: readonly BaseBdev[]; readonly owner: () => void }>();
-  /** Disks that wait for what they are to stand on. */
-  #deferred: { readonly base: string; readonly moduleName: string; readonly params: { readonly name: string } }[] = [];
+  /** Disks that come with their bases. */
+  readonly #associations = new Associations();
+  readonly #examiner = new Examiner((bdev) => this.#createWaiting(bdev));
   #zeroes = 0;
 
   constructor(reactor: Reactor) {
@@ -110,6 +85,9 @@ export class BdevRegistry {
     this.reactor = reactor;
   }
 
+  /** Sizes the caches of I/O buffers, before there are disks. Set by who has the pools. */
+  setIoBufCaches: (sizes: { readonly smallCache: number; readonly largeCache: number }) => Promise<void> =
+    async () => {};
   /** Called when a disk has been made, and when one has gone. */
   onRegister: (bdev: Bdev) => void = () => {};
   onUnregister: (bdev: Bdev) => void = () => {};
@@ -125,7 +103,8 @@ export class BdevRegistry {
   /** Removes every disk and gives everything back. */
   async fini(): Promise<void> {
     this.finishing = true;
-    this.#deferred = [];
+    this.#associations.clear();
+    this.#examiner.clear();
     // The newest first, one after the other: a disk may still write to what it stands on when it goes.
     for (let disks = this.list(); disks.length > 0; disks = this.list()) {
       await this.#removeOnce(disks[disks.length - 1]);
@@ -157,7 +136,7 @@ export class BdevRegistry {
     if (timeoutMs === 0) return Promise.reject(missing);
     return new Promise((resolve, reject) => {
       const look = (bdev: Bdev): void => {
-        if (bdev.name !== name && !bdev.aliases.includes(name)) return;
+        if (!bdev.isCalled(name)) return;
         this.#awaited.delete(look);
         clearTimeout(timer);
         resolve(bdev);
@@ -198,8 +177,7 @@ export class BdevRegistry {
     }
     this.onRegister(bdev);
     for (const look of [...this.#awaited]) look(bdev);
-    this.#createDeferred(bdev);
-    if (this.options.bdev_auto_examine) void this.examine(bdev);
+    if (this.options.bdev_auto_examine || this.#examiner.allows(bdev)) void this.examine(bdev);
     return bdev;
   }
 
@@ -225,100 +203,73 @@ export class BdevRegistry {
   }
 
   /**
-   * As `create`, for a disk on the disk `base`. When there is none yet, the disk is made as soon as there is, and a failure then goes to the log.
+   * As `create`, for a disk on the disk `base`, which comes back with it until it is deleted. When there is no base yet, the disk is made as soon as one is examined, and
+   * a failure then goes to the log.
+   * @param call what saves it while it waits; null: another one does
    * @returns its name
    */
-  async createOn(base: string, moduleName: string, params: { readonly name: string }): Promise<string> {
-    if (this.reactor.local(bdevManager).byName.has(base)) return (await this.create(moduleName, params)).name;
-    if (this.has(params.name) || this.#deferred.some((each) => each.params.name === params.name)) {
-      throw new SpdkError('EEXIST', `bdev name "${params.name}" is taken`);
+  async createOn(
+    base: string,
+    moduleName: string,
+    params: { readonly name: string },
+    call: BdevConfigCall | null,
+  ): Promise<string> {
+    const { name } = params;
+    const present = this.reactor.local(bdevManager).byName.has(base);
+    if (!present && this.has(name)) throw new SpdkError('EEXIST', `bdev name "${name}" is taken`);
+    const association = this.#associations.add(base, moduleName, params, call === null ? [] : [call]);
+    if (!present) {
+      bdevLog.info(`bdev "${name}" waits for its base "${base}"`);
+      return name;
     }
-    bdevModule(moduleName);
-    this.#deferred.push({ base, moduleName, params });
-    bdevLog.info(`bdev "${params.name}" waits for its base "${base}"`);
-    return params.name;
+    try {
+      await this.#associate(association);
+    } catch (error) {
+      if (this.#associations.lasts(association)) this.#associations.delete(name);
+      throw error;
+    }
+    return name;
+  }
+
+  /** Makes the disk of an association. */
+  async #associate(association: Association): Promise<void> {
+    association.busy = true;
+    let bdev: Bdev;
+    try {
+      bdev = await this.create(association.moduleName, association.params);
+    } finally {
+      association.busy = false;
+    }
+    if (this.#associations.lasts(association)) association.bdev = bdev;
+    else await this.#removeOnce(bdev);
   }
 
   /** A disk is there: makes what has waited for it. */
-  #createDeferred(bdev: Bdev): void {
-    const due = this.#deferred.filter(({ base }) => base === bdev.name || bdev.aliases.includes(base));
-    this.#deferred = this.#deferred.filter((each) => !due.includes(each));
-    for (const { moduleName, params } of due) {
-      this.#track(
-        this.create(moduleName, params).then(
-          () => {},
-          (error: unknown) => bdevLog.error(`bdev "${params.name}" on "${bdev.name}": ${explain(error)}`),
-        ),
-      );
+  #createWaiting(base: Bdev): void {
+    for (const association of this.#associations.waiting(base)) {
+      const log = (error: unknown) =>
+        bdevLog.error(`bdev "${association.params.name}" on "${base.name}": ${explain(error)}`);
+      this.#examiner.track(this.#associate(association).catch(log));
     }
   }
 
-  /** @throws {SpdkError} EEXIST, ENAMETOOLONG */
-  #checkName(name: string): void {
-    const bytes = Buffer.byteLength(name);
-    if (bytes === 0 || bytes > limits.name_bytes) {
-      throw new SpdkError('ENAMETOOLONG', `bdev name of ${bytes} bytes, limit 1 to ${limits.name_bytes}`);
-    }
-    if (this.has(name)) throw new SpdkError('EEXIST', `bdev name "${name}" is taken`);
+  /** What waits for its base; of the module, on the disk of that name or alias. */
+  waitingOn(base: string, moduleName: string): string[] {
+    const known = this.reactor.local(bdevManager).byName.get(base);
+    return this.#associations
+      .waiting()
+      .filter((each) => each.moduleName === moduleName && (each.base === base || known?.isCalled(each.base)))
+      .map(({ params }) => params.name);
   }
 
+  /** Takes the names, which are added to `reserve`. @throws {SpdkError} EEXIST when one is taken; as `newSpec` */
   #specOf(moduleName: string, made: NewBdev, reserve: string[]): BdevSpec {
-    const { name, blockSizeBytes, blocks } = made;
-    const dataBytes = blockSizeBytes - (made.metadata?.interleaved === true ? made.metadata.bytes : 0);
-    if (!(Number.isInteger(dataBytes) && dataBytes >= 512 && dataBytes % 512 === 0)) {
-      throw new SpdkError('EINVAL', `bdev "${name}": block size ${blockSizeBytes} is not a multiple of 512`);
-    }
-    if (!(blocks > 0 && Number.isSafeInteger(blocks * blockSizeBytes))) {
-      throw new SpdkError('EINVAL', `bdev "${name}": ${blocks} blocks of ${blockSizeBytes} bytes is no size`);
-    }
-    const uuid = (made.uuid ?? randomUUID()).toLowerCase();
-    const aliases = [...(made.aliases ?? [])];
-    if (uuid !== name && !aliases.includes(uuid)) aliases.push(uuid);
-    for (const each of [name, ...aliases]) {
-      this.#checkName(each);
-      this.#reserved.add(each);
-      reserve.push(each);
-    }
-    return {
-      id: ++this.#ids,
-      name,
-      aliases,
-      uuid,
-      moduleName,
-      productName: made.productName,
-      blockSizeBytes,
-      blocks,
-      writable: made.writable ?? true,
-      ioTypes: made.ioTypes,
-      volatileCache: made.volatileCache ?? false,
-      homeCore: made.homeCore ?? -1,
-      level: this.#levelOf(made),
-      limits: { ...NO_LIMITS, ...made.limits },
-      metadata: this.#metadataOf(made),
-      shared: createSharedState(),
-      qos: createQosState(),
-      data: made.data,
-    };
-  }
-
-  /** @throws {SpdkError} EINVAL when it would stand on too many */
-  #levelOf({ name, bases = [], level = 1 + Math.max(-1, ...bases.map(({ bdev }) => bdev.level)) }: NewBdev): number {
-    if (level < limits.bdev_levels_max) return level;
-    throw new SpdkError(
-      'EINVAL',
-      `bdev "${name}" stands on ${level} disks, one on another; limit ${limits.bdev_levels_max - 1}`,
-    );
-  }
-
-  /** Told here once, rather than on each core. */
-  #metadataOf({ name, metadata = null, blockSizeBytes, homeCore = -1 }: NewBdev): MetadataFormat | null {
-    if (metadata === null) return null;
-    if (homeCore >= 0) throw new SpdkError('ENOTSUP', `bdev "${name}": metadata of a disk that lives on one core`);
-    try {
-      return new Metadata(metadata, blockSizeBytes).format;
-    } catch (error) {
-      throw new SpdkError((error as SpdkError).code, `bdev "${name}": ${(error as SpdkError).message}`);
-    }
+    const spec = newSpec(++this.#ids, moduleName, made);
+    const names = [spec.name, ...spec.aliases];
+    for (const each of names) if (this.has(each)) throw new SpdkError('EEXIST', `bdev name "${each}" is taken`);
+    for (const each of names) this.#reserved.add(each);
+    reserve.push(...names);
+    return spec;
   }
 
   async #attach(spec: BdevSpec, bases: readonly BaseBdev[]): Promise<void> {
@@ -332,14 +283,22 @@ export class BdevRegistry {
   }
 
   /**
-   * Removes a disk: its owners hear 'remove', and this resolves when they have closed it and it is gone.
+   * Removes a disk: its owners hear 'remove', and this resolves when they have closed it and it is gone. One that waits for its base does so no more.
    * @throws {SpdkError} ENODEV when there is none; when it is of another module than `moduleName`.
    */
   async delete(name: string, moduleName?: string): Promise<void> {
-    const bdev = this.get(name);
-    if (moduleName !== undefined && bdev.moduleName !== moduleName) {
-      throw new SpdkError('ENODEV', `bdev "${name}" is of module ${bdev.moduleName}, not ${moduleName}`);
+    const waits = this.#associations.get(name);
+    const known = this.reactor.local(bdevManager).byName.has(name);
+    const what = !known && waits !== undefined ? waits : this.get(name);
+    if (moduleName !== undefined && what.moduleName !== moduleName) {
+      throw new SpdkError('ENODEV', `bdev "${name}" is of module ${what.moduleName}, not ${moduleName}`);
     }
+    if (!known) {
+      this.#associations.delete(name);
+      return;
+    }
+    const bdev = this.get(name);
+    this.#associations.delete(bdev.name);
     return this.#removeOnce(bdev);
   }
 
@@ -356,6 +315,7 @@ export class BdevRegistry {
     await callAll(this.reactor, removeBdev, bdev.id);
     await callAll(this.reactor, awaitBdevReleased, bdev.id);
     await callAll(this.reactor, detachBdev, bdev.id);
+    const waits = this.#associations.gone(bdev);
     await bdevModule(bdev.moduleName).destroy(bdev.spec, this.reactor);
     const { bases = [], owner = () => {} } = this.#bases.get(bdev.id) ?? {};
     this.#bases.delete(bdev.id);
@@ -364,6 +324,7 @@ export class BdevRegistry {
       base.close();
     }
     this.onUnregister(bdev);
+    if (waits !== null) bdevLog.info(`bdev "${bdev.name}" waits for its base "${waits.base}"`);
   }
 
   /**
@@ -396,7 +357,8 @@ export class BdevRegistry {
   /** @throws {SpdkError} ENODEV; EEXIST when the alias is taken; ENAMETOOLONG, also when it is empty. */
   async addAlias(name: string, alias: string): Promise<void> {
     const bdev = this.get(name);
-    this.#checkName(alias);
+    checkLength(alias);
+    if (this.has(alias)) throw new SpdkError('EEXIST', `bdev name "${alias}" is taken`);
     this.#reserved.add(alias);
     try {
       await callAll(this.reactor, aliasBdev, { id: bdev.id, alias, add: true });
@@ -432,28 +394,35 @@ export class BdevRegistry {
     return stats;
   }
 
-  /** Lets the hooks look at a disk. */
-  examine(bdev: Bdev): Promise<void> {
-    return this.#track(
-      (async () => {
-        for (const hook of this.examineHooks) await hook(bdev);
-      })(),
-    );
+  /** Who looks at the disks that come, in this order. */
+  get examineHooks(): ExamineHook[] {
+    return this.#examiner.hooks;
   }
 
-  /** What `waitForExamine` waits for. */
-  #track(work: Promise<void>): Promise<void> {
-    const tracked = work.finally(() => this.#examining.delete(tracked));
-    this.#examining.add(tracked);
-    return tracked;
+  /**
+   * Has a disk examined, now and whenever it comes, where disks are not examined by themselves (SPDK: spdk_bdev_examine).
+   * @throws {SpdkError} EINVAL when they are; EEXIST when that was asked for before
+   */
+  allowExamine(name: string): void {
+    if (this.options.bdev_auto_examine) {
+      throw new SpdkError('EINVAL', 'Manual examine is not allowed if auto examine is enabled');
+    }
+    this.#examiner.allow(name);
+    const bdev = this.reactor.local(bdevManager).byName.get(name);
+    if (bdev?.ready === true) void this.examine(bdev);
+  }
+
+  /** Makes what waits for a disk, then lets the hooks look at it until one of them has claimed it. */
+  examine(bdev: Bdev): Promise<void> {
+    return this.#examiner.examine(bdev);
   }
 
   /** Resolves when nothing is being examined. */
-  async waitForExamine(): Promise<void> {
-    while (this.#examining.size > 0) await Promise.allSettled([...this.#examining]);
+  waitForExamine(): Promise<void> {
+    return this.#examiner.wait();
   }
 
-  /** @throws {SpdkError} EINVAL when the pool is smaller than a cache. */
+  /** @throws {SpdkError} EINVAL when the pool is smaller than a cache; EBUSY when I/O buffers are in use and their caches would change. */
   async setOptions(options: Partial<BdevOptions>): Promise<void> {
     const next = { ...this.options, ...options };
     if (next.bdev_io_pool_size < next.bdev_io_cache_size || next.bdev_io_cache_size < 1) {
@@ -462,6 +431,10 @@ export class BdevRegistry {
         `Pool size ${next.bdev_io_pool_size} too small for cache size ${next.bdev_io_cache_size}`,
       );
     }
+    const { iobuf_small_cache_size: smallCache, iobuf_large_cache_size: largeCache } = next;
+    if (smallCache !== this.options.iobuf_small_cache_size || largeCache !== this.options.iobuf_large_cache_size) {
+      await this.setIoBufCaches({ smallCache, largeCache });
+    }
     Object.assign(this.options, next);
     await callAll(this.reactor, setPoolOptions, { ios: next.bdev_io_pool_size, growBy: next.bdev_io_cache_size });
   }
@@ -469,10 +442,12 @@ export class BdevRegistry {
   /** Calls that would make this state again. */
   configCalls(): BdevConfigCall[] {
     const calls: BdevConfigCall[] = [{ method: 'bdev_set_options', params: { ...this.options } }];
+    for (const name of this.#examiner.names) calls.push({ method: 'bdev_examine', params: { name } });
     for (const bdev of this.list()) {
       calls.push(...bdevModule(bdev.moduleName).configCalls({ ...bdev.spec, blocks: bdev.blocks }, this.reactor));
       if (bdev.qos !== null) calls.push({ method: 'bdev_set_qos_limit', params: { name: bdev.name, ...bdev.rates } });
     }
+    for (const waits of this.#associations.waiting()) calls.push(...waits.calls);
     calls.push({ method: 'bdev_wait_for_examine', params: {} });
     return calls;
   }

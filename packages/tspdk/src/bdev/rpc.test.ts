@@ -101,5 +101,10 @@ test('options are for the start; what is saved makes the same disks again', asyn
   }
   assert.deepEqual(await call('bdev_get_bdevs'), before);
   await assert.rejects(call('bdev_examine', { name: 'M' }), { code: 'EINVAL' });
+  rpc.state = RPC_STARTUP;
+  await call('bdev_set_options', { bdev_auto_examine: false });
+  rpc.state = RPC_RUNTIME;
+  assert.equal(await call('bdev_examine', { name: 'not there' }), true);
+  await assert.rejects(call('bdev_examine', { name: 'not there' }), { code: 'EEXIST' });
   await cluster.close();
 });

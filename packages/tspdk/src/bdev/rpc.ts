@@ -53,13 +53,16 @@ export function registerBdevRpc(rpc: RpcRegistry, deps: { registry: () => BdevRe
       { name: 'bdev_io_pool_size', type: 'uint32', description: 'Block I/Os under way at once, for each reactor' },
       { name: 'bdev_io_cache_size', type: 'uint32', description: 'Block I/Os made at once' },
       { name: 'bdev_auto_examine', type: 'boolean', description: 'Examine bdevs as they are made' },
-      { name: 'iobuf_small_cache_size', type: 'uint32', description: 'Accepted; iobuf_set_options sizes the pools' },
-      { name: 'iobuf_large_cache_size', type: 'uint32', description: 'Accepted; iobuf_set_options sizes the pools' },
+      {
+        name: 'iobuf_small_cache_size',
+        type: 'uint32',
+        description: 'Small I/O buffers a reactor keeps for itself; all of them together at most half the pool',
+      },
+      { name: 'iobuf_large_cache_size', type: 'uint32', description: 'The same of large ones' },
     ],
     summary: 'Sets options of the block layer, before it is initialised.',
     handler: async (params) => {
-      const { iobuf_small_cache_size: _small, iobuf_large_cache_size: _large, ...options } = params;
-      await deps.registry().setOptions(options);
+      await deps.registry().setOptions(params);
       return true;
     },
   });
@@ -94,14 +97,12 @@ export function registerBdevRpc(rpc: RpcRegistry, deps: { registry: () => BdevRe
   rpc.register({
     name: 'bdev_examine',
     states: RPC_RUNTIME,
-    params: [{ name: 'name', type: 'string', required: true, description: 'The bdev' }],
-    summary: 'Examines a bdev that was not examined when it was made.',
+    params: [
+      { name: 'name', type: 'string', required: true, description: 'Its name or alias; it need not be there yet' },
+    ],
+    summary: 'Has a bdev examined, now and whenever it comes; with bdev_auto_examine false.',
     handler: async ({ name }) => {
-      const registry = deps.registry();
-      if (registry.options.bdev_auto_examine) {
-        throw new SpdkError('EINVAL', 'Manual examine is not allowed if auto examine is enabled');
-      }
-      void registry.examine(registry.get(name));
+      deps.registry().allowExamine(name);
       return true;
     },
   });

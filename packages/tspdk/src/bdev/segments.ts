@@ -8,10 +8,11 @@ import { callAll } from './call-all.ts';
 
 /**
  * A zeroed segment of `sizeBytes` on every core. App core only.
+ * @param pinnable false when pages of it are given back to the system
  * @returns its number, for `reactor.segments.get`
  * @throws {SpdkError} ENOMEM when the machine has no such memory
  */
-export async function shareSegment(reactor: Reactor, sizeBytes: number): Promise<number> {
+export async function shareSegment(reactor: Reactor, sizeBytes: number, pinnable = true): Promise<number> {
   let sab: SharedArrayBuffer;
   try {
     sab = new SharedArrayBuffer(sizeBytes);
@@ -19,7 +20,7 @@ export async function shareSegment(reactor: Reactor, sizeBytes: number): Promise
     throw new SpdkError('ENOMEM', `no memory for a segment of ${sizeBytes} bytes`, { cause: error });
   }
   const id = reactor.allocSegmentId();
-  await callAll(reactor, attachSegment, { id, sab });
+  await callAll(reactor, attachSegment, { id, sab, pinnable });
   return id;
 }
 

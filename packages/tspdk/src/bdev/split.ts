@@ -2,7 +2,7 @@
  * I/Os in pieces, as a disk wants them: not across its boundaries, not larger than it takes, not in more or longer pieces of memory
  * (SPDK: bdev_io_should_split, bdev_rw_split).
  *
- * What a disk wants is put together once (`SplitRules`), so that an I/O of a disk without wishes costs one test of a mask. The pieces of one parent
+ * What a disk wants of an I/O, its memory's place too (aligned-io.ts), is put together once (`SplitRules`), so that an I/O of a disk without wishes costs one test of a mask. The pieces of one parent
  * are under way together, up to `limits.bdev_split_children`.
  */
 
@@ -33,6 +33,8 @@ export class SplitRules {
   readonly unmapBytesMax: number;
   readonly writeZeroesBytesMax: number;
   readonly copyBytesMax: number;
+  /** Memory begins at multiples of one more than this. */
+  readonly alignMask: number;
 
   /** @param piecesMax of the way to the disk */
   constructor(wants: BdevLimits, blockBytes: number, piecesMax = Number.POSITIVE_INFINITY) {
@@ -48,7 +50,8 @@ export class SplitRules {
     this.unmapBytesMax = bytes(wants.maxUnmapBlocks);
     this.writeZeroesBytesMax = bytes(wants.maxWriteZeroesBlocks);
     this.copyBytesMax = bytes(wants.maxCopyBlocks);
-    let types = 0;
+    this.alignMask = wants.requiredAlignmentBytes > 1 ? wants.requiredAlignmentBytes - 1 : 0;
+    let types = this.alignMask > 0 ? (1 << IO_READ) | (1 << IO_WRITE) : 0;
     const memory = Math.min(this.rwBytesMax, this.segmentsMax, this.segmentBytesMax);
     if (Math.min(memory, this.readBoundary) !== Number.POSITIVE_INFINITY) types |= 1 << IO_READ;
     if (Math.min(memory, this.writeBoundary) !== Number.POSITIVE_INFINITY) types |= 1 << IO_WRITE;
@@ -72,6 +75,22 @@ export class SplitRules {
   /** Whether the disk would not take `io` as it is. */
   mustSplit(io: BdevIo): boolean {
     if ((this.types & (1 << io.type)) === 0) return false;
+    return this.inPieces(io) || (this.alignMask > 0 && !this.#aligned(io.iovs));
+  }
+
+  /** Where the memory lies. Integers: the low bits of an address are all that counts. */
+  #aligned(iovs: IoVecs): boolean {
+    const last = iovs.count - 1;
+    let bits = 0;
+    for (let i = 0; i <= last; i++) {
+      bits |= ((iovs.segment[i] as Segment).address | 0) + (iovs.offset[i] | 0);
+      if (i < last) bits |= iovs.bytes[i];
+    }
+    return (bits & this.alignMask) === 0;
+  }
+
+  /** Whether `io`, of one of `types`, is more than the disk takes at once. */
+  inPieces(io: BdevIo): boolean {
     if (io.bytes > this.pieceMax(io.type, io.byteOffset)) return true;
     if (io.type === IO_WRITE && this.wholeUnits && io.bytes % this.writeBoundary !== 0) return true;
     const { iovs } = io;

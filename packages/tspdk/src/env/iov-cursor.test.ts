@@ -62,23 +62,3 @@ test('from any place on, pieces, iovecs and copies are those of the rest', () =>
     { numRuns: 500 },
   );
 });
-
-test('aligned looks at every piece from here on', () => {
-  const segment = makeSegment(1, new SharedArrayBuffer(65536));
-  const base = segment.address === 0 ? 0 : 4096 - (segment.address % 4096);
-  const iovs = new IoVecs(2);
-  iovs.push(segment, base, 1024);
-  iovs.push(segment, base + 2048, 512);
-  const cursor = new IovCursor();
-  cursor.start(iovs);
-  assert.equal(cursor.aligned(512), true);
-  assert.equal(cursor.aligned(1024), false, 'the length of the last');
-  cursor.advance(512);
-  assert.equal(cursor.aligned(512), true);
-  cursor.advance(1);
-  assert.equal(cursor.aligned(512), false, 'in the middle of a block');
-  iovs.reset();
-  iovs.push(segment, base + 1, 512);
-  cursor.start(iovs);
-  assert.equal(cursor.aligned(512), false, 'the address');
-});

@@ -70,17 +70,6 @@ export class IovCursor {
     return n;
   }
 
-  /** True when every piece from here on starts and ends on `align`. */
-  aligned(align: number): boolean {
-    const iovs = this.#iovs;
-    for (let i = this.index; i < iovs.count; i++) {
-      const skip = i === this.index ? this.within : 0;
-      const address = (iovs.segment[i] as Segment).address + iovs.offset[i] + skip;
-      if (address % align !== 0 || (iovs.bytes[i] - skip) % align !== 0) return false;
-    }
-    return true;
-  }
-
   /** Copies `bytes` between the pieces, from here on, and other memory; does not advance. */
   copy(toPieces: boolean, other: Segment, otherOffset: number, bytes: number): void {
     const iovs = this.#iovs;

@@ -79,6 +79,14 @@ export const limits = {
   uring_entries: 512,
   /** Levels of disks that stand on each other. */
   bdev_levels_max: 16,
+  /** Files that a ring registers with the kernel, segments of I/O memory, and bytes of them, which stay in memory. */
+  uring_files: 256,
+  uring_buffers: 64,
+  uring_pinned_bytes: 256 * 1024 * 1024,
+  /** O_DIRECT reads and writes that are given to the kernel at once. */
+  bdev_direct_batch: 4,
+  /** O_DIRECT I/Os of a disk under way on a reactor from which on it naps instead of polling. */
+  bdev_direct_naps: 16,
   /** Block I/Os under way at once on one reactor; past it a submission gets -ENOMEM and may queue (SPDK: bdev_io_pool_size). */
   bdev_ios_max: 65535,
   /** Block I/Os made at once when a reactor needs more. */

@@ -23,16 +23,20 @@ export interface Segment {
   /** Virtual address of the first byte, the same on every core; 0 without FFI. */
   readonly address: number;
   readonly sizeBytes: number;
+  /** Its pages stay the same as long as it is attached: the kernel may pin them. */
+  readonly pinnable: boolean;
+  /** What this reactor's ring knows of it: one more than its number there; 0: not tried; negative: in vain. Set by env/uring/fixed.ts. */
+  fixed: number;
 }
 
 /** A Segment over `sab` that belongs to no table: for tests, and for memory that stays on one reactor. */
-export function makeSegment(id: number, sab: SharedArrayBuffer): Segment {
+export function makeSegment(id: number, sab: SharedArrayBuffer, pinnable = false): Segment {
   const u8 = new Uint8Array(sab);
   const address = ffi === null ? 0 : ffi.addressOf(u8);
   if (sanitizer !== null) tellMapped(address, u8);
   const view = new DataView(sab);
   const i32 = new Int32Array(sab, 0, sab.byteLength >>> 2);
-  return { id, sab, u8, view, i32, address, sizeBytes: sab.byteLength };
+  return { id, sab, u8, view, i32, address, sizeBytes: sab.byteLength, pinnable, fixed: 0 };
 }
 
 /** First offset in `segment`, from `from` on, whose address is a multiple of `alignBytes` (O_DIRECT). */
@@ -44,11 +48,16 @@ export function alignedOffset(segment: Segment, alignBytes: number, from = 0): n
 /** The segments one reactor knows. */
 export class SegmentTable {
   readonly #segments = new Map<number, Segment>();
+  /** A segment is forgotten. Set by who has told the kernel of it. */
+  onDetach: (segment: Segment) => void = () => {};
 
-  /** @throws {SpdkError} EEXIST when the number is in use. */
-  attach(id: number, sab: SharedArrayBuffer): Segment {
+  /**
+   * @param pinnable false for memory whose pages are given back to the system
+   * @throws {SpdkError} EEXIST when the number is in use.
+   */
+  attach(id: number, sab: SharedArrayBuffer, pinnable = true): Segment {
     if (this.#segments.has(id)) throw new SpdkError('EEXIST', `segment ${id} is already attached`);
-    const segment = makeSegment(id, sab);
+    const segment = makeSegment(id, sab, pinnable);
     this.#segments.set(id, segment);
     return segment;
   }
@@ -62,7 +71,9 @@ export class SegmentTable {
 
   /** Forgets the segment. Nobody may use its memory any more. @throws {SpdkError} ENOENT */
   detach(id: number): void {
-    if (!this.#segments.delete(id)) throw new SpdkError('ENOENT', `segment ${id} is not attached`);
+    const segment = this.get(id);
+    this.#segments.delete(id);
+    this.onDetach(segment);
   }
 
   get count(): number {

@@ -56,6 +56,7 @@ export class App implements AppHandle {
   /** From the end of the initialisation to the stop. */
   #running = false;
   #iobuf: IoBufMemory;
+  #iobufOptions: IoBufOptions;
   /** What the main thread may run on when it is not pinned. */
   readonly #allowedBefore = allowedCores();
 
@@ -70,6 +71,7 @@ export class App implements AppHandle {
       ...(options.mailboxEvents === undefined ? {} : { mailboxEvents: options.mailboxEvents }),
     });
     this.#iobuf = this.fabric.iobuf;
+    this.#iobufOptions = options.iobuf ?? {};
     this.#stopAsked = new Promise((resolve) => {
       this.#stopNow = resolve;
     });
@@ -178,7 +180,9 @@ export class App implements AppHandle {
   async setIoBufOptions(options: IoBufOptions): Promise<void> {
     if (heldIoBufs(this.#iobuf).length > 0)
       throw new SpdkError('EBUSY', 'I/O buffers are in use, the pools cannot change');
-    this.#iobuf = createIoBufMemory(this.cores.length, options);
+    const wanted = { ...this.#iobufOptions, ...options };
+    this.#iobuf = createIoBufMemory(this.cores.length, wanted);
+    this.#iobufOptions = wanted;
     await this.callAll(configureIoBuf, this.#iobuf);
   }
 

@@ -77,7 +77,7 @@ export class Reactor implements ThreadHost {
   naps = false;
   /** Somebody has put work off until then, µs on the clock; 0: nobody. A reactor that naps does so until then. */
   napUntilUs = 0;
-  /** How many have more throughput than a poll each microsecond would serve: while there is one, idle moments are napped. */
+  /** How many have more throughput than a poll each microsecond would serve, or wait for a device: while there is one, idle moments are napped. */
   gatherers = 0;
   /** When this core last woke another. */
   lastRingUs = Number.NEGATIVE_INFINITY;

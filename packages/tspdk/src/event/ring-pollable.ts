@@ -49,10 +49,12 @@ export function openReactorRing(reactor: Reactor, wakeFd: number): () => void {
   ring.registerEventfd(wakeFd);
   ring.onQueued = () => reactor.kick();
   reactor.ring = ring;
+  reactor.segments.onDetach = (segment) => ring.fixed.removeSegment(segment);
   const pollable = new RingPollable(ring);
   reactor.addPollable(pollable);
   return () => {
     reactor.removePollable(pollable);
+    reactor.segments.onDetach = () => {};
     reactor.ring = null;
     ring.close();
   };

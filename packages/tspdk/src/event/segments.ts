@@ -6,8 +6,8 @@ import { defineControl } from './control.ts';
 
 export const attachSegment = defineControl(
   'event.segment.attach',
-  (payload: { id: number; sab: SharedArrayBuffer }, reactor): void => {
-    reactor.segments.attach(payload.id, payload.sab);
+  (payload: { id: number; sab: SharedArrayBuffer; pinnable?: boolean }, reactor): void => {
+    reactor.segments.attach(payload.id, payload.sab, payload.pinnable);
   },
 );
 

@@ -6,7 +6,8 @@
  *   word 0   opcode | flags << 8 | ioprio << 16          word 1   fd
  *   word 2,3 offset or second address (low, high)         word 4,5 address (low, high)
  *   word 6   length                                       word 7   flags of the operation (rw, msg, poll, fsync, accept, cancel)
- *   word 8,9 user_data: slot, generation                  word 10..15 unused by us, always zero
+ *   word 8,9 user_data: slot, generation                  word 10   number of a registered buffer
+ *   word 11..15 unused by us, always zero
  *
  * A completion entry (16 bytes): words 0, 1 user_data; word 2 result; word 3 flags. Word order assumes little-endian, as every
  * Linux that Node supports but s390x; `Ring.open` refuses a big-endian machine.
@@ -46,6 +47,10 @@ export const IORING_CQE_F_SOCK_NONEMPTY = 1 << 2;
 export const IORING_REGISTER_EVENTFD = 4;
 export const IORING_UNREGISTER_EVENTFD = 5;
 export const IORING_REGISTER_PROBE = 8;
+export const IORING_REGISTER_FILES2 = 13;
+export const IORING_REGISTER_FILES_UPDATE2 = 14;
+export const IORING_REGISTER_BUFFERS2 = 15;
+export const IORING_REGISTER_BUFFERS_UPDATE = 16;
 export const IORING_REGISTER_RING_FDS = 20;
 export const IORING_UNREGISTER_RING_FDS = 21;
 
@@ -53,6 +58,8 @@ export const IORING_OP_NOP = 0;
 export const IORING_OP_READV = 1;
 export const IORING_OP_WRITEV = 2;
 export const IORING_OP_FSYNC = 3;
+export const IORING_OP_READ_FIXED = 4;
+export const IORING_OP_WRITE_FIXED = 5;
 export const IORING_OP_POLL_ADD = 6;
 export const IORING_OP_SENDMSG = 9;
 export const IORING_OP_RECVMSG = 10;
@@ -85,6 +92,11 @@ export const OPCODES_NEEDED: readonly (readonly [number, string])[] = [
   [IORING_OP_RECV, 'recv'],
   [IORING_OP_SHUTDOWN, 'shutdown'],
 ];
+
+/** A table of places, all empty. */
+export const IORING_RSRC_REGISTER_SPARSE = 1 << 0;
+/** In the flags of a submission: its file is the number of a registered one. */
+export const IOSQE_FIXED_FILE = 1 << 0;
 
 export const IORING_FSYNC_DATASYNC = 1 << 0;
 export const IORING_ASYNC_CANCEL_ALL = 1 << 0;

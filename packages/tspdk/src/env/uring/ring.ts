@@ -21,6 +21,7 @@
  */
 import { codeOfErrno, SpdkError } from '../errors.ts';
 import { limits } from '../limits.ts';
+import { FixedTables, registeredFile } from './fixed.ts';
 import * as L from './layout.ts';
 import { type RingMemory, setupRing } from './setup.ts';
 
@@ -56,6 +57,8 @@ export class Ring {
   /** A line for the log: sizes and kernel features in use. */
   readonly summary: string;
   readonly fd: number;
+  /** Files and memory that the kernel knows. */
+  readonly fixed: FixedTables;
   readonly #memory: RingMemory;
   readonly #words: Int32Array;
   readonly #sqes: Int32Array;
@@ -98,6 +101,7 @@ export class Ring {
     this.#memory = memory;
     this.summary = memory.summary;
     this.fd = memory.fd;
+    this.fixed = new FixedTables(memory.ffi, memory.fd);
     this.#words = memory.words;
     this.#sqes = memory.sqes;
     this.#sqMask = memory.sqEntries - 1;
@@ -141,63 +145,41 @@ export class Ring {
     this.prep(L.IORING_OP_NOP, -1, 0, 0, 0, 0, 0, 0, op);
   }
 
-  /** `offset` in the file, bytes. `rwFlags`: RWF_*. */
-  read(fd: number, address: number, bytes: number, offset: number, op: RingOp, rwFlags = 0): void {
-    this.prep(
-      L.IORING_OP_READ,
-      fd,
-      offset | 0,
-      (offset / WORD) | 0,
-      address | 0,
-      (address / WORD) | 0,
-      bytes,
-      rwFlags,
-      op,
-    );
+  /** `offset` in the file, bytes. `rwFlags`: RWF_*. `fixed`: of the segment that the memory lies in (`Segment.fixed`). */
+  read(fd: number, address: number, bytes: number, offset: number, op: RingOp, rwFlags = 0, fixed = 0): void {
+    const opcode = fixed > 0 ? L.IORING_OP_READ_FIXED : L.IORING_OP_READ;
+    this.#transfer(opcode, fd, address, bytes, offset, op, rwFlags, fixed);
   }
 
-  /** `offset` in the file, bytes. `rwFlags`: RWF_DSYNC (2) makes it durable before it completes. */
-  write(fd: number, address: number, bytes: number, offset: number, op: RingOp, rwFlags = 0): void {
-    this.prep(
-      L.IORING_OP_WRITE,
-      fd,
-      offset | 0,
-      (offset / WORD) | 0,
-      address | 0,
-      (address / WORD) | 0,
-      bytes,
-      rwFlags,
-      op,
-    );
+  /** As `read`. `rwFlags`: RWF_DSYNC (2) makes it durable before it completes. */
+  write(fd: number, address: number, bytes: number, offset: number, op: RingOp, rwFlags = 0, fixed = 0): void {
+    const opcode = fixed > 0 ? L.IORING_OP_WRITE_FIXED : L.IORING_OP_WRITE;
+    this.#transfer(opcode, fd, address, bytes, offset, op, rwFlags, fixed);
   }
 
   /** `address` of `count` struct iovec, which stay as they are until completion. */
   readv(fd: number, address: number, count: number, offset: number, op: RingOp, rwFlags = 0): void {
-    this.prep(
-      L.IORING_OP_READV,
-      fd,
-      offset | 0,
-      (offset / WORD) | 0,
-      address | 0,
-      (address / WORD) | 0,
-      count,
-      rwFlags,
-      op,
-    );
+    this.#transfer(L.IORING_OP_READV, fd, address, count, offset, op, rwFlags, 0);
   }
 
   writev(fd: number, address: number, count: number, offset: number, op: RingOp, rwFlags = 0): void {
-    this.prep(
-      L.IORING_OP_WRITEV,
-      fd,
-      offset | 0,
-      (offset / WORD) | 0,
-      address | 0,
-      (address / WORD) | 0,
-      count,
-      rwFlags,
-      op,
-    );
+    this.#transfer(L.IORING_OP_WRITEV, fd, address, count, offset, op, rwFlags, 0);
+  }
+
+  #transfer(
+    opcode: number,
+    fd: number,
+    address: number,
+    length: number,
+    offset: number,
+    op: RingOp,
+    rwFlags: number,
+    fixed: number,
+  ): void {
+    const low = offset | 0;
+    const high = (offset / WORD) | 0;
+    const buffer = fixed > 0 ? fixed - 1 : 0;
+    this.prep(opcode, fd, low, high, address | 0, (address / WORD) | 0, length, rwFlags, op, buffer);
   }
 
   fsync(fd: number, datasync: boolean, op: RingOp): void {
@@ -268,7 +250,7 @@ export class Ring {
   }
 
   /**
-   * Writes one submission entry; 64-bit fields as two words. The methods above are this with names.
+   * Writes one submission entry; 64-bit fields as two words. The methods above are this with names. `fd`: a descriptor, or what `fixed.addFile` gave.
    * @throws {SpdkError} ESHUTDOWN when the ring is closed or closing.
    */
   prep(
@@ -281,6 +263,7 @@ export class Ring {
     length: number,
     opFlags: number,
     op: RingOp,
+    buffer = 0,
   ): void {
     if (this.#closing) throw new SpdkError('ESHUTDOWN', 'the ring is closing: no operation can begin');
     const backlogged = this.#room === 0 && !this.#makeRoom();
@@ -298,8 +281,13 @@ export class Ring {
       if (this.#queued++ === 0) this.onQueued();
       this.#room--;
     }
-    words[at] = opcode;
-    words[at + 1] = fd;
+    if (fd < -1) {
+      words[at] = opcode | (L.IOSQE_FIXED_FILE << 8);
+      words[at + 1] = registeredFile(fd);
+    } else {
+      words[at] = opcode;
+      words[at + 1] = fd;
+    }
     words[at + 2] = offsetLow;
     words[at + 3] = offsetHigh;
     words[at + 4] = addressLow;
@@ -308,6 +296,7 @@ export class Ring {
     words[at + 7] = opFlags;
     words[at + 8] = slot;
     words[at + 9] = this.#generations[slot];
+    words[at + 10] = buffer;
   }
 
   /** Gives what is queued to the kernel. What it does not take now (busy, no memory) goes with the next poll. */

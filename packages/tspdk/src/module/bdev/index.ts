@@ -38,6 +38,7 @@ export const bdevSubsystem: Subsystem = {
   modules: [import.meta.url],
 
   registerRpc(app: App) {
+    bdevRegistry(app.reactor).setIoBufCaches = (sizes) => app.setIoBufOptions(sizes);
     const deps = {
       registry: () => bdevRegistry(app.reactor),
       faults: () => faultRegistry(app.reactor),

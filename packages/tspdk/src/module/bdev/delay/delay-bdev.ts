@@ -68,6 +68,7 @@ export const delayModule: BdevModule<DelayBdevParams> = registerBdevModule<Delay
   attach: attachPassthru,
   made: (bdev, reactor) => applyLatencies(bdev.spec, reactor),
   destroy: () => {},
+  changedParams: describe,
   dumpInfo: (spec: BdevSpec) => ({ delay: describe(spec) }),
   configCalls: (spec: BdevSpec) => [{ method: 'bdev_delay_create', params: { ...describe(spec), uuid: spec.uuid } }],
 });

@@ -17,8 +17,9 @@ export function registerDelayRpc(rpc: RpcRegistry, deps: { registry: () => BdevR
       { name: 'p99_write_latency', type: 'uint64', required: true, description: 'µs for one write in a hundred' },
       { name: 'uuid', type: 'uuid', description: 'Default: one that follows from the base’s' },
     ],
-    summary: 'Makes a disk on another that takes longer; when that is not there yet, as soon as it is.',
-    handler: (params) => deps.registry().createOn(params.base_bdev_name, 'delay', params),
+    summary: 'Makes a disk on another that takes longer, now or when that comes, and whenever it comes back.',
+    handler: (params) =>
+      deps.registry().createOn(params.base_bdev_name, 'delay', params, { method: 'bdev_delay_create', params }),
   });
   rpc.register({
     name: 'bdev_delay_update_latency',
@@ -50,7 +51,7 @@ export function registerDelayRpc(rpc: RpcRegistry, deps: { registry: () => BdevR
     name: 'bdev_delay_delete',
     states: RPC_RUNTIME,
     params: [{ name: 'name', type: 'string', required: true, description: 'The bdev' }],
-    summary: 'Removes a delay disk.',
+    summary: 'Removes a delay disk, or one that waits for its base.',
     handler: async ({ name }) => {
       await deps.registry().delete(name, 'delay');
       return true;

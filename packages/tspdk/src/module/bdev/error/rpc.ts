@@ -31,10 +31,11 @@ export function registerErrorRpc(
       { name: 'base_name', type: 'string', required: true, description: 'The bdev to pass to' },
       { name: 'uuid', type: 'uuid', description: 'Default: one that follows from the base’s' },
     ],
-    summary: 'Makes EE_BASE, a disk on BASE that fails on demand; when BASE is not there yet, as soon as it is.',
+    summary: 'Makes EE_BASE, a disk on BASE that fails on demand, now or when BASE comes, and whenever it comes back.',
     handler: async (params) => {
       const name = errorBdevName(params.base_name);
-      await deps.registry().createOn(params.base_name, 'error', { ...params, name });
+      const call = { method: 'bdev_error_create', params };
+      await deps.registry().createOn(params.base_name, 'error', { ...params, name }, call);
       return true;
     },
   });
@@ -101,7 +102,7 @@ export function registerErrorRpc(
     name: 'bdev_error_delete',
     states: RPC_RUNTIME,
     params: [{ name: 'name', type: 'string', required: true, description: 'An error bdev, EE_...' }],
-    summary: 'Removes an error disk.',
+    summary: 'Removes an error disk, or one that waits for its base.',
     handler: async ({ name }) => {
       await deps.registry().delete(name, 'error');
       return true;

@@ -24,13 +24,10 @@ import {
 } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import type { Reactor } from '../../../event/reactor.ts';
-import { log } from '../../../log/index.ts';
-import type { FileData } from './file-data.ts';
+import { type FileData, fileLog, memoryText } from './file-data.ts';
 import { fileSize, openFile } from './file-probe.ts';
 import { NodeFileBackend } from './node-file.ts';
 import { UringFileBackend } from './uring-file.ts';
-
-const fileLog = log.register('bdev_file');
 
 export interface FileBdevParams {
   readonly name: string;
@@ -38,28 +35,36 @@ export interface FileBdevParams {
   /** Default: the device's; 512 for a file. */
   readonly block_size?: number | undefined;
   readonly readonly?: boolean | undefined;
-  /** Unmap and zero by fallocate. Default true. */
+  /** Unmap and zero by fallocate. Default true: it is io_uring's work here, and blocks no reactor as SPDK's does. */
   readonly fallocate?: boolean | undefined;
   readonly uuid?: string | undefined;
-  /** Bypass the page cache where possible. Default false. */
-  readonly direct?: boolean | undefined;
+  /** Bypass the page cache where possible. 'try': without a word where not, and not at the cost of the block size that is asked for (as SPDK's methods). Default false. */
+  readonly direct?: boolean | 'try' | undefined;
 }
 
 export type FileModuleName = 'aio' | 'uring';
 
 const PRODUCT = { aio: 'AIO disk', uring: 'URING bdev' } as const;
 
+function openFor({ filename, direct = false, block_size = 0 }: FileBdevParams, readonly: boolean, reactor: Reactor) {
+  const file = openFile({ filename, readonly, direct: direct !== false && reactor.ring !== null });
+  if (direct !== 'try' || block_size === 0 || block_size >= file.alignBytes) return file;
+  closeSync(file.fd);
+  return openFile({ filename, readonly, direct: false });
+}
+
 function create(moduleName: FileModuleName, params: FileBdevParams, reactor: Reactor): NewBdev {
   const { name, filename } = params;
   const readonly = params.readonly ?? false;
-  const wantDirect = (params.direct ?? false) && reactor.ring !== null;
-  const file = openFile({ filename, readonly, direct: wantDirect });
+  const file = openFor(params, readonly, reactor);
   try {
-    if (params.direct === true && !file.direct) {
-      fileLog.notice(`bdev "${name}": "${filename}" is used through the page cache; O_DIRECT is not possible`);
+    if ((params.direct ?? false) !== false && !file.direct) {
+      const text = `bdev "${name}": "${filename}" is used through the page cache; O_DIRECT is not possible`;
+      if (params.direct === true) fileLog.notice(text);
+      else fileLog.info(text);
     }
     const smallest = Math.max(file.deviceBlockBytes, file.direct ? file.alignBytes : 0, 512);
-    const blockSize = params.block_size === undefined || params.block_size === 0 ? smallest : params.block_size;
+    const blockSize = params.block_size || smallest;
     if (blockSize < smallest) {
       throw new SpdkError(
         'EINVAL',
@@ -87,6 +92,7 @@ function create(moduleName: FileModuleName, params: FileBdevParams, reactor: Rea
       direct: file.direct,
       alignBytes: file.alignBytes,
       blockSizeOverride: params.block_size !== undefined && params.block_size !== 0,
+      memory: new SharedArrayBuffer(4),
     };
     return {
       name,
@@ -96,6 +102,7 @@ function create(moduleName: FileModuleName, params: FileBdevParams, reactor: Rea
       blocks,
       writable: !readonly,
       volatileCache: !readonly,
+      limits: { requiredAlignmentBytes: file.alignBytes },
       ioTypes: readonly ? ioTypes(IO_READ, IO_FLUSH) : ioTypes(IO_READ, IO_WRITE, IO_FLUSH, IO_UNMAP, IO_WRITE_ZEROES),
       data,
     };
@@ -107,10 +114,7 @@ function create(moduleName: FileModuleName, params: FileBdevParams, reactor: Rea
 
 function attach(spec: BdevSpec, reactor: Reactor): BdevBackend {
   const data = spec.data as FileData;
-  if (reactor.ring !== null) return new UringFileBackend(spec, reactor, reactor.ring);
-  if (data.direct) {
-    throw new SpdkError('ENOTSUP', `bdev "${spec.name}": O_DIRECT needs io_uring, which core ${reactor.core} lacks`);
-  }
+  if (reactor.ring !== null) return new UringFileBackend(spec.name, data, reactor, reactor.ring);
   return new NodeFileBackend(data, reactor);
 }
 
@@ -121,15 +125,16 @@ function makeModule(name: FileModuleName): BdevModule<FileBdevParams> {
     attach,
     destroy: (spec) => closeSync((spec.data as FileData).fd),
     dumpInfo: (spec) => {
-      const { filename, readonly, fallocate, blockSizeOverride, direct } = spec.data as FileData;
-      if (name === 'uring') return { uring: { filename } };
-      return { aio: { filename, block_size_override: blockSizeOverride, readonly, fallocate, direct } };
+      const data = spec.data as FileData;
+      const { filename, readonly, fallocate, blockSizeOverride, direct } = data;
+      const more = direct ? { direct, io_memory: memoryText(data) } : { direct };
+      if (name === 'uring') return { uring: { filename, ...more } };
+      return { aio: { filename, block_size_override: blockSizeOverride, readonly, fallocate, ...more } };
     },
     configCalls: (spec) => {
       const { filename, readonly, fallocate, blockSizeOverride, direct } = spec.data as FileData;
-      const params: Record<string, unknown> = { name: spec.name, filename, uuid: spec.uuid };
+      const params: Record<string, unknown> = { name: spec.name, filename, uuid: spec.uuid, direct };
       if (blockSizeOverride) params.block_size = spec.blockSizeBytes;
-      if (direct) params.direct = direct;
       if (name === 'aio') Object.assign(params, { readonly, fallocate });
       return [{ method: `bdev_${name}_create`, params }];
     },

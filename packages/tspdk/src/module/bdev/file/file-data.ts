@@ -2,6 +2,9 @@
 
 import { EXTENT_HOLE, EXTENT_ZERO, type Extents } from '../../../bdev/extents.ts';
 import { ffi } from '../../../env/ffi.ts';
+import { log } from '../../../log/index.ts';
+
+export const fileLog = log.register('bdev_file');
 
 export interface FileData {
   readonly filename: string;
@@ -14,6 +17,17 @@ export interface FileData {
   readonly direct: boolean;
   readonly alignBytes: number;
   readonly blockSizeOverride: boolean;
+  /** One word: which kinds of memory O_DIRECT I/O has used so far, MEMORY_*. */
+  readonly memory: SharedArrayBuffer;
+}
+
+export const MEMORY_REGISTERED = 1;
+export const MEMORY_PLAIN = 2;
+const MEMORY_WORDS = ['not used yet', 'registered', 'not registered', 'partly registered'] as const;
+
+/** For people: whether the memory of O_DIRECT I/O is registered with io_uring. */
+export function memoryText({ memory }: FileData): string {
+  return MEMORY_WORDS[Atomics.load(new Int32Array(memory), 0)];
 }
 
 const SEEK_DATA = 3;

@@ -11,9 +11,14 @@ import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
 import { BdevDesc } from '../../../bdev/desc.ts';
 import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
-import { makeSegment } from '../../../env/segment.ts';
+import { describeBdev } from '../../../bdev/rpc.ts';
+import { IoVecs } from '../../../env/iovecs.ts';
+import { limits } from '../../../env/limits.ts';
+import { alignedOffset, makeSegment } from '../../../env/segment.ts';
+import { RPC_RUNTIME, RpcRegistry } from '../../../rpc/index.ts';
 import { rescanFile } from './file-bdev.ts';
 import type { FileData } from './file-data.ts';
+import { registerFileRpc } from './rpc.ts';
 
 // Not in /tmp, which may be a file system without O_DIRECT.
 const dir = mkdtempSync(join(process.env.TSPDK_TEST_DIR ?? tmpdir(), 'tspdk-file-'));
@@ -108,6 +113,86 @@ test('holes of the file are holes of the disk, and unmap makes them', async (t) 
   await cluster.close();
 });
 
+test('O_DIRECT uses registered memory where it may, plain memory where not, and says which', async (t) => {
+  const cluster = await withRing(t, 1);
+  if (cluster === null) return;
+  const filename = newFile(1024 * 1024);
+  const bdev = await cluster.until(
+    cluster.bdevs.create('aio', { name: 'F', filename, direct: true, block_size: 4096 }),
+  );
+  const [reactor] = cluster.reactors;
+  const info = () => (describeBdev(bdev).driver_specific as Record<string, Record<string, unknown>>).aio;
+  if ((bdev.spec.data as FileData).direct && reactor.ring?.fixed.addSegment(cluster.memory(4096)) === true) {
+    assert.deepEqual([info().direct, info().io_memory], [true, 'not used yet']);
+    const desc = BdevDesc.open('F', { write: true, reactor, onEvent: () => {} });
+    const channel = desc.getIoChannel();
+    const own = cluster.memory(65536);
+    const plain = makeSegment(0, new SharedArrayBuffer(65536));
+    for (const [memory, text] of [
+      [own, 'registered'],
+      [plain, 'partly registered'],
+    ] as const) {
+      const at = alignedOffset(memory, 4096);
+      memory.u8.fill(text.length, at, at + 8192);
+      const statuses: number[] = [];
+      const cb = (_: unknown, status: number): void => void statuses.push(status);
+      channel.write(memory, at, 4096, 8192, cb, null);
+      await cluster.untilTrue(() => statuses.length === 1);
+      memory.u8.fill(0);
+      channel.read(memory, at, 4096, 8192, cb, null);
+      await cluster.untilTrue(() => statuses.length === 2);
+      assert.deepEqual(statuses, [0, 0]);
+      assert.ok(memory.u8.subarray(at, at + 8192).every((byte) => byte === text.length));
+      assert.equal(info().io_memory, text);
+    }
+    assert.deepEqual([own.fixed > 0, plain.fixed], [true, -1]);
+    desc.close();
+  } else t.diagnostic('there is no O_DIRECT, or no registered memory');
+  await cluster.close();
+});
+
+for (const direct of [true, false]) {
+  test(`what is queued for a device goes to it in small batches, what the page cache serves once a turn (direct: ${direct})`, async (t) => {
+    const cluster = await withRing(t, 1);
+    if (cluster === null) return;
+    const [reactor] = cluster.reactors;
+    const ring = reactor.ring as NonNullable<typeof reactor.ring>;
+    reactor.naps = true;
+    const filename = newFile(1024 * 1024);
+    const bdev = await cluster.until(cluster.bdevs.create('aio', { name: 'F', filename, direct, block_size: 4096 }));
+    if ((bdev.spec.data as FileData).direct === direct) {
+      const desc = BdevDesc.open('F', { write: true, reactor, onEvent: () => {} });
+      const channel = desc.getIoChannel();
+      const buf = cluster.memory(131072);
+      const at = alignedOffset(buf, 4096);
+      let done = 0;
+      const cb = (_: unknown, status: number): void => {
+        assert.equal(status, 0);
+        done++;
+      };
+      const queued: number[] = [];
+      const batch = limits.bdev_direct_batch;
+      const ios = limits.bdev_direct_naps;
+      for (let i = 0; i < ios; i++) {
+        assert.equal(reactor.gatherers, 0, 'few are polled for');
+        const iovs = new IoVecs(2);
+        iovs.push(buf, at, 4096);
+        iovs.push(buf, at + 8192, 4096);
+        const rc = i % 2 === 0 ? channel.writev(iovs, 0, cb, null) : channel.read(buf, at, 0, 4096, cb, null);
+        assert.equal(rc, 0);
+        queued.push(ring.queued);
+      }
+      const wanted = queued.map((_, i) => (direct ? (i + 1) % batch : i + 1));
+      assert.deepEqual(queued, wanted);
+      assert.equal(reactor.gatherers, direct ? 1 : 0, 'many are napped for');
+      await cluster.untilTrue(() => done === ios);
+      assert.equal(reactor.gatherers, 0);
+      desc.close();
+    } else t.diagnostic(`O_DIRECT is not possible in ${dir}`);
+    await cluster.close();
+  });
+}
+
 for (const ring of [true, false]) {
   test(`a file that is cut short gives EIO, not stale memory (${ring ? 'uring' : 'node'})`, async (t) => {
     const cluster = await startCluster({ ring });
@@ -163,6 +248,51 @@ test('rescan finds that the file has grown and tells who has it open', async () 
   assert.equal(status, 0);
   await assert.rejects(cluster.until(rescanFile(cluster.reactors[0], 'uring', 'F')), { code: 'ENODEV' });
   desc.close();
+  await cluster.close();
+});
+
+test('the methods open with O_DIRECT, as SPDK, and without where that is not possible; what is saved says which', async (t) => {
+  const cluster = await withRing(t, 2);
+  if (cluster === null) return;
+  const rpc = new RpcRegistry();
+  registerFileRpc(rpc, { registry: () => cluster.bdevs });
+  rpc.state = RPC_RUNTIME;
+  const call = (method: string, params: object) => cluster.until((async () => rpc.call(method, params))());
+  const saved = () => cluster.bdevs.configCalls().find(({ method }) => method === 'bdev_uring_create')?.params;
+  const filename = newFile(1024 * 1024);
+  const make = async (more: object): Promise<FileData> => {
+    await call('bdev_uring_create', { name: 'F', filename, ...more });
+    return cluster.bdevs.get('F').spec.data as FileData;
+  };
+  const { direct } = await make({});
+  assert.equal(saved()?.direct, direct);
+  if (!direct) t.diagnostic(`O_DIRECT is not possible in ${dir}`);
+  await call('bdev_uring_delete', { name: 'F' });
+  assert.equal((await make({ direct: false })).direct, false);
+  assert.equal(saved()?.direct, false);
+  await call('bdev_uring_delete', { name: 'F' });
+  await assert.rejects(make({ block_size: 256 }), { code: 'EINVAL' });
+  // A core without a ring uses it too.
+  const { ring } = cluster.reactors[1];
+  cluster.reactors[1].ring = null;
+  await make({ block_size: 4096 });
+  const desc = BdevDesc.open('F', { write: true, reactor: cluster.reactors[1], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const buf = cluster.memory(65536);
+  const statuses: number[] = [];
+  const cb = (_: unknown, status: number): void => void statuses.push(status);
+  buf.u8.fill(5);
+  channel.write(buf, 1, 0, 16384, cb, null);
+  await cluster.untilTrue(() => statuses.length === 1);
+  channel.writeZeroes(4096, 4096, 0, cb, null);
+  await cluster.untilTrue(() => statuses.length === 2);
+  channel.read(buf, 7, 0, 16384, cb, null);
+  await cluster.untilTrue(() => statuses.length === 3);
+  assert.deepEqual(statuses, [0, 0, 0]);
+  assert.deepEqual([buf.u8[7], buf.u8[7 + 4096], buf.u8[7 + 8192]], [5, 0, 5]);
+  desc.close();
+  await cluster.until(cluster.bdevs.delete('F'));
+  cluster.reactors[1].ring = ring;
   await cluster.close();
 });
 

@@ -1,6 +1,6 @@
 /**
  * Files through Node's fs, for reactors without io_uring: the same results, by libuv's thread pool. Completions come outside of the reactor's turn.
- * There is no fallocate here: unmap and write zeroes write zeroes. O_DIRECT is not used.
+ * There is no fallocate here: unmap and write zeroes write zeroes. O_DIRECT is used only where another core has an io_uring and this one has none.
  */
 import { fdatasync, read, write } from 'node:fs';
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
@@ -18,7 +18,7 @@ import {
 import { bdevManager } from '../../../bdev/manager.ts';
 import { EIO, ENOTSUP } from '../../../bdev/status.ts';
 import { IovCursor } from '../../../env/iov-cursor.ts';
-import type { Segment } from '../../../env/segment.ts';
+import { alignedOffset, type Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { blockStatusOf, type FileData } from './file-data.ts';
 
@@ -30,12 +30,16 @@ type FsError = NodeJS.ErrnoException | null;
 export class NodeFileBackend implements BdevBackend {
   readonly data: FileData;
   readonly zeroes: Segment;
+  readonly zeroesOffset: number;
+  readonly zeroesBytes: number;
   readonly reactor: Reactor;
 
   constructor(data: FileData, reactor: Reactor) {
     this.data = data;
     this.reactor = reactor;
     this.zeroes = reactor.local(bdevManager).zeroes;
+    this.zeroesOffset = alignedOffset(this.zeroes, 4096);
+    this.zeroesBytes = Math.floor((this.zeroes.sizeBytes - this.zeroesOffset) / 65536) * 65536;
   }
 
   createChannel(): BackendChannel {
@@ -103,7 +107,7 @@ class NodeFileOp {
   }
 
   #transfer(): void {
-    const { data, zeroes } = this.#backend;
+    const { data, zeroes, zeroesOffset, zeroesBytes } = this.#backend;
     const io = this.#io as BdevIo;
     const cursor = this.#cursor;
     const at = io.byteOffset + this.#done;
@@ -112,7 +116,7 @@ class NodeFileOp {
     } else if (io.type === IO_WRITE) {
       write(data.fd, cursor.segment.u8, cursor.offset, Math.min(cursor.bytes, TRANSFER_BYTES_MAX), at, this.#onData);
     } else {
-      write(data.fd, zeroes.u8, 0, Math.min(zeroes.sizeBytes, io.bytes - this.#done), at, this.#onData);
+      write(data.fd, zeroes.u8, zeroesOffset, Math.min(zeroesBytes, io.bytes - this.#done), at, this.#onData);
     }
   }
 

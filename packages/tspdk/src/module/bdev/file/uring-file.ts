@@ -1,21 +1,19 @@
 /**
  * Files through the reactor's io_uring. One FileOp for each I/O under way carries it through its phases; ops are pooled by channel.
  *
- *   data     read or write, again for what a short transfer left; through an I/O buffer where O_DIRECT needs alignment
+ *   data     read or write, again for what a short transfer left
  *   punch    fallocate; falls back to
  *   zeroes   writing zeroes, a piece at a time
  *   sync     fdatasync: a flush, or what FUA needs where a write cannot carry it
  *
  * Data path: nothing is allocated once the pool has grown. Memory belongs to the kernel until the completion; an abort asks the kernel to stop
- * and still waits for it.
+ * and still waits for it. What O_DIRECT wants of the memory is the layer's to see to (requiredAlignmentBytes).
  */
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
-import { moduleRank } from '../../../bdev/buffer-rank.ts';
 import type { Extents } from '../../../bdev/extents.ts';
 import {
   type BackendChannel,
   type BdevBackend,
-  type BdevSpec,
   IO_FLAG_FUA,
   IO_FLAG_NO_HOLE,
   IO_FLUSH,
@@ -25,14 +23,15 @@ import {
   IO_WRITE_ZEROES,
 } from '../../../bdev/index.ts';
 import { bdevManager } from '../../../bdev/manager.ts';
-import { ECANCELED, EIO, ENOTSUP } from '../../../bdev/status.ts';
-import type { IoBuf, IoBufChannel, IoBufWaiter } from '../../../env/iobuf.ts';
+import { EIO, ENOTSUP } from '../../../bdev/status.ts';
+import { codeOfErrno } from '../../../env/errors.ts';
 import { IovCursor } from '../../../env/iov-cursor.ts';
+import { limits } from '../../../env/limits.ts';
 import { sanitizer, tellForeign } from '../../../env/sanitizer.ts';
 import { alignedOffset, makeSegment, type Segment } from '../../../env/segment.ts';
 import type { Ring, RingOp } from '../../../env/uring.ts';
 import type { Reactor } from '../../../event/reactor.ts';
-import { blockStatusOf, type FileData } from './file-data.ts';
+import { blockStatusOf, type FileData, fileLog, MEMORY_PLAIN, MEMORY_REGISTERED } from './file-data.ts';
 
 const RWF_DSYNC = 2;
 const PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01;
@@ -50,8 +49,8 @@ const PHASE_SYNC = 3;
 export class UringFileBackend implements BdevBackend {
   readonly data: FileData;
   readonly ring: Ring;
-  readonly iobuf: IoBufChannel;
-  readonly bufRank: number;
+  /** What the ring calls the file. */
+  readonly file: number;
   readonly zeroes: Segment;
   readonly zeroesOffset: number;
   readonly zeroesBytes: number;
@@ -59,13 +58,20 @@ export class UringFileBackend implements BdevBackend {
   dsync = true;
   punch: boolean;
   zeroRange: boolean;
+  readonly #name: string;
+  readonly #reactor: Reactor;
+  readonly #naps: boolean;
+  #underWay = 0;
+  /** What of `data.memory` this core has said. */
+  #said = 0;
 
-  constructor(spec: BdevSpec, reactor: Reactor, ring: Ring) {
-    const data = spec.data as FileData;
+  constructor(name: string, data: FileData, reactor: Reactor, ring: Ring) {
+    this.#name = name;
     this.data = data;
     this.ring = ring;
-    this.iobuf = reactor.iobuf;
-    this.bufRank = moduleRank(spec);
+    this.#reactor = reactor;
+    this.#naps = data.direct && reactor.naps;
+    this.file = ring.fixed.addFile(data.fd);
     this.zeroes = reactor.local(bdevManager).zeroes;
     this.zeroesOffset = alignedOffset(this.zeroes, 4096);
     this.zeroesBytes = Math.floor((this.zeroes.sizeBytes - this.zeroesOffset) / 65536) * 65536;
@@ -77,7 +83,51 @@ export class UringFileBackend implements BdevBackend {
     return new UringFileChannel(this);
   }
 
-  close(): void {}
+  /** An I/O begins. With many under way on O_DIRECT the core naps in the ring, where they come back, rather than poll. With few, to be woken takes longer than the device. */
+  began(): void {
+    if (++this.#underWay === limits.bdev_direct_naps && this.#naps) this.#reactor.gatherers++;
+  }
+
+  /** It has ended. */
+  ended(): void {
+    if (this.#underWay-- === limits.bdev_direct_naps && this.#naps) this.#reactor.gatherers--;
+  }
+
+  /**
+   * A read or write has been queued. Those that find their data in the page cache are done as they are submitted, and go together once a turn. A device is to work on the first while the next are
+   * made ready: else it waits while the core works, and the core waits while it does.
+   */
+  queued(): void {
+    if (this.data.direct && this.ring.queued >= limits.bdev_direct_batch) this.ring.submit();
+  }
+
+  /** What the ring knows of the memory of a segment: it is registered with the first I/O that uses it, if it can be. */
+  fixedOf(segment: Segment): number {
+    if (segment.fixed === 0) this.#register(segment);
+    const { fixed } = segment;
+    const kind = fixed > 0 ? MEMORY_REGISTERED : MEMORY_PLAIN;
+    if ((this.#said & kind) === 0) this.#say(kind);
+    return fixed;
+  }
+
+  #say(kind: number): void {
+    this.#said |= kind;
+    Atomics.or(new Int32Array(this.data.memory), 0, kind);
+  }
+
+  #register(segment: Segment): void {
+    const { fixed } = this.ring;
+    const added = fixed.addSegment(segment);
+    if (added || fixed.errno === 0) return;
+    const why = codeOfErrno(fixed.errno);
+    fileLog.notice(
+      `bdev "${this.#name}": ${segment.sizeBytes} bytes of I/O memory are not registered with io_uring: ${why}; the limit of locked memory (ulimit -l) may be too low`,
+    );
+  }
+
+  close(): void {
+    this.ring.fixed.removeFile(this.file);
+  }
 }
 
 class UringFileChannel implements BackendChannel {
@@ -106,7 +156,7 @@ class UringFileChannel implements BackendChannel {
   close(): void {}
 }
 
-class FileOp implements RingOp, IoBufWaiter {
+class FileOp implements RingOp {
   readonly #backend: UringFileBackend;
   readonly #free: FileOp[];
   readonly #cursor = new IovCursor();
@@ -116,23 +166,15 @@ class FileOp implements RingOp, IoBufWaiter {
   #io: BdevIo | null = null;
   #phase = PHASE_DATA;
   #done = 0;
-  /** Bytes asked for in the bounce buffer. */
-  #bounced = 0;
-  #buf: IoBuf | null = null;
-  #waiting = false;
   #zeroRange = false;
-  nextWaiter: IoBufWaiter | null = null;
 
   constructor(backend: UringFileBackend, free: FileOp[]) {
     this.#backend = backend;
     this.#free = free;
   }
 
-  get bufRank(): number {
-    return this.#backend.bufRank;
-  }
-
   start(io: BdevIo): void {
+    this.#backend.began();
     this.#io = io;
     this.#done = 0;
     this.#phase = PHASE_DATA;
@@ -154,14 +196,8 @@ class FileOp implements RingOp, IoBufWaiter {
     }
   }
 
-  /** Asks the kernel to give up, or leaves the queue for a buffer. */
+  /** Asks the kernel to give up. */
   abort(): boolean {
-    if (this.#waiting) {
-      this.#backend.iobuf.cancelWait(this);
-      this.#waiting = false;
-      this.#end(ECANCELED);
-      return true;
-    }
     return this.#backend.ring.cancel(this);
   }
 
@@ -182,27 +218,26 @@ class FileOp implements RingOp, IoBufWaiter {
 
   #transfer(): void {
     const backend = this.#backend;
-    const { data, ring } = backend;
+    const { data, ring, file } = backend;
     const io = this.#io as BdevIo;
     const cursor = this.#cursor;
-    if (data.direct && (this.#buf !== null || !cursor.aligned(data.alignBytes))) {
-      this.#bounce();
-      return;
-    }
     const at = io.byteOffset + this.#done;
     const flags = this.#dsync ? RWF_DSYNC : 0;
     if (cursor.pieces === 1) {
       const address = cursor.segment.address + cursor.offset;
       if (sanitizer !== null) tellForeign(address, cursor.bytes, io.type === IO_READ);
-      if (io.type === IO_READ) ring.read(data.fd, address, cursor.bytes, at, this);
-      else ring.write(data.fd, address, cursor.bytes, at, this, flags);
+      const fixed = data.direct ? backend.fixedOf(cursor.segment) : 0;
+      if (io.type === IO_READ) ring.read(file, address, cursor.bytes, at, this, 0, fixed);
+      else ring.write(file, address, cursor.bytes, at, this, flags, fixed);
+      backend.queued();
       return;
     }
     const iovecs = this.#iovecs ?? this.#makeIovecs();
     const count = cursor.fill(this.#iovecWords, IOVECS);
     if (sanitizer !== null) tellIovecs(this.#iovecWords, count, io.type === IO_READ);
-    if (io.type === IO_READ) ring.readv(data.fd, iovecs.address, count, at, this);
-    else ring.writev(data.fd, iovecs.address, count, at, this, flags);
+    if (io.type === IO_READ) ring.readv(file, iovecs.address, count, at, this);
+    else ring.writev(file, iovecs.address, count, at, this, flags);
+    backend.queued();
   }
 
   get #dsync(): boolean {
@@ -214,43 +249,6 @@ class FileOp implements RingOp, IoBufWaiter {
     this.#iovecWords = new Int32Array(segment.sab);
     this.#iovecs = segment;
     return segment;
-  }
-
-  /** O_DIRECT into memory that is not aligned: through a large I/O buffer, a piece at a time. */
-  #bounce(): void {
-    const { iobuf } = this.#backend;
-    if (this.#buf === null) {
-      const buf = iobuf.getLargeOf(this.bufRank);
-      if (buf === null) {
-        this.#waiting = true;
-        iobuf.waitLarge(this);
-        return;
-      }
-      this.#buf = buf;
-    }
-    this.#bounceWith(this.#buf);
-  }
-
-  onBuf(buf: IoBuf): void {
-    this.#waiting = false;
-    this.#buf = buf;
-    this.#bounceWith(buf);
-  }
-
-  #bounceWith(buf: IoBuf): void {
-    const { data, ring } = this.#backend;
-    const io = this.#io as BdevIo;
-    const usable = buf.sizeBytes - (buf.sizeBytes % data.alignBytes);
-    this.#bounced = Math.min(usable, io.bytes - this.#done);
-    const at = io.byteOffset + this.#done;
-    const address = buf.segment.address + buf.offset;
-    if (sanitizer !== null) tellForeign(address, this.#bounced, io.type === IO_READ);
-    if (io.type === IO_READ) {
-      ring.read(data.fd, address, this.#bounced, at, this);
-    } else {
-      this.#cursor.copy(false, buf.segment, buf.offset, this.#bounced);
-      ring.write(data.fd, address, this.#bounced, at, this, this.#dsync ? RWF_DSYNC : 0);
-    }
   }
 
   #transferred(res: number): void {
@@ -265,9 +263,6 @@ class FileOp implements RingOp, IoBufWaiter {
     if (res <= 0) {
       this.#end(res === 0 ? EIO : res);
       return;
-    }
-    if (this.#buf !== null && io.type === IO_READ) {
-      this.#cursor.copy(true, this.#buf.segment, this.#buf.offset, res);
     }
     this.#cursor.advance(res);
     this.#done += res;
@@ -289,9 +284,9 @@ class FileOp implements RingOp, IoBufWaiter {
     this.#phase = PHASE_PUNCH;
     this.#zeroRange = keep || !backend.punch;
     if (!keep && backend.punch) {
-      backend.ring.fallocate(backend.data.fd, PUNCH_HOLE_KEEP_SIZE, io.byteOffset, io.bytes, this);
+      backend.ring.fallocate(backend.file, PUNCH_HOLE_KEEP_SIZE, io.byteOffset, io.bytes, this);
     } else if (backend.zeroRange) {
-      backend.ring.fallocate(backend.data.fd, ZERO_RANGE_KEEP_SIZE, io.byteOffset, io.bytes, this);
+      backend.ring.fallocate(backend.file, ZERO_RANGE_KEEP_SIZE, io.byteOffset, io.bytes, this);
     } else {
       this.#phase = PHASE_ZEROES;
       this.#writeZeroes();
@@ -311,10 +306,10 @@ class FileOp implements RingOp, IoBufWaiter {
   }
 
   #writeZeroes(): void {
-    const { data, ring, zeroes, zeroesOffset, zeroesBytes } = this.#backend;
+    const { file, ring, zeroes, zeroesOffset, zeroesBytes } = this.#backend;
     const io = this.#io as BdevIo;
     const bytes = Math.min(zeroesBytes, io.bytes - this.#done);
-    ring.write(data.fd, zeroes.address + zeroesOffset, bytes, io.byteOffset + this.#done, this);
+    ring.write(file, zeroes.address + zeroesOffset, bytes, io.byteOffset + this.#done, this);
   }
 
   #zeroed(res: number): void {
@@ -329,17 +324,15 @@ class FileOp implements RingOp, IoBufWaiter {
 
   #sync(): void {
     this.#phase = PHASE_SYNC;
-    this.#backend.ring.fsync(this.#backend.data.fd, true, this);
+    this.#backend.ring.fsync(this.#backend.file, true, this);
   }
 
   #end(status: number): void {
     const io = this.#io as BdevIo;
     this.#io = null;
     this.#cursor.end();
-    const buf = this.#buf;
-    this.#buf = null;
     this.#free.push(this);
-    if (buf !== null) this.#backend.iobuf.put(buf);
+    this.#backend.ended();
     io.complete(status);
   }
 }

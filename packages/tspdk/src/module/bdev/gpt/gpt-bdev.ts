@@ -80,8 +80,7 @@ async function makeDisks(
 
 /** Looks at a disk that has been made. What is wrong goes to the log. */
 export async function examineGpt(bdev: Bdev): Promise<void> {
-  const claimed = bdev.shared.claim !== CLAIM_NONE;
-  if (claimed || bdev.moduleName === 'gpt' || bdev.metadata !== null) return;
+  if (bdev.moduleName === 'gpt' || bdev.metadata !== null) return;
   try {
     const table = await readTable(bdev);
     const ours = table?.partitions.filter(({ typeGuid }) => OWN_TYPES.has(typeGuid)) ?? [];

@@ -12,6 +12,7 @@ import {
   type BdevModule,
   type BdevSpec,
   bdevRegistry,
+  IO_COPY,
   IO_FLAG_NO_HOLE,
   IO_FLUSH,
   IO_READ,
@@ -24,32 +25,28 @@ import {
   registerBdevModule,
 } from '../../../bdev/index.ts';
 import { type BdevManager, bdevManager } from '../../../bdev/manager.ts';
-import { type MetadataFormat, metadataFormat } from '../../../bdev/metadata.ts';
 import { ENOTSUP } from '../../../bdev/status.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import type { IoVecs } from '../../../env/iovecs.ts';
 import type { Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
+import { checkPhysicalBlock, formatOf, formatParams, type MetadataParams } from '../metadata-params.ts';
 import { AllocationMap, allocationMapBytes } from './allocation-map.ts';
-import { LongZero, ZERO_BYTES_A_TURN } from './long-zero.ts';
+import { BYTES_A_TURN, LongCopy, LongZero } from './long-io.ts';
 import { MdChannel } from './md-channel.ts';
 import { dropMemory, MemoryStore, takeMemory } from './memory-store.ts';
 
-export interface MallocBdevParams {
+export interface MallocBdevParams extends MetadataParams {
   /** Default: Malloc0, Malloc1, ... */
   readonly name?: string | undefined;
   readonly block_size: number;
   readonly num_blocks: number;
   readonly uuid?: string | undefined;
+  /** Blocks: no read or write crosses a multiple of it, the layer splits; 0: none. */
   readonly optimal_io_boundary?: number | undefined;
   readonly physical_block_size?: number | undefined;
-  /** Metadata bytes of a block; 0: none. */
-  readonly md_size?: number | undefined;
   /** The metadata lies behind the data of each block and counts for its size; else it has memory of its own. */
   readonly md_interleave?: boolean | undefined;
-  /** Protection information in the metadata: 0 none, 1 to 3. */
-  readonly dif_type?: number | undefined;
-  readonly dif_is_head_of_md?: boolean | undefined;
 }
 
 /** What crosses to every reactor. */
@@ -122,6 +119,9 @@ class MallocChannel implements BackendChannel {
       case IO_WRITE_ZEROES:
         this.#zero(io, (io.flags & IO_FLAG_NO_HOLE) !== 0);
         break;
+      case IO_COPY:
+        this.#copy(io);
+        break;
       case IO_FLUSH:
         io.complete(0);
         break;
@@ -141,12 +141,21 @@ class MallocChannel implements BackendChannel {
     }
   }
 
+  #copy(io: BdevIo): void {
+    const { map, store, manager } = this.#backend;
+    map.set(io.byteOffset, io.bytes);
+    if (io.bytes <= BYTES_A_TURN) {
+      store.copyWithin(io.byteOffset, io.sourceOffset, io.bytes);
+      io.complete(0);
+    } else new LongCopy(store, manager, io).retry();
+  }
+
   #zero(io: BdevIo, keep: boolean): void {
     const { map, store, manager } = this.#backend;
     const { byteOffset, bytes } = io;
     if (keep) map.set(byteOffset, bytes);
     else map.clear(byteOffset, bytes);
-    if (bytes <= ZERO_BYTES_A_TURN) {
+    if (bytes <= BYTES_A_TURN) {
       store.zero(byteOffset, bytes, keep);
       io.complete(0);
     } else new LongZero(store, manager, io, byteOffset, bytes, keep).retry();
@@ -155,29 +164,20 @@ class MallocChannel implements BackendChannel {
   close(): void {}
 }
 
-/** As bdev_malloc_create takes it. */
-function metadataParams({ bytes, interleaved, difType, difIsHeadOfMd }: MetadataFormat): Record<string, unknown> {
-  return { md_size: bytes, md_interleave: interleaved, dif_type: difType, dif_is_head_of_md: difIsHeadOfMd };
-}
-
 export const mallocModule: BdevModule<MallocBdevParams> = registerBdevModule<MallocBdevParams>({
   name: 'malloc',
 
   async create(params: MallocBdevParams, reactor: Reactor): Promise<NewBdev> {
-    const {
-      block_size,
-      num_blocks,
-      md_size = 0,
-      md_interleave = false,
-      dif_type = 0,
-      dif_is_head_of_md = false,
-    } = params;
+    const { block_size, num_blocks, md_size = 0, md_interleave = false } = params;
+    const { optimal_io_boundary = 0, physical_block_size = 0 } = params;
     const name = params.name ?? bdevRegistry(reactor).freeName('Malloc');
     if (!(num_blocks > 0))
       throw new SpdkError('EINVAL', `malloc bdev "${name}": ${num_blocks} blocks; at least 1 is needed`);
     if (!(block_size > 0 && block_size % 512 === 0)) {
       throw new SpdkError('EINVAL', `malloc bdev "${name}": block size ${block_size} is not a multiple of 512`);
     }
+    checkPhysicalBlock(`malloc bdev "${name}"`, physical_block_size);
+    const metadata = formatOf(`malloc bdev "${name}"`, md_interleave, params);
     const sizeBytes = num_blocks * block_size;
     if (!Number.isSafeInteger(sizeBytes))
       throw new SpdkError('EFBIG', `malloc bdev "${name}": ${num_blocks} blocks of ${block_size} bytes`);
@@ -190,15 +190,6 @@ export const mallocModule: BdevModule<MallocBdevParams> = registerBdevModule<Mal
       throw error;
     }
     const data: MallocData = { segments, mdSegments, map: new SharedArrayBuffer(allocationMapBytes(sizeBytes)) };
-    const metadata =
-      md_size === 0
-        ? null
-        : metadataFormat({
-            bytes: md_size,
-            interleaved: md_interleave,
-            difType: dif_type,
-            difIsHeadOfMd: dif_is_head_of_md,
-          });
     return {
       name,
       uuid: params.uuid,
@@ -212,12 +203,13 @@ export const mallocModule: BdevModule<MallocBdevParams> = registerBdevModule<Mal
         IO_UNMAP,
         IO_FLUSH,
         IO_WRITE_ZEROES,
-        ...(metadata === null ? [IO_ZCOPY] : []),
+        ...(metadata === null ? [IO_COPY, IO_ZCOPY] : []),
       ),
       metadata,
       limits: {
-        physicalBlockSizeBytes: params.physical_block_size ?? 0,
-        optimalIoBoundaryBlocks: params.optimal_io_boundary ?? 0,
+        physicalBlockSizeBytes: physical_block_size,
+        optimalIoBoundaryBlocks: optimal_io_boundary,
+        splitOnOptimalIoBoundary: optimal_io_boundary > 0,
       },
       data,
     };
@@ -240,7 +232,7 @@ export const mallocModule: BdevModule<MallocBdevParams> = registerBdevModule<Mal
         physical_block_size: spec.limits.physicalBlockSizeBytes,
         uuid: spec.uuid,
         optimal_io_boundary: spec.limits.optimalIoBoundaryBlocks,
-        ...(spec.metadata === null ? {} : metadataParams(spec.metadata)),
+        ...(spec.metadata === null ? {} : { ...formatParams(spec.metadata), md_interleave: spec.metadata.interleaved }),
       },
     },
   ],

@@ -7,6 +7,7 @@ import fc from 'fast-check';
 import { startCluster } from '../../../bdev/cluster.sim.ts';
 import { BdevDesc } from '../../../bdev/desc.ts';
 import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
+import { IoStat } from '../../../bdev/io-stat.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import { limits } from '../../../env/limits.ts';
@@ -184,6 +185,97 @@ test('zcopy names the memory of the disk itself', async () => {
   assert.equal(channel.zcopy(1023 * 512, 1024, out), false, 'past the end');
   desc.close();
   reader.close();
+  await cluster.close();
+});
+
+test('a copy is one I/O of the disk, over the end of a segment and over several turns, and its target is no hole', async () => {
+  const cluster = await startCluster();
+  const segment = limits.bdev_malloc_segment_bytes;
+  const bytes = segment + 4 * 1024 * 1024;
+  const bdev = await cluster.until(
+    cluster.bdevs.create('malloc', { name: 'M', block_size: 512, num_blocks: bytes / 512 }),
+  );
+  const desc = BdevDesc.open('M', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const buf = cluster.memory(8192);
+  for (let i = 0; i < 4096; i++) buf.u8[i] = i * 7 + 1;
+  let done = 0;
+  const onDone = (_: unknown, rc: number): void => {
+    assert.equal(rc, 0);
+    done++;
+  };
+  const length = 3 * 1024 * 1024;
+  // Source and target each lie in two segments, at different places.
+  const [from, to] = [segment - 1024 * 1024, 1024];
+  for (const at of [from, segment - 2048, from + length - 4096]) channel.write(buf, 0, at, 4096, onDone, null);
+  channel.copy(to, from, length, onDone, null);
+  cluster.round();
+  assert.equal(done, 3, 'a turn does not copy it all');
+  cluster.turns();
+  for (const at of [to, to + 1024 * 1024 - 2048, to + length - 4096]) {
+    buf.u8.fill(0, 4096);
+    channel.read(buf, 4096, at, 4096, onDone, null);
+    cluster.turns();
+    assert.deepEqual(buf.u8.slice(4096), buf.u8.slice(0, 4096));
+  }
+  channel.copy(segment - 512, to, 1024, onDone, null);
+  channel.read(buf, 4096, segment - 512, 1024, onDone, null);
+  cluster.turns();
+  assert.deepEqual(buf.u8.slice(4096, 4096 + 1024), buf.u8.slice(0, 1024));
+  const extents = new Extents(4);
+  channel.blockStatus(to, 65536, extents);
+  assert.equal(extents.flags[0], 0);
+  assert.equal(done, 9);
+  const stat = new IoStat();
+  bdev.collectStat(stat);
+  const { num_copy_ops, bytes_copied, num_read_ops } = stat.toJson() as Record<string, number>;
+  assert.deepEqual([num_copy_ops, bytes_copied, num_read_ops], [2, length + 1024, 4]);
+  desc.close();
+  await cluster.close();
+});
+
+test('optimal_io_boundary: reads and writes are split at it, as with SPDK', async () => {
+  const cluster = await startCluster();
+  const params = { name: 'M', block_size: 512, num_blocks: 64, optimal_io_boundary: 8 };
+  const bdev = await cluster.until(cluster.bdevs.create('malloc', params));
+  const desc = BdevDesc.open('M', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const buf = cluster.memory(16384);
+  for (let i = 0; i < 8192; i++) buf.u8[i] = i * 3 + 1;
+  const onDone = (_: unknown, rc: number): void => assert.equal(rc, 0);
+  channel.write(buf, 0, 512, 8192, onDone, null);
+  cluster.turns();
+  channel.read(buf, 8192, 512, 8192, onDone, null);
+  cluster.turns();
+  assert.deepEqual(buf.u8.slice(8192), buf.u8.slice(0, 8192));
+  const stat = new IoStat();
+  bdev.collectStat(stat);
+  const { num_write_ops, num_read_ops } = stat.toJson() as Record<string, number>;
+  assert.deepEqual([num_write_ops, num_read_ops], [3, 3]);
+  assert.equal(channel.read(buf, 0, 1, 8192, onDone, null), -22, 'pieces are of whole blocks');
+  desc.close();
+  await cluster.close();
+});
+
+test('what SPDK refuses about metadata and physical blocks is refused, and leaves no memory', async () => {
+  const cluster = await startCluster();
+  const before = cluster.reactors[0].segments.count;
+  const make = (params: object) =>
+    cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 512, num_blocks: 8, ...params }));
+  for (const params of [
+    { dif_type: 1 },
+    { dif_type: 1, md_size: 0, md_interleave: true },
+    { dif_type: -1, md_size: 8 },
+    { dif_type: 4, md_size: 8 },
+    { md_size: 9 },
+    { md_size: 256 },
+    { physical_block_size: 513 },
+  ]) {
+    await assert.rejects(make(params), { code: 'EINVAL' }, JSON.stringify(params));
+  }
+  await assert.rejects(make({ md_size: 16, dif_type: 1, dif_pi_format: 1 }), { code: 'ENOTSUP' });
+  assert.equal(cluster.reactors[0].segments.count, before);
+  await make({ md_size: 128, dif_type: 3, md_interleave: true, physical_block_size: 4096 });
   await cluster.close();
 });
 

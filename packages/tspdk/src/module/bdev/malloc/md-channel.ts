@@ -18,7 +18,7 @@ import type { BdevManager } from '../../../bdev/manager.ts';
 import type { MetadataFormat } from '../../../bdev/metadata.ts';
 import { ENOTSUP } from '../../../bdev/status.ts';
 import { IovCursor } from '../../../env/iov-cursor.ts';
-import { LongZero } from './long-zero.ts';
+import { LongZero } from './long-io.ts';
 import type { MemoryStore } from './memory-store.ts';
 
 export class MdChannel implements BackendChannel {

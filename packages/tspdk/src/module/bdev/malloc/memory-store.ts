@@ -17,7 +17,7 @@ export async function takeMemory(reactor: Reactor, sizeBytes: number): Promise<n
   const segments: number[] = [];
   try {
     for (let left = sizeBytes; left > 0; left -= SEGMENT_BYTES) {
-      const id = await shareSegment(reactor, Math.min(left, SEGMENT_BYTES));
+      const id = await shareSegment(reactor, Math.min(left, SEGMENT_BYTES), false);
       segments.push(id);
       const { sab } = reactor.segments.get(id);
       sanitizer?.benign(
@@ -73,6 +73,19 @@ export class MemoryStore {
       offset += piece;
       within = 0;
       index++;
+    }
+  }
+
+  /** Copies within the store; the ranges do not overlap. */
+  copyWithin(to: number, from: number, bytes: number): void {
+    while (bytes > 0) {
+      const index = Math.floor(from / SEGMENT_BYTES);
+      const within = from - index * SEGMENT_BYTES;
+      const piece = Math.min(bytes, SEGMENT_BYTES - within);
+      this.copy(true, to, this.#segments[index], within, piece);
+      to += piece;
+      from += piece;
+      bytes -= piece;
     }
   }
 

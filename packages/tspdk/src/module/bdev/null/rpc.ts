@@ -2,7 +2,7 @@
 import type { BdevRegistry } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import { RPC_RUNTIME, type RpcRegistry } from '../../../rpc/index.ts';
-import { METADATA_PARAMS, refuseMetadata } from '../metadata-params.ts';
+import { METADATA_PARAMS } from '../metadata-params.ts';
 
 const MIB = 1024 * 1024;
 
@@ -12,7 +12,12 @@ export function registerNullRpc(rpc: RpcRegistry, deps: { registry: () => BdevRe
     states: RPC_RUNTIME,
     params: [
       { name: 'name', type: 'string', required: true, description: 'Name' },
-      { name: 'block_size', type: 'uint32', required: true, description: 'Bytes of a block, a multiple of 512' },
+      {
+        name: 'block_size',
+        type: 'uint32',
+        required: true,
+        description: 'Bytes of a block with its metadata; without, a multiple of 512',
+      },
       { name: 'num_blocks', type: 'uint64', required: true, description: 'Number of blocks' },
       { name: 'uuid', type: 'uuid', description: 'Default: a new one' },
       { name: 'physical_block_size', type: 'uint32', description: 'Bytes of a physical block' },
@@ -25,17 +30,17 @@ export function registerNullRpc(rpc: RpcRegistry, deps: { registry: () => BdevRe
     ],
     summary: 'Makes a disk that keeps nothing.',
     handler: async (params) => {
-      refuseMetadata('bdev_null_create', params);
-      const { name, block_size, num_blocks, uuid } = params;
+      const { physical_block_size, preferred_write_granularity, preferred_write_alignment, ...more } = params;
+      const { optimal_write_size, preferred_unmap_granularity, preferred_unmap_alignment, ...rest } = more;
       const limits = {
-        physicalBlockSizeBytes: params.physical_block_size ?? 0,
-        preferredWriteGranularityBlocks: params.preferred_write_granularity ?? 0,
-        preferredWriteAlignmentBlocks: params.preferred_write_alignment ?? 0,
-        optimalWriteSizeBlocks: params.optimal_write_size ?? 0,
-        preferredUnmapGranularityBlocks: params.preferred_unmap_granularity ?? 0,
-        preferredUnmapAlignmentBlocks: params.preferred_unmap_alignment ?? 0,
+        physicalBlockSizeBytes: physical_block_size ?? 0,
+        preferredWriteGranularityBlocks: preferred_write_granularity ?? 0,
+        preferredWriteAlignmentBlocks: preferred_write_alignment ?? 0,
+        optimalWriteSizeBlocks: optimal_write_size ?? 0,
+        preferredUnmapGranularityBlocks: preferred_unmap_granularity ?? 0,
+        preferredUnmapAlignmentBlocks: preferred_unmap_alignment ?? 0,
       };
-      return (await deps.registry().create('null', { name, block_size, num_blocks, uuid, limits })).name;
+      return (await deps.registry().create('null', { ...rest, limits })).name;
     },
   });
   rpc.register({

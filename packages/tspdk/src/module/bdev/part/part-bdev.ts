@@ -183,9 +183,10 @@ export function partsOf(reactor: Reactor, moduleName: string, base: string): str
     .map((bdev) => bdev.name);
 }
 
-/** Removes them. */
+/** Removes them, and those that wait for `base`. @throws {SpdkError} ENODEV, ENOENT when there are none */
 export async function deleteParts(reactor: Reactor, moduleName: string, base: string): Promise<void> {
-  const names = partsOf(reactor, moduleName, base);
+  const waiting = bdevRegistry(reactor).waitingOn(base, moduleName);
+  const names = waiting.length > 0 ? waiting : partsOf(reactor, moduleName, base);
   if (names.length === 0) throw new SpdkError('ENOENT', `bdev "${base}" has no disks of module ${moduleName}`);
   await Promise.all(names.map((name) => bdevRegistry(reactor).delete(name, moduleName)));
 }

@@ -11,14 +11,15 @@ export function registerPassthruRpc(rpc: RpcRegistry, deps: { registry: () => Bd
       { name: 'base_bdev_name', type: 'string', required: true, description: 'The bdev to pass to' },
       { name: 'uuid', type: 'uuid', description: 'Default: one that follows from the base’s' },
     ],
-    summary: 'Makes a disk that passes everything on to another; when that is not there yet, as soon as it is.',
-    handler: (params) => deps.registry().createOn(params.base_bdev_name, 'passthru', params),
+    summary: 'Makes a disk that passes everything on to another, now or when that comes, and whenever it comes back.',
+    handler: (params) =>
+      deps.registry().createOn(params.base_bdev_name, 'passthru', params, { method: 'bdev_passthru_create', params }),
   });
   rpc.register({
     name: 'bdev_passthru_delete',
     states: RPC_RUNTIME,
     params: [{ name: 'name', type: 'string', required: true, description: 'The bdev' }],
-    summary: 'Removes a passthru disk.',
+    summary: 'Removes a passthru disk, or one that waits for its base.',
     handler: async ({ name }) => {
       await deps.registry().delete(name, 'passthru');
       return true;

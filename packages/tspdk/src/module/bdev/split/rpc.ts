@@ -14,14 +14,14 @@ export function registerSplitRpc(rpc: RpcRegistry, deps: { registry: () => BdevR
       { name: 'split_size_mb', type: 'uint64', description: 'MiB of each; default: as large as they can be' },
     ],
     summary:
-      'Makes disks of equal size out of one, with its name and p0, p1, ...; when it is not there yet, as soon as it is.',
+      'Makes disks of equal size out of one, with its name and p0, p1, ..., now or when it comes, and whenever it comes back.',
     handler: (params) => createSplit(deps.registry().reactor, params),
   });
   rpc.register({
     name: 'bdev_split_delete',
     states: RPC_RUNTIME,
     params: [{ name: 'base_bdev', type: 'string', required: true, description: 'The bdev that was split' }],
-    summary: 'Removes all disks that a disk was split into.',
+    summary: 'Removes all disks that a disk was split into, or will be.',
     handler: async ({ base_bdev }) => {
       await deleteParts(deps.registry().reactor, 'split', base_bdev);
       return true;

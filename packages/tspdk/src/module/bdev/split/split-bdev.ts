@@ -18,6 +18,8 @@ export interface SplitBdevParams extends Split {
   readonly name: string;
   /** Which of them it is, from 0. */
   readonly index: number;
+  /** Default: a new one. */
+  readonly uuid?: string | undefined;
 }
 
 interface SplitData extends PartData {
@@ -49,7 +51,7 @@ function partBlocks(reactor: Reactor, { base_bdev, split_count, split_size_mb = 
 }
 
 /**
- * Splits a disk; when it is not there yet, as soon as it is, and a failure then goes to the log. All of them or none.
+ * Splits a disk, now or when it comes, and whenever it comes back; what fails then goes to the log. All of them or none.
  * @returns their names
  * @throws {SpdkError} EINVAL, EEXIST, EPERM
  */
@@ -62,10 +64,11 @@ export async function createSplit(reactor: Reactor, split: Split): Promise<strin
   try {
     for (let index = 0; index < split_count; index++) {
       const params: SplitBdevParams = { ...split, index, name: `${base_bdev}p${index}` };
-      names.push(await registry.createOn(base_bdev, 'split', params));
+      const call = index > 0 ? null : { method: 'bdev_split_create', params: { ...split } };
+      names.push(await registry.createOn(base_bdev, 'split', params, call));
     }
   } catch (error) {
-    for (const name of names) if (registry.has(name)) await registry.delete(name, 'split');
+    for (const name of names) await registry.delete(name, 'split').catch(() => {});
     throw error;
   }
   return names;
@@ -75,9 +78,9 @@ export const splitModule: BdevModule<SplitBdevParams> = registerBdevModule<Split
   name: 'split',
 
   create(params: SplitBdevParams, reactor: Reactor): NewBdev {
-    const { name, base_bdev, index, split_count, split_size_mb = 0 } = params;
+    const { name, base_bdev, index, split_count, split_size_mb = 0, uuid } = params;
     const num_blocks = partBlocks(reactor, params);
-    const part = { name, base_bdev, num_blocks, offset_blocks: index * num_blocks };
+    const part = { name, base_bdev, num_blocks, offset_blocks: index * num_blocks, uuid };
     const more = { index, count: split_count, sizeMb: split_size_mb };
     return newPart('split', 'Split Disk', part, reactor, more);
   },

@@ -1,0 +1,65 @@
+/**
+ * A read or write of a disk that wants its memory at multiples of something, whose memory is not: through a buffer of the pool, which is, piece after piece (SPDK: _bdev_io_set_bounce_buf).
+ * What has to be split has been before (carry-out.ts): the pieces lie within what the disk takes. Data path.
+ */
+import type { IoBuf } from '../env/iobuf.ts';
+import { IovCursor } from '../env/iov-cursor.ts';
+import type { BdevIo } from './bdev-io.ts';
+import { BufferedIo } from './buffered-io.ts';
+import { wholeBlocks } from './compare.ts';
+import { IO_WRITE } from './io-type.ts';
+import { LayerChild } from './layer-io.ts';
+import type { Metadata } from './metadata.ts';
+import { sliceIoVecs } from './slice.ts';
+
+export class AlignedIo extends BufferedIo {
+  readonly #child = new LayerChild(this);
+  readonly #cursor = new IovCursor();
+  /** Bytes that are done, and of the piece under way. */
+  #done = 0;
+  #length = 0;
+
+  protected proceed(): void {
+    const { parent } = this;
+    if (this.status !== 0 || this.#done === parent.bytes) {
+      this.finish();
+      return;
+    }
+    if (this.outstanding > 0) return;
+    const buf = this.takeBuffer();
+    if (buf === null) return;
+    const io = this.take();
+    if (io === null) return;
+    if (this.#done === 0) this.#cursor.start(parent.iovs);
+    this.#length = Math.min(parent.bytes - this.#done, wholeBlocks(buf, this.channel.bdev.blockSizeBytes));
+    if (parent.type === IO_WRITE) this.#cursor.copy(false, buf.segment, buf.offset, this.#length);
+    io.ownIovs.push(buf.segment, buf.offset, this.#length);
+    if (parent.mdIovs !== null) this.#giveMetadata(io);
+    this.give(io, this.#child, parent.type, parent.byteOffset + this.#done, this.#length, parent.flags);
+  }
+
+  /** That of the piece, where it lies. */
+  #giveMetadata(io: BdevIo): void {
+    const { blockBytes, format } = this.channel.bdev.metadata as Metadata;
+    const from = (this.#done / blockBytes) * format.bytes;
+    io.mdIovs = this.#child.mdIovs;
+    sliceIoVecs(
+      this.parent.mdIovs as NonNullable<BdevIo['mdIovs']>,
+      from,
+      (this.#length / blockBytes) * format.bytes,
+      io.mdIovs,
+    );
+  }
+
+  protected override childDone(): void {
+    const buf = this.buf as IoBuf;
+    if (this.parent.type !== IO_WRITE) this.#cursor.copy(true, buf.segment, buf.offset, this.#length);
+    this.#cursor.advance(this.#length);
+    this.#done += this.#length;
+  }
+
+  protected override finish(): void {
+    this.#cursor.end();
+    super.finish();
+  }
+}

@@ -1,0 +1,164 @@
+/** Memory where a disk wants it. Checklist: SPDK's bdev_ut bdev_io_alignment, bdev_io_alignment_with_boundary; titles carry their names. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { IoVecs } from '../env/iovecs.ts';
+import { limits } from '../env/limits.ts';
+import { alignedOffset, type Segment } from '../env/segment.ts';
+import type { BdevIo } from './bdev-io.ts';
+import { startCluster } from './cluster.sim.ts';
+import type { BdevLimits } from './module.ts';
+import { make, setUp } from './stub-setup.sim.ts';
+
+const BLOCK = 512;
+const addressOf = (io: BdevIo, i = 0): number => (io.iovs.segment[i] as Segment).address + io.iovs.offset[i];
+
+/** Carries out what the stub disk has as a disk would, on `store`; what memory it was given. */
+function serve(outstanding: BdevIo[], complete: (n: number) => void, store: Uint8Array): BdevIo['iovs'][] {
+  const seen: BdevIo['iovs'][] = [];
+  for (const io of outstanding) {
+    let at = io.byteOffset;
+    for (let i = 0; i < io.iovs.count; i++) {
+      const memory = (io.iovs.segment[i] as Segment).u8.subarray(
+        io.iovs.offset[i],
+        io.iovs.offset[i] + io.iovs.bytes[i],
+      );
+      const there = store.subarray(at, at + memory.length);
+      if (io.type === 1) memory.set(there);
+      else there.set(memory);
+      at += memory.length;
+    }
+    seen.push(io.iovs);
+  }
+  complete(outstanding.length);
+  return seen;
+}
+
+test('bdev_io_alignment: memory that lies right is passed as it is, other memory by a buffer that does', async () => {
+  for (const align of [0, 1, 512, 4096]) {
+    const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp({
+      limits: { requiredAlignmentBytes: align },
+    });
+    const base = alignedOffset(buf, 4096);
+    const places = [
+      { at: base, right: true },
+      { at: base + 4, right: align < 2 },
+      { at: base + 512, right: align < 4096 },
+    ];
+    for (const { at, right } of places) {
+      for (const type of ['read', 'write'] as const) {
+        assert.equal(channel[type](buf, at, 0, BLOCK, cb, type), 0);
+        assert.equal(stub.outstanding.length, 1);
+        const [io] = stub.outstanding;
+        assert.equal(addressOf(io) === buf.address + at, right, `${type} of ${at - base}, alignment ${align}`);
+        assert.equal(addressOf(io) % Math.max(align, 1), 0);
+        assert.deepEqual([io.byteOffset, io.bytes], [0, BLOCK]);
+        stub.complete(1);
+        cluster.turns();
+      }
+    }
+    // Two pieces, the second of which lies wrong; two that lie right, but the first ends wrong.
+    for (const [first, second, right] of [
+      [BLOCK, base + 2048 + 4, align < 2],
+      [BLOCK + 100, base + 4096, align < 2],
+      [BLOCK, base + 4096, align < 4096],
+    ] as const) {
+      const iovs = new IoVecs(2);
+      iovs.push(buf, base, first);
+      iovs.push(buf, second, 2 * BLOCK - first);
+      assert.equal(channel.writev(iovs, 0, cb, 'writev'), 0);
+      assert.equal(stub.outstanding[0].iovs === iovs, right, `${first} bytes, then ${second}, alignment ${align}`);
+      stub.complete(1);
+      cluster.turns();
+    }
+    assert.equal(done.length, 9);
+    await tearDown();
+  }
+});
+
+test('bdev_io_alignment_with_boundary: data arrives, whatever the memory and the pieces, and the disk is given what it wants', async () => {
+  const shapes = fc.record({
+    limits: fc.record({
+      requiredAlignmentBytes: fc.constantFrom(512, 4096),
+      optimalIoBoundaryBlocks: fc.constantFrom(0, 1, 8, 10),
+      splitOnOptimalIoBoundary: fc.boolean(),
+      maxRwBlocks: fc.constantFrom(0, 3, 400),
+      maxSegments: fc.constantFrom(0, 1, 2),
+      maxSegmentBytes: fc.constantFrom(0, 4096, 8192),
+    }),
+    lba: fc.nat(40),
+    pieces: fc.array(fc.constantFrom(1, 100, 512, 1024, 4096, 200_704), { minLength: 1, maxLength: 8 }),
+    gap: fc.constantFrom(0, 3, 512),
+    type: fc.constantFrom('readv' as const, 'writev' as const),
+  });
+  await fc.assert(
+    fc.asyncProperty(shapes, async ({ limits: wants, lba, pieces, gap, type }) => {
+      const { cluster, channel, stub, done, cb, tearDown } = await setUp({ blocks: 8192, limits: wants });
+      const buf = cluster.memory(4 * 1024 * 1024);
+      const iovs = new IoVecs(16);
+      let at = alignedOffset(buf, 4096);
+      const push = (bytes: number): void => {
+        iovs.push(buf, at, bytes);
+        at += bytes + gap;
+      };
+      // What has less than a block in all the pieces that the disk takes is refused, aligned or not.
+      for (const bytes of pieces) push(wants.maxSegments === 0 ? bytes : Math.ceil(bytes / BLOCK) * BLOCK);
+      if (iovs.totalBytes % BLOCK > 0) push(BLOCK - (iovs.totalBytes % BLOCK));
+      const bytes = iovs.totalBytes;
+      const store = new Uint8Array(8192 * BLOCK);
+      for (let i = 0; i < store.length; i++) store[i] = i * 7 + (i >> 9);
+      for (let i = 0; i < buf.u8.length; i++) buf.u8[i] = i * 3 + (i >> 8);
+      const gather = () =>
+        Buffer.concat(
+          Array.from({ length: iovs.count }, (_, i) => buf.u8.slice(iovs.offset[i], iovs.offset[i] + iovs.bytes[i])),
+        );
+      const before = gather();
+      assert.equal(channel[type](iovs, lba * BLOCK, cb, 'x'), 0);
+      while (done.length === 0) {
+        for (const io of stub.outstanding) {
+          for (let i = 0; i < io.iovs.count; i++) assert.equal(addressOf(io, i) % wants.requiredAlignmentBytes, 0);
+          assert.equal(channel.bdev.split.inPieces(io), false);
+        }
+        serve(stub.outstanding, (n) => stub.complete(n), store);
+        cluster.turns();
+      }
+      assert.deepEqual(done, ['x 0']);
+      assert.deepEqual(gather(), Buffer.from(store.subarray(lba * BLOCK, lba * BLOCK + bytes)));
+      if (type === 'writev') assert.deepEqual(gather(), before);
+      await tearDown();
+    }),
+    { numRuns: 30 },
+  );
+});
+
+test('buffers are waited for, and the first failure ends it', async () => {
+  const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp({ limits: { requiredAlignmentBytes: 512 } });
+  const at = alignedOffset(buf, 4096) + 1;
+  const { iobuf } = cluster.reactors[0];
+  const taken = [];
+  for (let each = iobuf.getLarge(); each !== null; each = iobuf.getLarge()) taken.push(each);
+  assert.equal(channel.read(buf, at, 0, BLOCK, cb, 'r'), 0);
+  cluster.turns();
+  assert.equal(stub.outstanding.length, 0);
+  for (const each of taken) iobuf.put(each);
+  cluster.turns();
+  assert.equal(stub.outstanding.length, 1);
+  stub.complete(1, -5);
+  cluster.turns();
+  assert.deepEqual(done, ['r -5']);
+  await tearDown();
+});
+
+test('an alignment that cannot be had is refused', async () => {
+  const cluster = await startCluster();
+  const tryIt = (wants: Partial<BdevLimits>) => make(cluster, { name: 'A', limits: wants });
+  for (const requiredAlignmentBytes of [3, -512, 0.5, 2 * limits.iobuf_align_bytes]) {
+    await assert.rejects(tryIt({ requiredAlignmentBytes }), {
+      code: 'EINVAL',
+      message: new RegExp(`${requiredAlignmentBytes}`),
+    });
+  }
+  await assert.rejects(tryIt({ requiredAlignmentBytes: 512, maxSegmentBytes: 700 }), { code: 'EINVAL' });
+  await tryIt({ requiredAlignmentBytes: 4096, maxSegmentBytes: 8192 });
+  await cluster.close();
+});
