@@ -59,8 +59,8 @@ export class TargetFaults {
 
   /** Adds a rule to the disk `name`. @returns its number. @throws {RpcError} naming what is wrong with it */
   async add(name: string, rule: FaultInput | string): Promise<number> {
-    const said = typeof rule === 'string' ? { rule } : Object.fromEntries(Object.entries(rule).map(asParam));
-    return (await this.#rpc.call('fault_add', { name, ...said })) as number;
+    const text = typeof rule === 'string' ? rule : asText(rule);
+    return (await this.#rpc.call('fault_add', text === '' ? { name } : { name, rule: text })) as number;
   }
 
   /** Takes a rule away. */
@@ -84,9 +84,10 @@ export class TargetFaults {
   }
 }
 
-/** JSON-RPC's numbers are whole, a probability is text. */
-function asParam([key, value]: [string, string | number | undefined]): [string, string | number | undefined] {
-  return [key, key === 'probability' && value !== undefined ? String(value) : value];
+/** As text any value may be said, also a fraction. */
+function asText(rule: FaultInput): string {
+  const said = Object.entries(rule).filter(([, value]) => value !== undefined);
+  return said.map(([key, value]) => `${key}=${value}`).join(',');
 }
 
 export class Target {

@@ -202,7 +202,7 @@ export class BdevChannel {
   /** Aborts what the disk has under way on every channel of every core, and starts afresh. */
   reset(cb: BdevIoDone, ctx: unknown): number {
     if (!this.#open || this.bdev.removing) return ENODEV;
-    return startReset(this.shared, cb, ctx);
+    return startReset(this.shared, this.connection, cb, ctx);
   }
 
   /**
@@ -210,11 +210,13 @@ export class BdevChannel {
    * module can still stop them. Returns how many that were (SPDK: spdk_bdev_abort). Not a data path: looks at all of the pool.
    */
   abort(ioCtx: unknown): number {
+    const { faults } = this.bdev;
     let aborted = 0;
     for (const io of this.shared.manager.pool.all) {
       if (io.sink !== this.shared || io.ctx !== ioCtx) continue;
       if (io.state !== IO_SUBMITTED && io.state !== IO_QUEUED) continue;
-      if (this.shared.abort(io)) aborted++;
+      const fault = faults?.strikeAbort(this.shared, io) ?? null;
+      if (fault === null ? this.shared.abort(io) : fault === 'lost') aborted++;
     }
     return aborted;
   }
