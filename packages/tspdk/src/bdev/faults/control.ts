@@ -2,6 +2,7 @@
 import { defineControl } from '../../event/control.ts';
 import type { Reactor } from '../../event/reactor.ts';
 import { bdevManager } from '../manager.ts';
+import { ENODEV } from '../status.ts';
 import type { FaultIo } from './fault-io.ts';
 import type { ActiveFault } from './watch.ts';
 
@@ -22,6 +23,14 @@ export const resumeStuck = defineControl('bdev.faults.resume', (id: number, reac
   const stuck = stuckHere(id, reactor);
   for (const io of stuck) io.resume();
   return stuck.length;
+});
+
+/** Nothing goes wrong any more with any disk; what is held back ends. */
+export const endFaults = defineControl('bdev.faults.end', (_: null, reactor): void => {
+  for (const bdev of reactor.local(bdevManager).byId.values()) {
+    bdev.faults = null;
+    bdev.faultSet?.endHeld(ENODEV);
+  }
 });
 
 /** How many are stuck. */

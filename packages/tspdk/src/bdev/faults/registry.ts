@@ -10,7 +10,7 @@ import type { Bdev } from '../bdev.ts';
 import { callAll } from '../call-all.ts';
 import { bdevManager } from '../manager.ts';
 import type { BdevConfigCall } from '../module.ts';
-import { countStuck, resumeStuck, setFaults } from './control.ts';
+import { countStuck, endFaults, resumeStuck, setFaults } from './control.ts';
 import { type FaultInput, faultRule, faultText } from './rule.ts';
 import { struckListener } from './struck.ts';
 import type { FaultRule } from './vocabulary.ts';
@@ -206,6 +206,12 @@ export class FaultRegistry {
   async stuck(name: string): Promise<number> {
     const counts = await callAll(this.#reactor, countStuck, this.#of(name).bdev.id);
     return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** The application stops: without rules from now on, and what they hold back ends, as if its disk were gone. */
+  async close(): Promise<void> {
+    this.#disks.clear();
+    await callAll(this.#reactor, endFaults, null);
   }
 
   /** Calls that make the rules again, once their disks are there. */

@@ -76,6 +76,9 @@ export const bdevSubsystem: Subsystem = {
     await registry.init();
   },
 
+  // Before targets finish, which wait for their I/O.
+  stopping: (app: App) => faultRegistry(app.reactor).close(),
+
   async fini(app: App) {
     await bdevRegistry(app.reactor).fini();
     await rbdClusters(app.reactor).fini();
