@@ -197,7 +197,8 @@ function configOf(options: StartTargetOptions, nbdSocket: string): unknown {
   ];
   return {
     subsystems: [
-      { subsystem: 'bdev', config: [...bdevs, ...faults] },
+      // What looks at new disks is not what the rules are for.
+      { subsystem: 'bdev', config: [...bdevs, { method: 'bdev_wait_for_examine', params: {} }, ...faults] },
       { subsystem: 'nbd', config: nbd },
     ],
   };
