@@ -1,5 +1,7 @@
 /** Targets for tests, as a user's suite starts them: several at once, with faults, and with everything that can go wrong at the start and at the end. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -64,6 +66,21 @@ test('an end that is none is told', async () => {
   const target = await startTarget({ disks: { a: '1M' } });
   process.kill(target.pid, 'SIGKILL');
   await assert.rejects(target.stop(), /the target ended with SIGKILL/);
+});
+
+test('a target ends with the process that started it, also when that is killed', async () => {
+  const api = JSON.stringify(new URL('../index.js', import.meta.url).href);
+  const text = `import { startTarget } from ${api};
+    const target = await startTarget({ disks: { a: '1M' } });
+    console.log(target.uri('a'));
+    setInterval(() => {}, 1000);`;
+  const args = ['--input-type=module', '--eval', text];
+  const parent = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [uri] = (await once(parent.stdout.setEncoding('utf8'), 'data')) as [string];
+  const { address, exportName } = parseNbdAddress(uri.trim());
+  const client = await SocketClient.enter(address, exportName);
+  parent.kill('SIGKILL');
+  await client.closed;
 });
 
 test('a configured disk whose module throws tells its own stack, not the kit’s', async () => {

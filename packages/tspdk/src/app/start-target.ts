@@ -7,7 +7,8 @@
  *     await t.stop();
  *
  * Nothing is fixed that could be in somebody's way: sockets lie in a folder of the target's own and TCP ports are what the system gives, so any number may run
- * at once. A target of its own process cannot take the tests with it, and its end is checked: `stop` throws when it leaked or failed.
+ * at once. A target of its own process cannot take the tests with it, and its end is checked: `stop` throws when it leaked or failed. It ends with the process that
+ * started it, should that be killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -233,7 +234,9 @@ export async function startTarget(options: StartTargetOptions): Promise<Target> 
     writeFileSync(config, JSON.stringify(configOf(options, nbdSocket)));
     const cores = options.cpumask === undefined ? [] : ['--cpumask', options.cpumask];
     const flags = ['--rpc-socket', rpcSocket, '--json', config, ...cores, ...(options.flags ?? [])];
-    child = spawn(process.execPath, [CLI, 'tgt', ...flags], { stdio: ['ignore', 'ignore', 'pipe'] });
+    // By the channel the target knows that this process is there.
+    child = spawn(process.execPath, [CLI, 'tgt', ...flags], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    child.channel?.unref();
     let bytes = 0;
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       bytes += text.length;
