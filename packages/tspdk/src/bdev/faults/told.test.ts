@@ -32,6 +32,8 @@ test('fault_add, fault_list, fault_set_state, fault_resume, fault_remove', async
   settle();
   assert.deepEqual(done, ['w 0']);
   assert.equal(await call('fault_set_state', { name: 'S', state: 4 }), true);
+  const [{ bdev_state }] = (await call('fault_list')) as { bdev_state: number }[];
+  assert.equal(bdev_state, 4);
   assert.equal(await call('fault_remove', { id: first }), true);
   assert.equal(((await call('fault_list')) as unknown[]).length, 1);
   await call('fault_remove', { id: second });
