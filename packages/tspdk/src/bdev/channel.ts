@@ -10,7 +10,7 @@ import type { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
 import { type IoChannel, putIoChannel } from '../thread/index.ts';
 import type { Bdev } from './bdev.ts';
-import { type BdevIo, type BdevIoDone, IO_QUEUED, IO_SUBMITTED, type IoWaitEntry } from './bdev-io.ts';
+import type { BdevIo, BdevIoDone, IoWaitEntry } from './bdev-io.ts';
 import type { BdevDesc } from './desc.ts';
 import type { Extents } from './extents.ts';
 import {
@@ -30,7 +30,7 @@ import {
 import type { Metadata } from './metadata.ts';
 import { startReset } from './reset.ts';
 import { EBADF, EINVAL, ENODEV, ENOMEM, ENOTSUP } from './status.ts';
-import type { ThreadChannel } from './thread-channel.ts';
+import { offsetIn, type ThreadChannel } from './thread-channel.ts';
 
 export class BdevChannel {
   readonly bdev: Bdev;
@@ -213,9 +213,9 @@ export class BdevChannel {
     const { faults } = this.bdev;
     let aborted = 0;
     for (const io of this.shared.manager.pool.all) {
-      if (io.sink !== this.shared || io.ctx !== ioCtx) continue;
-      if (io.state !== IO_SUBMITTED && io.state !== IO_QUEUED) continue;
-      const fault = faults?.strikeAbort(this.shared, io) ?? null;
+      const at = io.sink === this.shared && io.ctx === ioCtx ? offsetIn(io, this.shared) : -1;
+      if (at < 0) continue;
+      const fault = faults?.strikeAbort(this.shared, io, at) ?? null;
       if (fault === null ? this.shared.abort(io) : fault === 'lost') aborted++;
     }
     return aborted;

@@ -3,7 +3,6 @@
  * there is no such bound. What was left out is told when the second is over, or with the disk's end.
  */
 import { LineLimit, log } from '../../log/index.ts';
-import type { BdevIo } from '../bdev-io.ts';
 import { IO_TYPE_NAMES } from '../io-type.ts';
 import type { BdevManager, Retry } from '../manager.ts';
 import type { Watch } from './watch.ts';
@@ -24,8 +23,8 @@ export class FaultLog implements Retry {
     this.#disk = disk;
   }
 
-  /** `watch` has struck `io`, or its abort. */
-  struck(type: number, { byteOffset, bytes }: BdevIo, { id, rule }: Watch): void {
+  /** `watch` has struck an I/O of that type (IO_*), or an abort. */
+  struck(type: number, byteOffset: number, bytes: number, { id, rule }: Watch): void {
     if (faultLog.enabled || this.#limit.allows(this.#manager.reactor.clock.nowUs)) {
       const what = `${IO_TYPE_NAMES[type]} of ${bytes} bytes at ${byteOffset}`;
       faultLog.notice(`bdev "${this.#disk}": fault ${id} (${rule.action}) on a ${what}${this.#limit.note}`);

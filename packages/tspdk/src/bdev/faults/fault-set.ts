@@ -36,7 +36,7 @@ export class FaultSet {
 
   /** Has `io` go wrong, if a rule says so. True when it is taken care of. */
   strike(channel: ThreadChannel, io: BdevIo): boolean {
-    const watch = this.#find(channel, io.type, io);
+    const watch = this.#find(channel, io.type, io, io.byteOffset);
     if (watch === null) return false;
     const { action, stage } = watch.rule;
     if (action === 'error' && stage === 'submission') channel.fail(io, watch.status);
@@ -50,25 +50,25 @@ export class FaultSet {
     return true;
   }
 
-  /** How the abort of `io` goes wrong: `error`, it is found not to end; `lost`, it is said to end and does not; null: as it should. */
-  strikeAbort(channel: ThreadChannel, io: BdevIo): FaultAction | null {
-    return this.#find(channel, IO_ABORT, io)?.rule.action ?? null;
+  /** How the abort of `io`, which is at `byteOffset` here, goes wrong: `error`, it is found not to end; `lost`, it is said to end and does not; null: as it should. */
+  strikeAbort(channel: ThreadChannel, io: BdevIo, byteOffset: number): FaultAction | null {
+    return this.#find(channel, IO_ABORT, io, byteOffset)?.rule.action ?? null;
   }
 
   /** The rule that strikes. */
-  #find(channel: ThreadChannel, type: number, io: BdevIo): Watch | null {
+  #find(channel: ThreadChannel, type: number, io: BdevIo, byteOffset: number): Watch | null {
     const { nowUs } = channel.manager.reactor.clock;
     const state = Atomics.load(this.#state, 0);
     for (const watch of this.#watches) {
-      if (!watch.strikes(type, io, channel.outstanding, nowUs, this.#state, state)) continue;
-      this.#tell(type, io, watch);
+      if (!watch.strikes(type, io, byteOffset, channel.outstanding, nowUs, this.#state, state)) continue;
+      this.#tell(type, byteOffset, io.bytes, watch);
       if (watch.rule.action !== 'set_state') return watch;
     }
     return null;
   }
 
-  #tell(type: number, io: BdevIo, watch: Watch): void {
-    this.#log.struck(type, io, watch);
+  #tell(type: number, byteOffset: number, bytes: number, watch: Watch): void {
+    this.#log.struck(type, byteOffset, bytes, watch);
     if (Atomics.exchange(watch.words, TOLD, 1) !== 0) return;
     const { reactor } = this.#bdev.manager;
     reactor.send(reactor.app.mainCore, ruleStruck, this.#bdev.id, watch.id, 0);

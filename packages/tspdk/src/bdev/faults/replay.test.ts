@@ -122,10 +122,9 @@ test('a rule counts beyond 32 bits', () => {
   const watch = new Watch({ id: 1, rule, counters, addedUs: 0 }, BLOCK);
   const io = new BdevIo(0);
   io.type = IO_READ;
-  io.byteOffset = 0;
   io.bytes = BLOCK;
   const state = new Int32Array(1);
-  const strikes = () => watch.strikes(IO_READ, io, 0, 0, state, 1);
+  const strikes = () => watch.strikes(IO_READ, io, 0, 0, 0, state, 1);
   words[0] = -3;
   words[STRUCK] = 0x7fff_ffff;
   assert.deepEqual(Array.from({ length: 6 }, strikes), [false, false, true, false, true, false]);

@@ -74,12 +74,21 @@ export class Watch {
   /**
    * Whether it strikes `io`, or its abort; counts, and takes the disk from `state` to the rule's next.
    * @param type IO_*: what is done, or IO_ABORT
+   * @param byteOffset where it is in this disk; it may have gone on to another
    * @param depth I/Os of the channel that are with the disk
    */
-  strikes(type: number, io: BdevIo, depth: number, nowUs: number, stateWord: Int32Array, state: number): boolean {
+  strikes(
+    type: number,
+    io: BdevIo,
+    byteOffset: number,
+    depth: number,
+    nowUs: number,
+    stateWord: Int32Array,
+    state: number,
+  ): boolean {
     const { rule, words } = this;
     if ((this.#ops & (1 << type)) === 0 || depth < rule.queue_depth) return false;
-    if (io.byteOffset >= this.#endByte || io.byteOffset + io.bytes <= this.#fromByte) return false;
+    if (byteOffset >= this.#endByte || byteOffset + io.bytes <= this.#fromByte) return false;
     if (io.bytes <= this.#beyondRange || (this.#beyondMemory >= 0 && io.iovs.totalBytes <= this.#beyondMemory)) {
       return false;
     }
