@@ -1,11 +1,14 @@
 /** Targets for tests, as a user's suite starts them: several at once, with faults, and with everything that can go wrong at the start and at the end. */
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { parseNbdAddress } from '../nbd/index.ts';
 import { SocketClient } from '../nbd/socket-client.sim.ts';
+import { rpcMain } from '../rpc/index.ts';
 import { startTarget } from './start-target.ts';
 
 test('several targets run at once, each with its own disks, rules and sockets', async () => {
@@ -65,6 +68,21 @@ test('an end that is none is told', async () => {
   await assert.rejects(target.stop(), /the target ended with SIGKILL/);
 });
 
+test('a target ends with the process that started it, also when that is killed', async () => {
+  const api = JSON.stringify(new URL('../index.js', import.meta.url).href);
+  const text = `import { startTarget } from ${api};
+    const target = await startTarget({ disks: { a: '1M' } });
+    console.log(target.uri('a'));
+    setInterval(() => {}, 1000);`;
+  const args = ['--input-type=module', '--eval', text];
+  const parent = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const [uri] = (await once(parent.stdout.setEncoding('utf8'), 'data')) as [string];
+  const { address, exportName } = parseNbdAddress(uri.trim());
+  const client = await SocketClient.enter(address, exportName);
+  parent.kill('SIGKILL');
+  await client.closed;
+});
+
 test('a configured disk whose module throws tells its own stack, not the kit’s', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'start-target-'));
   const module = join(dir, 'throws.mjs');
@@ -84,6 +102,71 @@ test('faults behind a disk’s name are rules from the start', async () => {
   assert.equal(name, 'a');
   assert.match(rule, /^op=write,action=error,errno=ENOSPC,count=2,seed=\d+$/);
   await target.stop();
+});
+
+test('rules are in the configuration and come back with it; that one has struck is notified', async (t) => {
+  const dir = mkdtempSync(join(tmpdir(), 'start-target-'));
+  const [first, second] = await Promise.all([startTarget({ disks: { a: '1M' } }), startTarget({ disks: { b: '1M' } })]);
+  t.after(() => Promise.all([first.stop(), second.stop()]));
+  await first.rpc('bdev_error_create', { base_name: 'a' });
+  await first.faults.add('EE_a', { op: 'write', action: 'misdirect', misdirect_blocks: -3, probability: 0.25 });
+  const error = { name: 'EE_a', io_type: 'read', error_type: 'corrupt_data', corrupt_value: 3, num: 2 };
+  await first.rpc('bdev_error_inject_error', error);
+  const id = await first.faults.add('a', { op: 'write', errno: 'ENOSPC', count: 1 });
+  const { address, exportName } = parseNbdAddress(first.uri('a'));
+  const client = await SocketClient.enter(address, exportName);
+  assert.equal((await client.ask({ type: 1, data: new Uint8Array(512) })).error, 28);
+  await client.disconnect();
+  const notified = (await first.rpc('notify_get_notifications')) as { type: string; ctx: string }[];
+  assert.deepEqual(
+    notified.filter(({ type }) => type === 'fault_struck').map(({ ctx }) => ctx),
+    [`a rule=${id} struck=1`],
+  );
+  const socket = (target: typeof first) => join(target.uri('').split('socket=')[1], '..', 'rpc.sock');
+  const said: string[] = [];
+  const tell = { out: (text: string) => void said.push(text), err: (text: string) => void said.push(text) };
+  assert.equal(await rpcMain(['-s', socket(first), 'save_config', '--subsystems', 'bdev'], tell), 0);
+  const saved = join(dir, 'saved.json');
+  writeFileSync(saved, said.join('\n'));
+  assert.equal(await rpcMain(['-s', socket(second), 'load_config', '--json_conf', saved], tell), 0, said.join('\n'));
+  // An injected error has nothing to draw, and another seed each time.
+  const rules = async (target: typeof first) =>
+    (await target.faults.list())
+      .map(({ name, rule }) => `${name} ${rule}`.replace(/(corrupt.*),seed=\d+/, '$1'))
+      .sort();
+  const before = await rules(first);
+  assert.equal(before.length, 3);
+  assert.deepEqual(await rules(second), before);
+  assert.deepEqual(
+    (await second.faults.list()).map(({ seen, struck }) => [seen, struck]),
+    [
+      [0, 0],
+      [0, 0],
+      [0, 0],
+    ],
+  );
+  rmSync(dir, { recursive: true });
+});
+
+test('a target stops with I/O that faults hold back', async (t) => {
+  const disks = { a: '1M?fault=op=write,action=stuck&fault=op=read,action=delay,delay_us=3600000000' };
+  const target = await startTarget({ disks });
+  t.after(() => target.stop());
+  const { address, exportName } = parseNbdAddress(target.uri('a'));
+  const [client, gone] = [await SocketClient.enter(address, exportName), await SocketClient.enter(address, exportName)];
+  const held = [client.ask({ type: 1, data: new Uint8Array(512) }), client.ask({ type: 0, length: 512 })];
+  void gone.ask({ type: 1, data: new Uint8Array(512) });
+  const struck = async () => (await target.faults.list()).map((rule) => rule.struck);
+  // Only clients' I/O: what has looked for partitions came before the rules.
+  while (String(await struck()) < '2,1');
+  assert.deepEqual(await struck(), [2, 1]);
+  gone.destroy();
+  await gone.closed;
+  await target.stop();
+  assert.deepEqual(
+    (await Promise.all(held)).map(({ error }) => error),
+    [108, 108],
+  );
 });
 
 test('a rule for one connection strikes that client alone', async () => {

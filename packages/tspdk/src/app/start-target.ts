@@ -7,7 +7,8 @@
  *     await t.stop();
  *
  * Nothing is fixed that could be in somebody's way: sockets lie in a folder of the target's own and TCP ports are what the system gives, so any number may run
- * at once. A target of its own process cannot take the tests with it, and its end is checked: `stop` throws when it leaked or failed.
+ * at once. A target of its own process cannot take the tests with it, and its end is checked: `stop` throws when it leaked or failed. It ends with the process that
+ * started it, should that be killed.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -59,8 +60,8 @@ export class TargetFaults {
 
   /** Adds a rule to the disk `name`. @returns its number. @throws {RpcError} naming what is wrong with it */
   async add(name: string, rule: FaultInput | string): Promise<number> {
-    const said = typeof rule === 'string' ? { rule } : Object.fromEntries(Object.entries(rule).map(asParam));
-    return (await this.#rpc.call('fault_add', { name, ...said })) as number;
+    const text = typeof rule === 'string' ? rule : asText(rule);
+    return (await this.#rpc.call('fault_add', text === '' ? { name } : { name, rule: text })) as number;
   }
 
   /** Takes a rule away. */
@@ -84,9 +85,10 @@ export class TargetFaults {
   }
 }
 
-/** JSON-RPC's numbers are whole, a probability is text. */
-function asParam([key, value]: [string, string | number | undefined]): [string, string | number | undefined] {
-  return [key, key === 'probability' && value !== undefined ? String(value) : value];
+/** As text any value may be said, also a fraction. */
+function asText(rule: FaultInput): string {
+  const said = Object.entries(rule).filter(([, value]) => value !== undefined);
+  return said.map(([key, value]) => `${key}=${value}`).join(',');
 }
 
 export class Target {
@@ -197,7 +199,8 @@ function configOf(options: StartTargetOptions, nbdSocket: string): unknown {
   ];
   return {
     subsystems: [
-      { subsystem: 'bdev', config: [...bdevs, ...faults] },
+      // What looks at new disks is not what the rules are for.
+      { subsystem: 'bdev', config: [...bdevs, { method: 'bdev_wait_for_examine', params: {} }, ...faults] },
       { subsystem: 'nbd', config: nbd },
     ],
   };
@@ -232,7 +235,9 @@ export async function startTarget(options: StartTargetOptions): Promise<Target> 
     writeFileSync(config, JSON.stringify(configOf(options, nbdSocket)));
     const cores = options.cpumask === undefined ? [] : ['--cpumask', options.cpumask];
     const flags = ['--rpc-socket', rpcSocket, '--json', config, ...cores, ...(options.flags ?? [])];
-    child = spawn(process.execPath, [CLI, 'tgt', ...flags], { stdio: ['ignore', 'ignore', 'pipe'] });
+    // By the channel the target knows that this process is there.
+    child = spawn(process.execPath, [CLI, 'tgt', ...flags], { stdio: ['ignore', 'ignore', 'pipe', 'ipc'] });
+    child.channel?.unref();
     let bytes = 0;
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       bytes += text.length;

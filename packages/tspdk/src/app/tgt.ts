@@ -20,5 +20,15 @@ export async function tgt(argv: readonly string[]): Promise<number> {
   }
   return App.start(targetOptions(args), (app) => {
     log.register('app').notice(`tspdk v${VERSION}: reactors on cores ${app.cores.join(',')}`);
+    endWithParent(app);
   });
+}
+
+/** A target that was started with an IPC channel (startTarget) ends when whoever holds the other end is gone, however that came. */
+function endWithParent(app: App): void {
+  if (process.connected === undefined) return;
+  process.once('disconnect', () => app.stop(0));
+  // It is no reason to stay.
+  process.channel?.unref();
+  if (!process.connected) app.stop(0);
 }

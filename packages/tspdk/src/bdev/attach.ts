@@ -22,12 +22,13 @@ export const attachBdev = defineControl('bdev.attach', async (spec: BdevSpec, re
   for (const name of [bdev.name, ...bdev.aliases]) manager.byName.set(name, bdev);
 });
 
-/** Takes nothing new from now on, ends what waits in the layer, and tells the owners of descriptors here. */
+/** Takes nothing new from now on, ends what waits in the layer or is held back by faults, and tells the owners of descriptors here. */
 export const removeBdev = defineControl('bdev.remove', (id: number, reactor): void => {
   const bdev = reactor.local(bdevManager).byId.get(id);
   if (bdev === undefined) return;
   bdev.removing = true;
   for (const channel of bdev.channels) channel.abortQueued(ENODEV);
+  bdev.faultSet?.endHeld(ENODEV);
   for (const desc of [...bdev.descs]) desc.notify('remove');
 });
 
@@ -48,6 +49,7 @@ export const detachBdev = defineControl('bdev.detach', async (id: number, reacto
   manager.byId.delete(id);
   for (const [name, named] of [...manager.byName]) if (named === bdev) manager.byName.delete(name);
   bdev.sampler?.stop();
+  bdev.faultSet?.close();
   closeHomeEnd(bdev);
   await new Promise<void>((resolve) => bdev.device.unregister(resolve));
   await bdev.backend?.close();

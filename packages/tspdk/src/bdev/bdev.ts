@@ -9,7 +9,8 @@ import { CARRY_PIECES_MAX, makeHomeChannel } from './carry.ts';
 import { emulatedTypes } from './carry-out.ts';
 import type { DepthSampler } from './depth.ts';
 import type { BdevDesc } from './desc.ts';
-import { type ActiveFault, FaultSet } from './faults/fault-set.ts';
+import { FaultSet } from './faults/fault-set.ts';
+import type { ActiveFault } from './faults/watch.ts';
 import { Gates } from './gates.ts';
 import type { IoStat } from './io-stat.ts';
 import { IO_ABORT, IO_COPY, IO_READ, IO_RESET, IO_WRITE, IO_WRITE_ZEROES, IO_ZCOPY } from './io-type.ts';
@@ -61,6 +62,8 @@ export class Bdev {
   readonly lockedRanges: LockedRange[] = [];
   /** What is to go wrong; null: nothing. */
   faults: FaultSet | null = null;
+  /** The same, which stays when its rules are gone; null: there never were any. */
+  faultSet: FaultSet | null = null;
   /** Its rate limits; null: there is none. */
   qos: Qos | null = null;
   /** What they are. App core only. */
@@ -169,12 +172,11 @@ export class Bdev {
     }
   }
 
-  /** Replaces what is to go wrong. What is stuck stays so. */
+  /** Replaces what is to go wrong. What is held back stays so. */
   setFaults(rules: readonly ActiveFault[], state: SharedArrayBuffer): void {
-    const stuck = this.faults?.stuck ?? new Set();
-    const { core } = this.manager.reactor;
-    const keep = rules.length > 0 || stuck.size > 0;
-    this.faults = keep ? new FaultSet(rules, state, this.blockSizeBytes, core, stuck) : null;
+    this.faultSet ??= new FaultSet(this);
+    this.faultSet.set(rules, state);
+    this.faults = rules.length > 0 ? this.faultSet : null;
   }
 
   #setGates(channel: ThreadChannel): void {

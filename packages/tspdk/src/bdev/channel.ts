@@ -10,7 +10,7 @@ import type { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
 import { type IoChannel, putIoChannel } from '../thread/index.ts';
 import type { Bdev } from './bdev.ts';
-import { type BdevIo, type BdevIoDone, IO_QUEUED, IO_SUBMITTED, type IoWaitEntry } from './bdev-io.ts';
+import type { BdevIo, BdevIoDone, IoWaitEntry } from './bdev-io.ts';
 import type { BdevDesc } from './desc.ts';
 import type { Extents } from './extents.ts';
 import {
@@ -30,7 +30,7 @@ import {
 import type { Metadata } from './metadata.ts';
 import { startReset } from './reset.ts';
 import { EBADF, EINVAL, ENODEV, ENOMEM, ENOTSUP } from './status.ts';
-import type { ThreadChannel } from './thread-channel.ts';
+import { offsetIn, type ThreadChannel } from './thread-channel.ts';
 
 export class BdevChannel {
   readonly bdev: Bdev;
@@ -202,7 +202,7 @@ export class BdevChannel {
   /** Aborts what the disk has under way on every channel of every core, and starts afresh. */
   reset(cb: BdevIoDone, ctx: unknown): number {
     if (!this.#open || this.bdev.removing) return ENODEV;
-    return startReset(this.shared, cb, ctx, this.mark);
+    return startReset(this.shared, this.connection, cb, ctx, this.mark);
   }
 
   /**
@@ -210,11 +210,13 @@ export class BdevChannel {
    * module can still stop them. Returns how many that were (SPDK: spdk_bdev_abort). Not a data path: looks at all of the pool.
    */
   abort(ioCtx: unknown): number {
+    const { faults } = this.bdev;
     let aborted = 0;
     for (const io of this.shared.manager.pool.all) {
-      if (io.sink !== this.shared || io.ctx !== ioCtx) continue;
-      if (io.state !== IO_SUBMITTED && io.state !== IO_QUEUED) continue;
-      if (this.shared.abort(io)) aborted++;
+      const at = io.sink === this.shared && io.ctx === ioCtx ? offsetIn(io, this.shared) : -1;
+      if (at < 0) continue;
+      const fault = faults?.strikeAbort(this.shared, io, at) ?? null;
+      if (fault === null ? this.shared.abort(io) : fault === 'lost') aborted++;
     }
     return aborted;
   }

@@ -8,18 +8,10 @@ export { BdevChannel } from './channel.ts';
 export { type BdevClaimOptions, BdevDesc, type BdevEvent, type BdevOpenOptions } from './desc.ts';
 export type { ExamineHook } from './examiner.ts';
 export { EXTENT_HOLE, EXTENT_ZERO, Extents } from './extents.ts';
-export { type FaultInfo, FaultRegistry, faultRegistry } from './faults/registry.ts';
+export { type FaultInfo, FaultRegistry, faultRegistry, type MadeFault } from './faults/registry.ts';
 export { registerFaultRpc } from './faults/rpc.ts';
-export {
-  FAULT_ACTIONS,
-  FAULT_DISTRIBUTIONS,
-  FAULT_OPS,
-  FAULT_STAGES,
-  type FaultInput,
-  type FaultRule,
-  faultRule,
-  faultText,
-} from './faults/rule.ts';
+export { type FaultInput, faultRule, faultText } from './faults/rule.ts';
+export type { FaultRule } from './faults/vocabulary.ts';
 export { IoStat, RESET_STAT_MODES, type ResetStatMode, TICKS_PER_SECOND } from './io-stat.ts';
 export type { OnOverdue, OverdueIo } from './io-timeout.ts';
 export * from './io-type.ts';

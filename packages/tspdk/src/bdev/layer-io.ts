@@ -98,12 +98,17 @@ export abstract class LayerIo implements IoWaitEntry {
     io.byteOffset = byteOffset;
     io.bytes = bytes;
     io.flags = (flags & IO_FLAGS_KEPT) | this.childFlags;
+    this.adopt(io, child);
+    this.channel.stamp(io);
+    this.channel.perform(io);
+  }
+
+  /** `io` is about to be under way, as `child`. */
+  protected adopt(io: BdevIo, child: LayerChild): void {
     io.connection = this.parent.connection;
     io.cb = onChild;
     io.ctx = child;
     this.outstanding++;
-    this.channel.stamp(io);
-    this.channel.perform(io);
   }
 
   ended(child: LayerChild, status: number): void {

@@ -227,12 +227,26 @@ test('a fault of the disk in the middle strikes them; without one they go on as 
   read('struck');
   await cluster.untilTrue(() => done.length === 1);
   assert.deepEqual(done, ['struck -28']);
-  await cluster.until(faults.clear('Sp1', () => true));
+  await cluster.until(faults.clear('Sp1'));
   read('r');
   assert.equal(used(), 1);
   assert.equal(only().ctx, 'r');
   stub.complete(1);
   assert.deepEqual(done, ['struck -28', 'r 0']);
+  await tearDown();
+});
+
+test('a fault of aborts goes by the place in the disk that the abort is for', async () => {
+  const { cluster, channel, stub, read, used, done, tearDown } = await setUp();
+  const faults = faultRegistry(cluster.reactors[0]);
+  for (const block of [1, 3]) read(block, block * BLOCK);
+  assert.equal(used(), 2, 'they have gone on as they are');
+  await cluster.until(faults.add('P', 'op=abort,offset_blocks=3,num_blocks=1'));
+  assert.deepEqual([channel.abort(1), channel.abort(3)], [1, 0]);
+  cluster.turns();
+  assert.deepEqual(done, ['1 -125']);
+  stub.complete(1);
+  await cluster.until(faults.clear('P'));
   await tearDown();
 });
 

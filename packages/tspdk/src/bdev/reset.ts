@@ -29,24 +29,38 @@ interface ResetState {
 
 const resets = localKey('bdev_resets', () => ({ ids: 0, byId: new Map<number, ResetState>() }));
 
-/** Takes a reset on the channel's reactor; `mark`: see io-timeout.ts. 0 or -ENOMEM. */
-export function startReset(channel: ThreadChannel, cb: BdevIoDone, ctx: unknown, mark: number): number {
-  const { manager, bdev } = channel;
-  const io = manager.pool.get();
+/** Takes a reset on the channel's reactor, for the initiator's connection of that number; `mark`: see io-timeout.ts. 0 or -ENOMEM. */
+export function startReset(
+  channel: ThreadChannel,
+  connection: number,
+  cb: BdevIoDone,
+  ctx: unknown,
+  mark: number,
+): number {
+  const { faults } = channel.bdev;
+  const io = channel.manager.pool.get();
   if (io === null) return ENOMEM;
   io.type = IO_RESET;
   io.byteOffset = 0;
   io.bytes = 0;
   io.flags = mark;
+  io.connection = connection;
   io.cb = cb;
   io.ctx = ctx;
+  channel.stamp(io);
+  if (faults === null || !faults.strike(channel, io)) beginReset(channel, io);
+  return 0;
+}
+
+/** A reset that no fault holds back. */
+export function beginReset(channel: ThreadChannel, io: BdevIo): void {
+  const { manager, bdev } = channel;
   channel.beginEmulated(io);
   const { reactor } = manager;
   const table = reactor.local(resets);
   const id = ++table.ids;
   table.byId.set(id, { io, waitingFor: reactor.cores.length, opening: false, status: 0 });
   for (const core of reactor.cores) reactor.send(core, stop, bdev.id, reactor.core, id);
-  return 0;
 }
 
 /** Tells the core that asked when this core's channels have nothing outstanding but their own resets. */

@@ -195,6 +195,7 @@ export class ThreadChannel implements IoSink {
   /** An I/O that the module never had, or has no more, ends here; always later. */
   #completeHere(io: BdevIo, status: number): void {
     this.outstanding++;
+    if (io.type === IO_RESET) this.resets++;
     io.state = IO_DONE;
     io.status = status;
     this.manager.defer(io);

@@ -62,6 +62,28 @@ test('[subsystem_fini_test] finished in reverse; one that fails does not keep th
   assert.equal(story.length, 6);
 });
 
+test('all that were initialised hear of the stop before the first is finished; one that fails then is finished all the same', async () => {
+  const story: string[] = [];
+  const part = (name: string, ...dependsOn: string[]): Subsystem => ({
+    ...named(name, ...dependsOn),
+    init: () => void story.push(`init ${name}`),
+    stopping: async () => {
+      await null;
+      story.push(`stopping ${name}`);
+      if (name === 'b') throw new SpdkError('EIO', 'it fails on purpose');
+    },
+    fini: () => void story.push(`fini ${name}`),
+  });
+  const graph = new SubsystemGraph([part('a'), part('b', 'a'), part('c', 'b')]);
+  await graph.init(app, () => story.includes('init b'));
+  const errors = await graph.fini(app);
+  assert.deepEqual(story, ['init a', 'init b', 'stopping b', 'stopping a', 'fini b', 'fini a']);
+  assert.deepEqual(
+    errors.map(({ name }) => name),
+    ['b'],
+  );
+});
+
 test('[subsystem_fini_test] only those that were initialised are finished', async () => {
   const story: string[] = [];
   const failed = chain(story, ['init b']);

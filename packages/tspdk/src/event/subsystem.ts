@@ -24,6 +24,8 @@ export interface Subsystem {
   /** Registers RPC methods; before any initialisation, so that STARTUP methods can be called. */
   registerRpc?(app: App): void;
   init?(app: App): Promise<void> | void;
+  /** The application stops. Called for each, in reverse, before the first `fini`: all is still there, and whoever finishes may wait for I/O. */
+  stopping?(app: App): Promise<void> | void;
   fini?(app: App): Promise<void> | void;
   /** What would have to be called to have this state again. */
   writeConfig?(app: App): ConfigCall[] | Promise<ConfigCall[]>;
@@ -94,12 +96,17 @@ export class SubsystemGraph {
   /** Finishes in reverse order. A failing one does not keep the others from finishing; the errors come back. */
   async fini(app: App): Promise<{ name: string; error: unknown }[]> {
     const errors: { name: string; error: unknown }[] = [];
-    for (let subsystem = this.#initialised.pop(); subsystem !== undefined; subsystem = this.#initialised.pop()) {
+    const step = async ({ name }: Subsystem, work: () => Promise<void> | void): Promise<void> => {
       try {
-        await subsystem.fini?.(app);
+        await work();
       } catch (error) {
-        errors.push({ name: subsystem.name, error });
+        errors.push({ name, error });
       }
+    };
+    for (const each of [...this.#initialised].reverse()) await step(each, () => each.stopping?.(app));
+    for (let each = this.#initialised.pop(); each !== undefined; each = this.#initialised.pop()) {
+      const last = each;
+      await step(last, () => last.fini?.(app));
     }
     return errors;
   }

@@ -28,10 +28,16 @@ export class LineLimit {
     return false;
   }
 
-  /** To put behind the line that was allowed: empty, or how many like it were kept back since the last one. */
-  get note(): string {
+  /** How many were kept back since the last line, or since this was asked. */
+  takeKeptBack(): number {
     const count = this.#keptBack;
     this.#keptBack = 0;
+    return count;
+  }
+
+  /** To put behind the line that was allowed: empty, or how many like it were kept back since the last one. */
+  get note(): string {
+    const count = this.takeKeptBack();
     return count === 0 ? '' : ` (${count} more like this were not logged)`;
   }
 }

@@ -75,6 +75,7 @@ function parseWord(spec: ParamSpec | ItemSpec, word: string, name: string): unkn
       return value;
     }
     case 'int32':
+    case 'int64':
     case 'uint8':
     case 'uint16':
     case 'uint32':
@@ -83,6 +84,13 @@ function parseWord(spec: ParamSpec | ItemSpec, word: string, name: string): unkn
       if (!/^(-?\d+|0x[\da-f]+)$/i.test(word)) throw new SpdkError('EINVAL', `--${name}: '${word}' is not an integer`);
       const value = word.startsWith('-') ? -BigInt(word.slice(1)) : BigInt(word);
       return Number.isSafeInteger(Number(value)) ? Number(value) : value;
+    }
+    case 'double': {
+      const value = Number(word);
+      if (word.trim() === '' || !Number.isFinite(value)) {
+        throw new SpdkError('EINVAL', `--${name}: '${word}' is not a number`);
+      }
+      return value;
     }
     case 'array': {
       if (word.trimStart().startsWith('[')) return parseText(word, name);

@@ -43,6 +43,8 @@ async function cli(t: TestContext): Promise<Cli> {
       { name: 'level', type: 'enum', values: ['raid0', 'raid1'] },
       { name: 'names', type: 'array', items: { type: 'string' } },
       { name: 'old', type: 'string', deprecated: 'use name' },
+      { name: 'shift', type: 'int64' },
+      { name: 'chance', type: 'double' },
     ],
     summary: 'Creates a disk.',
     handler: (params) => (params.name === 'text' ? 'Malloc0' : params),
@@ -110,6 +112,10 @@ test('errors: exit code 1, text and number', async (t) => {
     /Invalid parameters: parameter 'num_blocks' is required \(code -32602\)/,
   );
   assert.match((await run(['bdev_create', 'a', 'b', 'c'])).err, /'b' is not an integer/);
+  const signed = await run(['bdev_create', 'a', '1', '--shift', '-8', '--chance', '0.25']);
+  const { shift, chance } = JSON.parse(signed.out);
+  assert.deepEqual([shift, chance], [-8, 0.25]);
+  assert.match((await run(['bdev_create', 'a', '1', '--chance', 'x'])).err, /--chance: 'x' is not a number/);
   assert.match((await run(['-s', `${socket}.other`, 'fail'])).err, /cannot connect to .*is the application running\?/);
   assert.match((await run(['-t', '0.05', 'never'])).err, /no answer within 0.05 s/);
   assert.match((await run(['--what'])).err, /unknown option --what/);

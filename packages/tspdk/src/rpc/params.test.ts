@@ -18,8 +18,9 @@ const invalid =
     error.text === 'Invalid parameters' &&
     detail.test(String(error.data));
 
-const one = (type: 'uint8' | 'uint16' | 'uint32' | 'int32' | 'uint64' | 'uint64big') => (value: unknown) =>
-  decodeParams([{ name: 'v', type, required: true }], { v: value }).v;
+const one =
+  (type: 'uint8' | 'uint16' | 'uint32' | 'int32' | 'int64' | 'uint64' | 'uint64big' | 'double') => (value: unknown) =>
+    decodeParams([{ name: 'v', type, required: true }], { v: value }).v;
 
 test('the type of the handler follows the schema', () => {
   const schema = [
@@ -83,6 +84,20 @@ test('num_to_uint64, decode_uint64: digits are never lost silently', () => {
     '',
   ]) {
     assert.throws(() => decode(value), invalid(/'v'/), String(value));
+  }
+});
+
+test('int64 and double: signs and fractions, as numbers and as text', () => {
+  const [int64, double] = [one('int64'), one('double')];
+  for (const value of [0, -8, 5, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER]) {
+    for (const decode of [int64, double]) assert.deepEqual([decode(value), decode(String(value))], [value, value]);
+  }
+  for (const value of [0.5, '0.5', '1e3', '', ' ', '-', 'x', null, true, [], {}, 2 ** 53, '-9007199254740993']) {
+    assert.throws(() => int64(value), invalid(/'v'/), String(value));
+  }
+  assert.deepEqual([double(0.25), double('-0.25'), double('1e3')], [0.25, -0.25, 1000]);
+  for (const value of ['', ' ', 'x', '1x', 'Infinity', null, true, [], {}]) {
+    assert.throws(() => double(value), invalid(/'v' must be double/), String(value));
   }
 });
 

@@ -23,10 +23,14 @@ interface ScalarTypes {
   uint16: number;
   uint32: number;
   int32: number;
+  /** -(2^53 - 1) to 2^53 - 1; a decimal string is accepted too. */
+  int64: number;
   /** 0 to 2^53 - 1; a decimal string is accepted too. */
   uint64: number;
   /** 0 to 2^64 - 1. */
   uint64big: bigint;
+  /** Any finite number; as decimal text too. */
+  double: number;
   /** Canonical, lower case. */
   uuid: string;
 }
@@ -93,8 +97,11 @@ const RANGES = {
   uint16: [0, 0xffff],
   uint32: [0, 0xffff_ffff],
   int32: [-0x8000_0000, 0x7fff_ffff],
+  int64: [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER],
   uint64: [0, Number.MAX_SAFE_INTEGER],
 } as const;
+/** Digits of a number that JSON may not carry whole. */
+const DIGITS = { int64: /^-?\d{1,19}$/, uint64: /^\d{1,20}$/ } as const;
 const UINT64_MAX = 0xffff_ffff_ffff_ffffn;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 
@@ -152,10 +159,16 @@ function decodeValue(spec: ParamSpec | ItemSpec, value: unknown, path: string): 
     case 'uint16':
     case 'uint32':
     case 'int32':
+    case 'int64':
     case 'uint64':
       return decodeInteger(spec.type, value, path);
     case 'uint64big':
       return decodeUint64Big(value, path);
+    case 'double': {
+      const number = typeof value === 'string' && value.trim() !== '' ? Number(value) : value;
+      if (Number.isFinite(number)) return number;
+      break;
+    }
     case 'uuid':
       if (typeof value === 'string' && UUID.test(value.toLowerCase())) return value.toLowerCase();
       break;
@@ -173,7 +186,9 @@ function decodeValue(spec: ParamSpec | ItemSpec, value: unknown, path: string): 
 function decodeInteger(type: keyof typeof RANGES, value: unknown, path: string): number {
   const [min, max] = RANGES[type];
   let number = value;
-  if (type === 'uint64' && typeof value === 'string' && /^\d{1,20}$/.test(value)) number = Number(value);
+  if ((type === 'uint64' || type === 'int64') && typeof value === 'string' && DIGITS[type].test(value)) {
+    number = Number(value);
+  }
   if (typeof value === 'bigint') number = Number(value);
   if (typeof number !== 'number' || !Number.isInteger(number)) {
     throw RpcError.invalidParams(`parameter '${path}' must be an integer, not ${show(value)}`);

@@ -2,42 +2,48 @@
 import type { IoBuf, IoBufWaiter } from '../../env/iobuf.ts';
 import { IoVecs } from '../../env/iovecs.ts';
 import type { Segment } from '../../env/segment.ts';
-import { IO_FLAG_EMULATED, IO_WRITE } from '../io-type.ts';
+import type { BdevIo } from '../bdev-io.ts';
+import { IO_FLAG_EMULATED, IO_RESET, IO_WRITE } from '../io-type.ts';
 import { LayerChild, LayerIo } from '../layer-io.ts';
 import type { Retry } from '../manager.ts';
+import { beginReset } from '../reset.ts';
 import { ECANCELED } from '../status.ts';
-import type { FaultRule } from './rule.ts';
-
-/** Where stuck I/Os are kept. */
-interface StuckHere {
-  readonly stuck: Set<FaultIo>;
-}
+import type { FaultRule } from './vocabulary.ts';
 
 const STRUCK = 0;
 const HELD = 1;
 const FREE = 2;
 const GIVEN = 3;
-const ENDED = 4;
+/** The disk has done it, and its end is held up. */
+const DONE = 4;
+const ENDED = 5;
 
 export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
   nextWaiter: IoBufWaiter | null = null;
   readonly #rule: FaultRule;
   readonly #failure: number;
   readonly #delayUs: number;
-  readonly #set: StuckHere;
+  readonly #held: Set<FaultIo>;
   readonly #child = new LayerChild(this);
   #stage = STRUCK;
-  #delayed = false;
-  /** Waits for a buffer, or for its time. */
-  #waits = false;
+  #aborted = false;
   #buf: IoBuf | null = null;
 
-  constructor(rule: FaultRule, failure: number, delayUs: number, set: StuckHere) {
+  /**
+   * @param failure what it ends with; 0: what the disk says
+   * @param held where it stands while it is held back
+   */
+  constructor(rule: FaultRule, failure: number, delayUs: number, held: Set<FaultIo>) {
     super();
     this.#rule = rule;
     this.#failure = failure;
     this.#delayUs = delayUs;
-    this.#set = set;
+    this.#held = held;
+  }
+
+  /** Held back until somebody resumes it. */
+  get stuck(): boolean {
+    return this.#rule.action === 'stuck';
   }
 
   protected proceed(): void {
@@ -49,46 +55,45 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
   #hold(): void {
     const { action, stage } = this.#rule;
     this.#stage = HELD;
-    if (action === 'stuck') this.#set.stuck.add(this);
-    else if (action === 'delay' && stage === 'submission') this.#wait();
-    else if (action === 'lost') this.finish();
+    if (action === 'lost') this.finish();
+    else if (action === 'stuck') this.#held.add(this);
+    else if (action === 'delay' && stage === 'submission') this.#delay();
     else if (action === 'corrupt' && this.parent.type === IO_WRITE) this.#takeBuf();
     else this.#stage = FREE;
   }
 
-  /** Until `retry`. */
-  #wait(): void {
-    this.#waits = true;
+  #delay(): void {
+    this.#held.add(this);
     this.channel.manager.retryAfter(this.#delayUs, this);
   }
 
   #takeBuf(): void {
     const { iobuf } = this.channel.manager.reactor;
     const buf = iobuf.getSmall();
-    if (buf === null) {
-      this.#waits = true;
+    if (buf !== null) this.onBuf(buf);
+    else {
+      this.#held.add(this);
       iobuf.waitSmall(this);
-    } else this.onBuf(buf);
+    }
   }
 
   onBuf(buf: IoBuf): void {
-    this.#waits = false;
+    this.#held.delete(this);
     this.#buf = buf;
-    this.resume();
+    this.#stage = FREE;
+    this.proceed();
   }
 
-  /** Its time has come, or the end's; unless it was aborted before. */
+  /** Its time has come, or its end's. */
   retry(): void {
-    if (this.#stage === ENDED) return;
-    this.#waits = false;
-    if (this.#stage === GIVEN) super.finish();
-    else this.resume();
+    if (this.#stage === HELD) this.resume();
+    else if (this.#stage === DONE) this.#end();
   }
 
-  /** It goes on, after it was held. */
+  /** It goes on, after it was held back; what fails at submission ends. */
   resume(): void {
-    this.#set.stuck.delete(this);
-    if (this.status !== 0) {
+    this.#held.delete(this);
+    if (this.#failure !== 0) {
       this.finish();
       return;
     }
@@ -102,6 +107,10 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
     const io = this.take();
     if (io === null) return;
     this.#stage = GIVEN;
+    if (parent.type === IO_RESET) {
+      this.#giveReset(io);
+      return;
+    }
     let { bytes } = parent;
     let at = parent.byteOffset;
     io.iovs = parent.iovs;
@@ -132,8 +141,14 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
     io.flags |= IO_FLAG_EMULATED;
   }
 
-  #changed(value: number): number {
-    return this.#rule.corrupt_value < 0 ? value ^ 0xff : this.#rule.corrupt_value;
+  /** Past `perform`, which knows of none. */
+  #giveReset(io: BdevIo): void {
+    io.type = IO_RESET;
+    io.byteOffset = 0;
+    io.bytes = 0;
+    io.flags = IO_FLAG_EMULATED;
+    this.adopt(io, this.#child);
+    beginReset(this.channel, io);
   }
 
   /** The parent's memory with one byte from `buf`. */
@@ -154,7 +169,7 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
         continue;
       }
       if (within > 0) out.push(segment, offset, within);
-      buf.segment.u8[buf.offset] = this.#changed(segment.u8[offset + within]);
+      buf.segment.u8[buf.offset] = segment.u8[offset + within] ^ this.#rule.corrupt_value;
       out.push(buf.segment, buf.offset, 1);
       if (within + 1 < length) out.push(segment, offset + within + 1, length - within - 1);
     }
@@ -168,8 +183,7 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
     for (let i = 0; i < iovs.count; i++) {
       if (at < iovs.bytes[i]) {
         const { u8 } = iovs.segment[i] as Segment;
-        const place = iovs.offset[i] + at;
-        u8[place] = this.#changed(u8[place]);
+        u8[iovs.offset[i] + at] ^= this.#rule.corrupt_value;
         return;
       }
       at -= iovs.bytes[i];
@@ -181,26 +195,29 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
     if (this.#buf !== null) manager.reactor.iobuf.put(this.#buf);
     this.#buf = null;
     if (this.status === 0) this.status = this.#failure;
-    if (this.#rule.action === 'delay' && this.#rule.stage === 'completion' && !this.#delayed) {
-      this.#delayed = true;
-      this.#wait();
-      return;
-    }
+    if (this.#rule.action === 'delay' && this.#stage === GIVEN && this.#rule.stage === 'completion' && !this.#aborted) {
+      this.#stage = DONE;
+      this.#delay();
+    } else this.#end();
+  }
+
+  #end(): void {
+    this.#held.delete(this);
+    this.#stage = ENDED;
     super.finish();
   }
 
-  /** What is held up has nothing under way: it ends now. */
+  /** Ends it, which is held back, with `status`. */
+  end(status: number): void {
+    this.channel.manager.reactor.iobuf.cancelWait(this);
+    this.status = status;
+    this.#end();
+  }
+
   override abort(): boolean {
-    const { reactor } = this.channel.manager;
-    if (!this.#set.stuck.delete(this) && !this.#waits) return super.abort();
-    // If it is a buffer that it waits for.
-    reactor.iobuf.cancelWait(this);
-    this.#waits = false;
-    this.#stage = ENDED;
-    // No delay of what ends.
-    this.#delayed = true;
-    this.status = ECANCELED;
-    this.finish();
+    this.#aborted = true;
+    if (!this.#held.has(this)) return super.abort();
+    this.end(ECANCELED);
     return true;
   }
 }

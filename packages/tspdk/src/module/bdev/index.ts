@@ -68,21 +68,28 @@ export const bdevSubsystem: Subsystem = {
     notify.registerType('bdev_unregister');
     registry.onRegister = (bdev) => void notify.send('bdev_register', bdev.name);
     registry.onUnregister = (bdev) => void notify.send('bdev_unregister', bdev.name);
+    notify.registerType('fault_struck');
+    faultRegistry(app.reactor).onStruck = ({ name, id, struck }) =>
+      void notify.send('fault_struck', `${name} rule=${id} struck=${struck}`);
     // RAID disks look at every disk from now on, and before others: one that waits for a disk by its name has it.
     raidRegistry(app.reactor);
     registry.examineHooks.push(examineGpt);
     await registry.init();
   },
 
+  // Before targets finish, which wait for their I/O.
+  stopping: (app: App) => faultRegistry(app.reactor).close(),
+
   async fini(app: App) {
     await bdevRegistry(app.reactor).fini();
     await rbdClusters(app.reactor).fini();
   },
 
-  // Disks may be on clusters, and those that wait for their members come first.
+  // Disks may be on clusters, and those that wait for their members come first. What is to go wrong comes last: it is not for what looks at new disks.
   writeConfig: (app: App) => [
     ...rbdClusters(app.reactor).configCalls(),
     ...raidRegistry(app.reactor).configCalls(),
     ...bdevRegistry(app.reactor).configCalls(),
+    ...faultRegistry(app.reactor).configCalls(),
   ],
 };

@@ -2,7 +2,13 @@
  * A disk on another that takes longer, as SPDK's delay bdev (module/bdev/delay): reads and writes complete later by a latency, and one in a hundred by another. It passes everything
  * on; the latencies are fault rules of the disk (bdev/faults/), as any disk may have them.
  */
-import { type BdevModule, type BdevSpec, faultRegistry, registerBdevModule } from '../../../bdev/index.ts';
+import {
+  type BdevModule,
+  type BdevSpec,
+  faultRegistry,
+  type MadeFault,
+  registerBdevModule,
+} from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { attachPassthru, baseName, newPassthru } from '../passthru/passthru-bdev.ts';
@@ -37,17 +43,17 @@ function check(us: number, what: string): number {
 }
 
 async function applyLatencies(spec: BdevSpec, reactor: Reactor): Promise<void> {
-  const faults = faultRegistry(reactor);
   const [avgRead, p99Read, avgWrite, p99Write] = latenciesOf(spec);
-  await faults.clear(spec.name, ({ action }) => action === 'delay');
+  const made: MadeFault[] = [];
   for (const [op, delay_us, delay_max_us] of [
     ['read', avgRead, p99Read],
     ['write', avgWrite, p99Write],
   ] as const) {
     if (delay_us === 0 && delay_max_us === 0) continue;
     const rule = { op, action: 'delay', stage: 'completion', distribution: 'p99', delay_us, delay_max_us };
-    await faults.add(spec.name, rule);
+    made.push({ rule, call: null });
   }
+  await faultRegistry(reactor).replace(spec.name, spec.moduleName, () => true, made);
 }
 
 /** Changes one latency of the delay disk of `spec`. @throws {SpdkError} EINVAL out of range */

@@ -33,7 +33,7 @@ export const errorModule: BdevModule<ErrorBdevParams> = registerBdevModule<Error
 
   attach: attachPassthru,
   destroy: () => {},
-  dumpInfo: (spec: BdevSpec) => ({ error_disk: spec.name, base_bdev: baseName(spec) }),
+  dumpInfo: (spec: BdevSpec) => ({ error_disk: { base_bdev: baseName(spec) } }),
   configCalls: (spec: BdevSpec) => [
     { method: 'bdev_error_create', params: { base_name: baseName(spec), uuid: spec.uuid } },
   ],
