@@ -34,6 +34,7 @@ export {
   type Onward,
   registerBdevModule,
 } from './module.ts';
+export { type BdevRange, Quiesced } from './quiesce.ts';
 export { type BdevOptions, BdevRegistry, type BdevStat, bdevRegistry, type ExamineHook } from './registry.ts';
 export { describeBdev, registerBdevRpc } from './rpc.ts';
 export { dropSegment, shareSegment } from './segments.ts';
