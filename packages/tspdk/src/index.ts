@@ -60,6 +60,124 @@ export { allowedCores, pinThread } from './env/affinity.ts';
 export type { Clock } from './env/clock.ts';
 export { Cpuset } from './env/cpuset.ts';
 
+// What an application can be made of: the block layer with every kind of disk, the NBD target, tests of disks; `targetSubsystems` is what `tspdk tgt` has.
+export { bdevSubsystem } from './module/bdev/index.ts';
+export { iobufSubsystem } from './module/rpc/iobuf.ts';
+export { schedulerSubsystem } from './module/scheduler/index.ts';
+export {
+  type ExportOptions,
+  formatNbdUri,
+  type NbdAddress,
+  type NbdTarget,
+  nbdSubsystem,
+  nbdTarget,
+  parseNbdAddress,
+  type ServerInfo,
+} from './nbd/index.ts';
+export {
+  PERF_DEFAULTS,
+  type PerfOptions,
+  type PerfResult,
+  type PerfRun,
+  type PerfTester,
+  perfErrors,
+  perfSubsystem,
+  perfTable,
+  perfTester,
+  WORKLOADS,
+  type WorkloadName,
+} from './perf/index.ts';
+export {
+  CHECKS,
+  type CheckResult,
+  type ConformOptions,
+  type ConformReport,
+  conform,
+  conformSubsystem,
+} from './conform/index.ts';
+export { targetSubsystems } from './app/target.ts';
+
+// What accompanies it: an RPC server, a configuration file; and a client to call others.
+export { rpcService, type RpcServiceOptions } from './event/rpc-service.ts';
+export { configService } from './event/config-service.ts';
+export { RpcClient, RpcError } from './rpc/index.ts';
+
+// Disks: made and removed by the registry, opened by descriptors, used through channels. docs/block-layer.md.
+export {
+  type Bdev,
+  type BdevChannel,
+  type BdevClaim,
+  type BdevClaimOptions,
+  BdevDesc,
+  type BdevEvent,
+  type BdevIoDone,
+  type BdevLimits,
+  type BdevModuleName,
+  type BdevModuleParams,
+  type BdevOpenOptions,
+  type BdevOptions,
+  type BdevParams,
+  type BdevRange,
+  type BdevRegistry,
+  type BdevSpec,
+  type BdevStat,
+  bdevRegistry,
+  CLAIM_EXCL_WRITE,
+  CLAIM_NONE,
+  CLAIM_READ_MANY_WRITE_NONE,
+  CLAIM_READ_MANY_WRITE_ONE,
+  CLAIM_READ_MANY_WRITE_SHARED,
+  type ExamineHook,
+  EXTENT_HOLE,
+  EXTENT_ZERO,
+  Extents,
+  enableHistogram,
+  IO_ABORT,
+  IO_COMPARE,
+  IO_COMPARE_AND_WRITE,
+  IO_COPY,
+  IO_FLAG_FUA,
+  IO_FLAG_NO_HOLE,
+  IO_FLUSH,
+  IO_READ,
+  IO_RESET,
+  IO_UNMAP,
+  IO_WRITE,
+  IO_WRITE_ZEROES,
+  IO_ZCOPY,
+  type IoCounts,
+  IoStat,
+  type IoStatKind,
+  type IoWaitEntry,
+  type LatencyOptions,
+  type MetadataFormat,
+  type OnOverdue,
+  type OverdueIo,
+  type QosLimits,
+  type Quiesced,
+  type ResetStatMode,
+  readHistogram,
+  setSamplingPeriod,
+} from './bdev/index.ts';
+export { Histogram } from './env/histogram.ts';
+export { type RaidRegistry, raidRegistry } from './module/bdev/raid/raid-registry.ts';
+export { reloadDisk } from './module/bdev/disk/reload.ts';
+
+// Memory for I/O: buffers from the pool of all cores, and segments of any size that every core knows.
+export type { IoBuf, IoBufChannel, IoBufOptions, IoBufWaiter } from './env/iobuf.ts';
+export { IoVecs } from './env/iovecs.ts';
+export { dropSegment, shareSegment } from './bdev/index.ts';
+
+// What is to go wrong with a disk: docs/faults.md.
+export {
+  type FaultInfo,
+  type FaultInput,
+  type FaultRegistry,
+  type FaultRule,
+  faultRegistry,
+  faultRule,
+} from './bdev/index.ts';
+
 // A disk of one's own.
 export { type Disk, type DiskDefinition, type DiskRequest, defineDisk } from './module/bdev/disk/define-disk.ts';
 export type { DiskOptions } from './module/bdev/disk/load-disk.ts';
@@ -78,37 +196,12 @@ export {
   type NewModuleBdev,
 } from './module/bdev/disk/define-bdev-module.ts';
 export { type IoStatus, ioStatus } from './module/bdev/disk/io-status.ts';
-export {
-  BaseBdev,
-  type BaseRef,
-  BdevChannel,
-  BdevDesc,
-  type BdevLimits,
-  type BdevSpec,
-  dropSegment,
-  EXTENT_HOLE,
-  EXTENT_ZERO,
-  Extents,
-  IO_COMPARE,
-  IO_COMPARE_AND_WRITE,
-  IO_COPY,
-  IO_FLAG_FUA,
-  IO_FLAG_NO_HOLE,
-  IO_FLUSH,
-  IO_READ,
-  IO_UNMAP,
-  IO_WRITE,
-  IO_WRITE_ZEROES,
-  openBase,
-  shareSegment,
-} from './bdev/index.ts';
-export { IoVecs } from './env/iovecs.ts';
+export { BaseBdev, type BaseBdevOptions, type BaseRef, openBase } from './bdev/index.ts';
 
 // A target in a process of its own, for tests: disks over NBD, faults on demand.
 export { startTarget, type StartTargetOptions, Target, type TargetFault, TargetFaults } from './app/start-target.ts';
-export type { FaultInput, FaultRule } from './bdev/index.ts';
 
 // What goes wrong, what is bounded, and what is said about it.
-export { SpdkError } from './env/errors.ts';
+export { codeOfErrno, type ErrorCode, errnoOf, SpdkError } from './env/errors.ts';
 export { limits } from './env/limits.ts';
 export { log } from './log/index.ts';

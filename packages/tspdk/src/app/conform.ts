@@ -3,14 +3,14 @@
  */
 
 import { bdevRegistry } from '../bdev/index.ts';
-import { CHECKS, type CheckResult, conform as check, conformModuleUrl } from '../conform/index.ts';
+import { CHECKS, type CheckResult, conform as check, conformSubsystem } from '../conform/index.ts';
 import { SpdkError } from '../env/errors.ts';
 import { APP_FLAGS, flagHelp, integer, parseAppArgs } from '../event/app-args.ts';
 import { App, type AppOptions } from '../event/index.ts';
 import { CONFORM_FLAGS } from './conform-flags.ts';
 import { addFaults, createDisk, diskWords, refuseDiskWords } from './create-disk.ts';
 import { parseDiskArgument } from './disk-argument.ts';
-import { targetOptions } from './target.ts';
+import { targetOptions, targetSubsystems } from './target.ts';
 
 const USAGE = `usage: tspdk conform [DISK] [flags]
 
@@ -68,7 +68,7 @@ export async function conform(argv: readonly string[]): Promise<number> {
     ...target,
     name: 'tspdk_conform',
     throwOnStartFailure: true,
-    modules: [conformModuleUrl],
+    subsystems: [...targetSubsystems, conformSubsystem],
   };
   let failed = 0;
   const rc = await App.start(options, async (app) => {

@@ -89,6 +89,16 @@ export interface NewBdev {
   readonly data: unknown;
 }
 
+/**
+ * What a disk of each kind is made from, by the kind's name. Empty here: whoever makes a kind known adds it, by `declare module`, and `BdevRegistry.create` then takes those
+ * parameters alone.
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: it is added to
+export interface BdevModuleParams {}
+/** The name of a kind of disk; of one that has not said what it is made from, anything is taken. */
+export type BdevModuleName = keyof BdevModuleParams | (string & {});
+export type BdevParams<M extends BdevModuleName> = M extends keyof BdevModuleParams ? BdevModuleParams[M] : unknown;
+
 /** A call that would make a disk again (save_config). */
 export interface BdevConfigCall {
   readonly method: string;

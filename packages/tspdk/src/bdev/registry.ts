@@ -31,6 +31,8 @@ import {
   type BdevConfigCall,
   type BdevLimits,
   type BdevModule,
+  type BdevModuleName,
+  type BdevParams,
   type BdevSpec,
   bdevModule,
   type NewBdev,
@@ -182,7 +184,7 @@ export class BdevRegistry {
    * Makes a disk and attaches it on every reactor.
    * @throws {SpdkError} EEXIST for a name or uuid that is taken; EINVAL for a bad block size or count; what the module throws.
    */
-  async create(moduleName: string, params: unknown): Promise<Bdev> {
+  async create<M extends BdevModuleName>(moduleName: M, params: BdevParams<M>): Promise<Bdev> {
     const module = bdevModule(moduleName);
     const made = await module.create(params, this.reactor);
     const bases = made.bases ?? [];
@@ -227,7 +229,11 @@ export class BdevRegistry {
    * As `create`, for a disk on the disk `base`. When there is none yet, the disk is made as soon as there is, and a failure then goes to the log.
    * @returns its name
    */
-  async createOn(base: string, moduleName: string, params: { readonly name: string }): Promise<string> {
+  async createOn<M extends BdevModuleName>(
+    base: string,
+    moduleName: M,
+    params: BdevParams<M> & { readonly name: string },
+  ): Promise<string> {
     if (this.reactor.local(bdevManager).byName.has(base)) return (await this.create(moduleName, params)).name;
     if (this.has(params.name) || this.#deferred.some((each) => each.params.name === params.name)) {
       throw new SpdkError('EEXIST', `bdev name "${params.name}" is taken`);

@@ -9,7 +9,7 @@ import { allowedCores } from '../env/affinity.ts';
 import { App } from '../event/index.ts';
 import { bdevSubsystem } from '../module/bdev/index.ts';
 import { iobufSubsystem } from '../module/rpc/iobuf.ts';
-import { type CheckResult, conform, conformModuleUrl } from './index.ts';
+import { type CheckResult, conform, conformSubsystem } from './index.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'tspdk-broken-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -70,9 +70,9 @@ writeFileSync(
 async function check(broken: string, reactors: number): Promise<readonly CheckResult[]> {
   let results: readonly CheckResult[] = [];
   const cores = allowedCores().slice(0, reactors);
-  const subsystems = [iobufSubsystem, bdevSubsystem];
+  const subsystems = [iobufSubsystem, bdevSubsystem, conformSubsystem];
   const rc = await App.start(
-    { cores, pin: false, signals: false, modules: [conformModuleUrl], subsystems },
+    { cores, pin: false, signals: false, subsystems },
     async (app) => {
       await bdevRegistry(app.reactor).create('disk', { name: 'M', module, options: { broken } });
       ({ results } = await conform(app.reactor, 'M', { timeoutMs: 20_000 }));

@@ -18,6 +18,7 @@ import './logwrites/logwrites-bdev.ts';
 import { registerLogWritesRpc } from './logwrites/rpc.ts';
 import './malloc/malloc-bdev.ts';
 import { registerMallocRpc } from './malloc/rpc.ts';
+import './module-params.ts';
 import './null/null-bdev.ts';
 import { registerNullRpc } from './null/rpc.ts';
 import './passthru/passthru-bdev.ts';

@@ -71,7 +71,7 @@ const MEMORY = `
   },`;
 const taken = () => (globalThis as { tspdkModuleTaken?: number }).tspdkModuleTaken ?? 0;
 
-const create = (cluster: Cluster, module: string, options: object = {}) =>
+const create = (cluster: Cluster, module: string, options: Record<string, unknown> = {}) =>
   cluster.until(cluster.bdevs.create('disk', { name: 'D', module, options }));
 
 test('a module holds what was written from every core, each of which runs its own part', async () => {

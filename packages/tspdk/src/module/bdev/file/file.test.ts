@@ -12,7 +12,7 @@ import { BdevDesc } from '../../../bdev/desc.ts';
 import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { makeSegment } from '../../../env/segment.ts';
-import { rescanFile } from './file-bdev.ts';
+import { type FileBdevParams, rescanFile } from './file-bdev.ts';
 import type { FileData } from './file-data.ts';
 
 // Not in /tmp, which may be a file system without O_DIRECT.
@@ -168,7 +168,8 @@ test('rescan finds that the file has grown and tells who has it open', async () 
 
 test('what cannot be a disk is refused with its name and reason, and no descriptor stays open', async () => {
   const cluster = await startCluster();
-  const make = (params: object) => cluster.until(cluster.bdevs.create('aio', { name: 'F', ...params }));
+  const make = (params: object) =>
+    cluster.until(cluster.bdevs.create('aio', { name: 'F', ...params } as FileBdevParams));
   await assert.rejects(make({ filename: join(dir, 'missing') }), { code: 'ENOENT', message: /missing/ });
   await assert.rejects(make({ filename: dir, readonly: true }), { code: 'EINVAL', message: /neither a file/ });
   const filename = newFile(4096);

@@ -146,8 +146,10 @@ test('a base that goes while a disk is being made on it takes the disk with it',
 
 test('it grows with its base, and is made later when its base is not there yet', async () => {
   const cluster = await startCluster({ reactors: 2 });
-  assert.equal(await cluster.bdevs.createOn('Base5', 'passthru', { name: 'P', base_bdev_name: 'Base5' } as never), 'P');
-  await assert.rejects(cluster.bdevs.createOn('Base5', 'passthru', { name: 'P' }), { code: 'EEXIST' });
+  assert.equal(await cluster.bdevs.createOn('Base5', 'passthru', { name: 'P', base_bdev_name: 'Base5' }), 'P');
+  await assert.rejects(cluster.bdevs.createOn('Base5', 'passthru', { name: 'P', base_bdev_name: 'Base5' }), {
+    code: 'EEXIST',
+  });
   assert.throws(() => cluster.bdevs.get('P'), { code: 'ENODEV' });
   await make(cluster, { name: 'Base5', blocks: 100 });
   await cluster.until(cluster.bdevs.waitForExamine());

@@ -1,0 +1,48 @@
+// The programs of docs/block-layer.md: each runs and says what it should, and what the page shows of them is what they are.
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { allowedCores } from 'tspdk';
+import { checkPage } from '../_page.ts';
+
+function run(name: string): string {
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const file = fileURLToPath(new URL(`./${name}.js`, import.meta.url));
+  const { status, stdout, stderr } = spawnSync(process.execPath, [file], { encoding: 'utf8', env });
+  assert.equal(status, 0, stdout + stderr);
+  return stdout;
+}
+
+test('hello-bdev: every core reads its own greeting', () => {
+  const cores = allowedCores().slice(0, 4);
+  const greetings = cores.map((core) => `Hello World from core ${core}!\n`).join('');
+  assert.equal(run('hello-bdev'), `${greetings}${cores.length * 4096} bytes written\n`);
+});
+
+test('tour', () => {
+  assert.deepEqual(run('tour').trimEnd().split('\n'), [
+    'Malloc0: Malloc disk, 2048 blocks, writable',
+    'Above: passthru, 2048 blocks, writable',
+    'Zeroes: User disk, 2048 blocks, read-only',
+    'write ok',
+    'readv ok',
+    'comparev ok',
+    'copy ok',
+    'unmap ok',
+    'comparev EILSEQ',
+    'past the end EINVAL',
+    'reset ok',
+    'bdev "Above" is claimed: exclusive_write',
+    'unquiesced, written',
+    '20 reads of 10240 bytes; the histogram has 20',
+    'faulty ENOSPC',
+    '512 bytes take too long: aborted 1',
+    'stuck ECANCELED',
+    'nbd://127.0.0.1:PORT/disk',
+    'NBDMAGIC',
+    'Above: remove',
+  ]);
+});
+
+test('what the page shows is in the files, line by line', () => checkPage('block-layer.md', 10));
