@@ -14,15 +14,13 @@ import {
   dropSegment,
   enableHistogram,
   faultRegistry,
-  formatNbdUri,
   IO_FLAG_FUA,
   IoVecs,
-  nbdTarget,
   readHistogram,
   type Segment,
   shareSegment,
-  targetSubsystems,
 } from 'tspdk';
+import { formatNbdUri, nbdTarget, targetSubsystems } from 'tspdk/target';
 
 const BLOCK = 512;
 const MIB = 1024 * 1024;
@@ -117,6 +115,22 @@ async function fail(app: App, desc: BdevDesc, channel: BdevChannel, memory: Segm
   await faults.remove(stuck);
 }
 
+async function protect(app: App, memory: Segment): Promise<void> {
+  const format = { md_size: 8, md_interleave: true, dif_type: 1 };
+  await bdevRegistry(app.reactor).create('malloc', { name: 'Dif0', block_size: BLOCK, num_blocks: 64, ...format });
+  const whole = BdevDesc.open('Dif0', { write: true, onEvent: () => {} });
+  const data = BdevDesc.open('Dif0', { write: true, hideMetadata: true, onEvent: () => {} });
+  console.log(`blocks of ${whole.blockSizeBytes} bytes, ${data.blockSizeBytes} of them data`);
+  const [above, below] = [data.getIoChannel(), whole.getIoChannel()];
+  console.log('protected', await io((done) => above.write(memory, 0, BLOCK, BLOCK, done, null)));
+  console.log('checked', await io((done) => below.read(memory, 4096, 520, 520, done, null)));
+  memory.u8[4096] ^= 1;
+  console.log('one bit', await io((done) => below.write(memory, 4096, 520, 520, done, null)));
+  data.close();
+  whole.close();
+  await bdevRegistry(app.reactor).delete('Dif0');
+}
+
 async function exportIt(app: App): Promise<void> {
   const target = nbdTarget(app);
   await target.addExport({ name: 'disk', bdevName: 'Above', readOnly: true });
@@ -150,6 +164,7 @@ process.exitCode = await App.start({ name: 'tour', subsystems: targetSubsystems 
   await quiesce(desc, channel, memory);
   await measure(app, desc, channel, memory);
   await fail(app, desc, channel, memory);
+  await protect(app, memory);
   await exportIt(app);
   // What stands on a disk goes with it, and who has it open hears of it.
   await bdevRegistry(app.reactor).delete('Malloc0');

@@ -1,6 +1,7 @@
 // biome-ignore-all assist/source/organizeImports: grouped by what a reader looks for.
 /**
- * The public interface of tspdk: what a program imports from 'tspdk'. What is not here may change without a word in CHANGELOG.md.
+ * The public interface of tspdk: what a program imports from 'tspdk'; the parts of a storage target are 'tspdk/target', tests of disks 'tspdk/perf' and 'tspdk/conform', each loaded
+ * by who needs it. What is in none of them may change without a word in CHANGELOG.md.
  */
 
 // The application: reactors on cores, a start function, an orderly stop.
@@ -60,48 +61,6 @@ export { allowedCores, pinThread } from './env/affinity.ts';
 export type { Clock } from './env/clock.ts';
 export { Cpuset } from './env/cpuset.ts';
 
-// What an application can be made of: the block layer with every kind of disk, the NBD target, tests of disks; `targetSubsystems` is what `tspdk tgt` has.
-export { bdevSubsystem } from './module/bdev/index.ts';
-export { iobufSubsystem } from './module/rpc/iobuf.ts';
-export { schedulerSubsystem } from './module/scheduler/index.ts';
-export {
-  type ExportOptions,
-  formatNbdUri,
-  type NbdAddress,
-  type NbdTarget,
-  nbdSubsystem,
-  nbdTarget,
-  parseNbdAddress,
-  type ServerInfo,
-} from './nbd/index.ts';
-export {
-  PERF_DEFAULTS,
-  type PerfOptions,
-  type PerfResult,
-  type PerfRun,
-  type PerfTester,
-  perfErrors,
-  perfSubsystem,
-  perfTable,
-  perfTester,
-  WORKLOADS,
-  type WorkloadName,
-} from './perf/index.ts';
-export {
-  CHECKS,
-  type CheckResult,
-  type ConformOptions,
-  type ConformReport,
-  conform,
-  conformSubsystem,
-} from './conform/index.ts';
-export { targetSubsystems } from './app/target.ts';
-
-// What accompanies it: an RPC server, a configuration file; and a client to call others.
-export { rpcService, type RpcServiceOptions } from './event/rpc-service.ts';
-export { configService } from './event/config-service.ts';
-export { RpcClient, RpcError } from './rpc/index.ts';
-
 // Disks: made and removed by the registry, opened by descriptors, used through channels. docs/block-layer.md.
 export {
   type Bdev,
@@ -160,7 +119,6 @@ export {
   setSamplingPeriod,
 } from './bdev/index.ts';
 export { Histogram } from './env/histogram.ts';
-export { type RaidRegistry, raidRegistry } from './module/bdev/raid/raid-registry.ts';
 export { reloadDisk } from './module/bdev/disk/reload.ts';
 
 // Memory for I/O: buffers from the pool of all cores, and segments of any size that every core knows.
@@ -200,6 +158,9 @@ export { BaseBdev, type BaseBdevOptions, type BaseRef, openBase } from './bdev/i
 
 // A target in a process of its own, for tests: disks over NBD, faults on demand.
 export { startTarget, type StartTargetOptions, Target, type TargetFault, TargetFaults } from './app/start-target.ts';
+
+// A client of targets' RPC.
+export { RpcClient, RpcError } from './rpc/index.ts';
 
 // What goes wrong, what is bounded, and what is said about it.
 export { codeOfErrno, type ErrorCode, errnoOf, SpdkError } from './env/errors.ts';

@@ -21,7 +21,8 @@ import { existsSync, statSync } from 'node:fs';
 import { faultRule } from '../bdev/index.ts';
 import { SpdkError } from '../env/errors.ts';
 import { parseSize } from '../env/size.ts';
-import { parseNbdAddress } from '../nbd/index.ts';
+// Not all of nbd/: whoever only starts a target loads this.
+import { parseNbdAddress } from '../nbd/uri.ts';
 
 /** What kind of disk an argument asks for. */
 export type DiskArgument = DiskPlace & {
