@@ -12,7 +12,16 @@ import type { BdevDesc } from './desc.ts';
 import { type ActiveFault, FaultSet } from './faults/fault-set.ts';
 import { Gates } from './gates.ts';
 import type { IoStat } from './io-stat.ts';
-import { IO_ABORT, IO_COPY, IO_READ, IO_RESET, IO_WRITE, IO_WRITE_ZEROES, IO_ZCOPY } from './io-type.ts';
+import {
+  IO_ABORT,
+  IO_COMPARE_AND_WRITE,
+  IO_COPY,
+  IO_READ,
+  IO_RESET,
+  IO_WRITE,
+  IO_WRITE_ZEROES,
+  IO_ZCOPY,
+} from './io-type.ts';
 import type { LatencyMeter } from './latency.ts';
 import type { LockedRange } from './lba-lock.ts';
 import type { BdevManager } from './manager.ts';
@@ -24,6 +33,7 @@ import { SplitRules } from './split.ts';
 import { ThreadChannel } from './thread-channel.ts';
 
 const BYTE_TYPES = (1 << IO_READ) | (1 << IO_WRITE) | (1 << IO_WRITE_ZEROES);
+const ONE_STEP = 1 << IO_COMPARE_AND_WRITE;
 const TOLD_EMULATIONS = (1 << IO_WRITE_ZEROES) | (1 << IO_COPY);
 
 export class Bdev {
@@ -65,7 +75,7 @@ export class Bdev {
   meter: LatencyMeter | null = null;
   /** Looks at its queue depth; null: nobody wants to know. */
   sampler: DepthSampler | null = null;
-  /** What the module itself takes. */
+  /** What is given to the module: all that it takes, but for compare-and-writes where it has limits. */
   readonly moduleIoTypes: number;
   blocks: number;
   sizeBytes = Number.MAX_SAFE_INTEGER;
@@ -103,14 +113,15 @@ export class Bdev {
     this.sizeBytes = spec.blocks * spec.blockSizeBytes;
     this.manager = manager;
     this.shared = new SharedState(spec.shared);
-    this.moduleIoTypes = spec.ioTypes;
     const emulated = emulatedTypes(spec.ioTypes, spec.metadata !== null);
     this.metadata = spec.metadata === null ? null : new Metadata(spec.metadata, spec.blockSizeBytes);
+    this.split = new SplitRules(spec.limits, spec.blockSizeBytes);
+    // In pieces it would not be one step.
+    this.moduleIoTypes = spec.ioTypes & ~(this.split.types & emulated & ONE_STEP);
     this.takenTypes = spec.ioTypes | emulated;
     this.ioTypes = spec.ioTypes | (emulated & TOLD_EMULATIONS) | (1 << IO_RESET) | (1 << IO_ABORT);
-    this.split = new SplitRules(spec.limits, spec.blockSizeBytes);
     this.byteTypes = (spec.ioTypes & (1 << IO_ZCOPY)) === 0 ? 0 : spec.ioTypes & BYTE_TYPES;
-    this.plainTypes = spec.ioTypes & ~this.split.types & ~(this.metadata === null ? 0 : METADATA_TYPES);
+    this.plainTypes = this.moduleIoTypes & ~this.split.types & ~(this.metadata === null ? 0 : METADATA_TYPES);
     this.pastStat = pastStat;
     this.device = IoDevice.register<ThreadChannel>(manager.reactor, {
       name: `bdev_${spec.name}`.slice(0, limits.name_bytes / 4),

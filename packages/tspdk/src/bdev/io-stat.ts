@@ -3,7 +3,7 @@
  * counting allocates nothing; sums over channels and reactors are plain additions (SPDK: struct spdk_bdev_io_stat).
  */
 import type { Clock } from '../env/clock.ts';
-import { IO_READ, IO_UNMAP, IO_WRITE } from './io-type.ts';
+import { IO_COPY, IO_READ, IO_UNMAP, IO_WRITE } from './io-type.ts';
 
 /** Fields of one kind of operation. */
 const OPS = 0;
@@ -13,7 +13,7 @@ const LATENCY_MAX_US = 3;
 const LATENCY_MIN_US = 4;
 const FIELDS = 5;
 
-/** Kinds, in order of their place in the array. No module copies by itself: a copy counts as the reads and writes that it is made of. */
+/** Kinds, in order of their place in the array. A copy that the layer carries out counts as the reads and writes that it is made of. */
 const KINDS = ['read', 'write', 'unmap', 'copy'] as const;
 export type IoStatKind = (typeof KINDS)[number];
 
@@ -37,6 +37,7 @@ const SLOT = new Int32Array(32).fill(-1);
 SLOT[IO_READ] = 0;
 SLOT[IO_WRITE] = FIELDS;
 SLOT[IO_UNMAP] = 2 * FIELDS;
+SLOT[IO_COPY] = 3 * FIELDS;
 
 /** SPDK's ticks are the processor's; ours are microseconds, and `tick_rate` says so. */
 export const TICKS_PER_SECOND = 1_000_000;

@@ -20,7 +20,7 @@ import { currentReactor, localKey, type Reactor } from '../event/reactor.ts';
 import type { Bdev } from './bdev.ts';
 import type { BdevIo } from './bdev-io.ts';
 import { IO_COMPARE_AND_WRITE, LOCKED_TYPES } from './io-type.ts';
-import { LayerChild } from './layer-io.ts';
+import { LayerChild, LayerIo } from './layer-io.ts';
 import { type BdevManager, bdevManager, type Retry } from './manager.ts';
 import { ENOMEM } from './status.ts';
 import { offsetIn, type ThreadChannel } from './thread-channel.ts';
@@ -192,9 +192,10 @@ class Drain implements Retry {
     reactor.send(reactor.app.mainCore, applied, this.#range.ptr, 0, 0);
   }
 
-  /** A piece's parent is looked at; a compare-and-write has a lock of its own, or waits for one, this one perhaps; and what a gate holds has not begun. */
+  /** A piece's parent is looked at; a compare-and-write of the layer's has a lock of its own, or waits for one, this one perhaps; and what a gate holds has not begun. */
   #countsOtherwise(io: BdevIo, { gates }: ThreadChannel): boolean {
-    return io.ctx instanceof LayerChild || io.type === IO_COMPARE_AND_WRITE || gates?.holds(io) === true;
+    const locks = io.type === IO_COMPARE_AND_WRITE && io.driver instanceof LayerIo;
+    return io.ctx instanceof LayerChild || locks || gates?.holds(io) === true;
   }
 }
 

@@ -60,12 +60,16 @@ export interface BdevLimits {
   /** Writes are of whole units of so many blocks, at a multiple of them; with `splitOnWriteUnit` the layer makes each unit a write. */
   readonly writeUnitBlocks: number;
   readonly splitOnWriteUnit: boolean;
-  /** Most blocks of one read or write, and most pieces of memory, and most bytes of a piece: the layer splits. */
+  /**
+   * Most blocks of one read, write or compare, and most pieces of memory, and most bytes of a piece: the layer splits. What has to be one step it does not: with any of these, or a boundary, it
+   * compares and writes by itself, under a lock, even where the disk could.
+   */
   readonly maxRwBlocks: number;
   readonly maxSegments: number;
   readonly maxSegmentBytes: number;
   readonly maxUnmapBlocks: number;
   readonly maxWriteZeroesBlocks: number;
+  readonly maxCopyBlocks: number;
 }
 
 /** What a module's `create` gives; the rest is the layer's or has a default. */

@@ -4,9 +4,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SpdkError } from '../env/errors.ts';
+import { IoVecs } from '../env/iovecs.ts';
 import '../module/bdev/malloc/malloc-bdev.ts';
 import { startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
+import { IO_COMPARE_AND_WRITE, IO_FLUSH, IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
 import type { Quiesced } from './quiesce.ts';
 import { stubChannel } from './stub-module.sim.ts';
 import { make, runIo } from './stub-setup.sim.ts';
@@ -14,9 +16,9 @@ import { make, runIo } from './stub-setup.sim.ts';
 const BLOCK = 512;
 
 /** A disk on two reactors, with a channel on each; what ends goes to `log`. Closed with its descriptors. */
-async function disk() {
+async function disk(types = ioTypes(IO_READ, IO_WRITE, IO_FLUSH)) {
   const cluster = await startCluster({ reactors: 2 });
-  await make(cluster, { name: 'S', blocks: 64 });
+  await make(cluster, { name: 'S', blocks: 64, ioTypes: types });
   const log: string[] = [];
   const cores = [0, 1].map((core) => {
     const desc = cluster.on(core, () =>
@@ -67,6 +69,39 @@ test('bdev_quiesce: it waits for what is under way on every core, and holds read
   assert.deepEqual(log.slice(2).sort(), ['flush 0', 'own write 0', 'read 0']);
   assert.equal(a.channel.shared.gates, null);
   await close();
+});
+
+test('it waits for a compare-and-write that the disk makes itself, and not for one of the layer that waits for it', async () => {
+  for (const own of [true, false]) {
+    const types = ioTypes(IO_READ, IO_WRITE) | (own ? 1 << IO_COMPARE_AND_WRITE : 0);
+    const { cluster, cores, log, cb, buf, close } = await disk(types);
+    const [a, b] = cores;
+    const iovs = new IoVecs(1);
+    iovs.push(buf, 0, BLOCK);
+    if (own) assert.equal(b.channel.comparevAndWritev(iovs, iovs, 0, cb, 'caw'), 0);
+    const asked = a.desc.quiesce();
+    if (!own) assert.equal(b.channel.comparevAndWritev(iovs, iovs, 0, cb, 'caw'), 0);
+    let at = 'under way';
+    void asked.then(() => {
+      at = 'at rest';
+    });
+    idle(cluster);
+    await null;
+    await null;
+    if (own) {
+      assert.equal(at, 'under way');
+      b.stub.complete(1);
+    }
+    const quiesced = await cluster.until(asked);
+    await cluster.until(quiesced.unquiesce());
+    for (let i = 0; !own && i < 2; i++) {
+      await cluster.untilTrue(() => b.stub.outstanding.length > 0);
+      b.stub.complete(1);
+    }
+    await cluster.untilTrue(() => log.length === 1);
+    assert.deepEqual(log, ['caw 0']);
+    await close();
+  }
 });
 
 test('bdev_quiesce: a range alone, and what overlaps it in turn', async () => {

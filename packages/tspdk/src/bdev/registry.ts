@@ -78,6 +78,7 @@ const NO_LIMITS: BdevLimits = {
   maxSegmentBytes: 0,
   maxUnmapBlocks: 0,
   maxWriteZeroesBlocks: 0,
+  maxCopyBlocks: 0,
 };
 
 export class BdevRegistry {

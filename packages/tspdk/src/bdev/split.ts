@@ -10,7 +10,16 @@ import type { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
 import type { BdevIo } from './bdev-io.ts';
-import { IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES } from './io-type.ts';
+import {
+  IO_COMPARE,
+  IO_COMPARE_AND_WRITE,
+  IO_COPY,
+  IO_READ,
+  IO_UNMAP,
+  IO_WRITE,
+  IO_WRITE_ZEROES,
+  ioTypes,
+} from './io-type.ts';
 import { LayerChild, LayerIo } from './layer-io.ts';
 import type { Metadata } from './metadata.ts';
 import type { BdevLimits } from './module.ts';
@@ -19,7 +28,7 @@ import { EINVAL } from './status.ts';
 
 /** What a disk wants of an I/O, in bytes; Infinity says nothing. */
 export class SplitRules {
-  /** Mask of `1 << IO_*`: types that may have to be split. */
+  /** Mask of `1 << IO_*`: types that may have to be split. One that cannot be is then the layer's: compare-and-write. */
   readonly types: number;
   readonly blockBytes: number;
   /** An I/O crosses no multiple of it. */
@@ -32,6 +41,7 @@ export class SplitRules {
   readonly segmentBytesMax: number;
   readonly unmapBytesMax: number;
   readonly writeZeroesBytesMax: number;
+  readonly copyBytesMax: number;
 
   constructor(wants: BdevLimits, blockBytes: number) {
     const bytes = (blocks: number) => (blocks > 0 ? blocks * blockBytes : Number.POSITIVE_INFINITY);
@@ -45,12 +55,18 @@ export class SplitRules {
     this.segmentBytesMax = wants.maxSegmentBytes > 0 ? wants.maxSegmentBytes : Number.POSITIVE_INFINITY;
     this.unmapBytesMax = bytes(wants.maxUnmapBlocks);
     this.writeZeroesBytesMax = bytes(wants.maxWriteZeroesBlocks);
+    this.copyBytesMax = bytes(wants.maxCopyBlocks);
     let types = 0;
     const memory = Math.min(this.rwBytesMax, this.segmentsMax, this.segmentBytesMax);
-    if (Math.min(memory, this.readBoundary) !== Number.POSITIVE_INFINITY) types |= 1 << IO_READ;
-    if (Math.min(memory, this.writeBoundary) !== Number.POSITIVE_INFINITY) types |= 1 << IO_WRITE;
+    if (Math.min(memory, this.readBoundary) !== Number.POSITIVE_INFINITY) {
+      types |= ioTypes(IO_READ, IO_COMPARE);
+    }
+    if (Math.min(memory, this.writeBoundary) !== Number.POSITIVE_INFINITY) {
+      types |= ioTypes(IO_WRITE, IO_COMPARE_AND_WRITE);
+    }
     if (this.unmapBytesMax !== Number.POSITIVE_INFINITY) types |= 1 << IO_UNMAP;
     if (this.writeZeroesBytesMax !== Number.POSITIVE_INFINITY) types |= 1 << IO_WRITE_ZEROES;
+    if (this.copyBytesMax !== Number.POSITIVE_INFINITY) types |= 1 << IO_COPY;
     this.types = types;
   }
 
@@ -58,6 +74,7 @@ export class SplitRules {
   pieceMax(type: number, at: number): number {
     if (type === IO_UNMAP) return this.unmapBytesMax;
     if (type === IO_WRITE_ZEROES) return this.writeZeroesBytesMax;
+    if (type === IO_COPY) return this.copyBytesMax;
     const boundary = type === IO_WRITE ? this.writeBoundary : this.readBoundary;
     if (boundary === Number.POSITIVE_INFINITY) return this.rwBytesMax;
     const left = boundary - (at - Math.floor(at / boundary) * boundary);
@@ -107,6 +124,7 @@ export class SplitIo extends LayerIo {
         }
         io.iovs = child.iovs;
       }
+      if (parent.type === IO_COPY) io.sourceOffset = parent.sourceOffset + this.#at;
       if (parent.mdIovs !== null) io.mdIovs = this.#metadataOf(child, bytes);
       this.#at += bytes;
       this.give(io, child, parent.type, at, bytes, parent.flags);
