@@ -143,6 +143,7 @@ export type { DiskOptions } from './module/bdev/disk/load-disk.ts';
 // A kind of disk of one's own, with all that the block layer has: channels, pieces of memory, zero copy, disks on disks.
 export {
   type BdevModuleDefinition,
+  type CarriedIoTypeName,
   defineBdevModule,
   forwardIo,
   type IoTypeName,
@@ -150,7 +151,9 @@ export {
   type ModuleBackend,
   type ModuleBdevSpec,
   type ModuleChannel,
+  type ModuleDisk,
   type ModuleIo,
+  type ModuleMetadata,
   type NewModuleBdev,
 } from './module/bdev/disk/define-bdev-module.ts';
 export { type IoStatus, ioStatus } from './module/bdev/disk/io-status.ts';
