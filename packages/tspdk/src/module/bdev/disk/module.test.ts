@@ -263,6 +263,7 @@ test('a reset goes on to the disk, which says when and how it ended', async () =
   const channel = desc.getIoChannel();
   const reset = () => runIo(cluster, (cb) => channel.reset(cb, null));
   assert.equal(await reset(), 0);
+  assert.equal(channel.shared.resetting, 0, 'the second end was none');
   const later = globalThis as { tspdkModuleReset?: () => void };
   const second = reset();
   await cluster.untilTrue(() => later.tspdkModuleReset !== undefined);
