@@ -137,7 +137,13 @@ export {
 } from './bdev/index.ts';
 
 // A disk of one's own.
-export { type Disk, type DiskDefinition, type DiskRequest, defineDisk } from './module/bdev/disk/define-disk.ts';
+export {
+  type Disk,
+  type DiskDefinition,
+  type DiskExtent,
+  type DiskRequest,
+  defineDisk,
+} from './module/bdev/disk/define-disk.ts';
 export type { DiskOptions } from './module/bdev/disk/load-disk.ts';
 
 // A kind of disk of one's own, with all that the block layer has: channels, pieces of memory, zero copy, disks on disks.
