@@ -71,14 +71,11 @@ async function check(broken: string, reactors: number): Promise<readonly CheckRe
   let results: readonly CheckResult[] = [];
   const cores = allowedCores().slice(0, reactors);
   const subsystems = [iobufSubsystem, bdevSubsystem, conformSubsystem];
-  const rc = await App.start(
-    { cores, pin: false, signals: false, subsystems },
-    async (app) => {
-      await bdevRegistry(app.reactor).create('disk', { name: 'M', module, options: { broken } });
-      ({ results } = await conform(app.reactor, 'M', { timeoutMs: 20_000 }));
-      app.stop(0);
-    },
-  );
+  const rc = await App.start({ cores, pin: false, signals: false, subsystems }, async (app) => {
+    await bdevRegistry(app.reactor).create('disk', { name: 'M', module, options: { broken } });
+    ({ results } = await conform(app.reactor, 'M', { timeoutMs: 20_000 }));
+    app.stop(0);
+  });
   assert.equal(rc, 0, 'a leak would make it 1');
   return results;
 }
