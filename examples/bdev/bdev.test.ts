@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { allowedCores } from 'tspdk';
+import { allowedCores, BdevDesc, type BdevRegistry } from 'tspdk';
+import 'tspdk/target';
 import { checkPage } from '../_page.ts';
 
 function run(name: string): string {
@@ -47,6 +48,22 @@ test('tour', () => {
     'NBDMAGIC',
     'Above: remove',
   ]);
+});
+
+test('what TypeScript lets nobody write of disks', () => {
+  const wrong: ((bdevs: BdevRegistry) => unknown)[] = [
+    // @ts-expect-error: a memory disk has num_blocks
+    (bdevs) => bdevs.create('malloc', { name: 'Malloc0', block_size: 512, blocks: 8 }),
+    // @ts-expect-error: a remote export has an address
+    (bdevs) => bdevs.create('nbd', { name: 'Nbd0' }),
+    // @ts-expect-error: what is on another disk names it
+    (bdevs) => bdevs.createOn('Malloc0', 'passthru', { name: 'Above' }),
+    // @ts-expect-error: reading or writing is said, and who hears of a removal
+    () => BdevDesc.open('Malloc0', {}),
+    // @ts-expect-error: limits have SPDK's names
+    (bdevs) => bdevs.setRates('Malloc0', { iops: 1000 }),
+  ];
+  assert.equal(wrong.length, 5);
 });
 
 test('what the page shows is in the files, line by line', () => checkPage('block-layer.md', 10));
