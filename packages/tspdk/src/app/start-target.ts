@@ -26,6 +26,7 @@ const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
 const CONNECT_RETRY_MS = 5;
 const LOG_BYTES_MAX = 1024 * 1024;
 
+/** What a target serves, and how. */
 export interface StartTargetOptions {
   /** What is served, by name: a size ("64M"), a file, a module with a disk, "null:64M", "nbd://HOST/EXPORT" or "rbd:POOL/IMAGE"; also with faults behind it ("64M?fault=op=read,action=error"). */
   readonly disks: Readonly<Record<string, string>>;
@@ -89,6 +90,7 @@ function asParam([key, value]: [string, string | number | undefined]): [string, 
   return [key, key === 'probability' && value !== undefined ? String(value) : value];
 }
 
+/** A target in a process of its own, see `startTarget`. */
 export class Target {
   readonly faults: TargetFaults;
   readonly #child: ChildProcess;

@@ -36,6 +36,7 @@ const BYTE_TYPES = (1 << IO_READ) | (1 << IO_WRITE) | (1 << IO_WRITE_ZEROES);
 const ONE_STEP = 1 << IO_COMPARE_AND_WRITE;
 const TOLD_EMULATIONS = (1 << IO_WRITE_ZEROES) | (1 << IO_COPY);
 
+/** A disk on one reactor (SPDK: struct spdk_bdev). To be looked at: sizes, names, types, limits. `bdevRegistry` finds and changes it, `BdevDesc.open` opens it. */
 export class Bdev {
   readonly id: number;
   readonly name: string;

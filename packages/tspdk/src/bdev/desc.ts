@@ -23,8 +23,10 @@ import {
   CLAIM_READ_MANY_WRITE_SHARED,
 } from './shared-state.ts';
 
+/** What happens to an open disk: it is going, or has another size (SPDK: SPDK_BDEV_EVENT_REMOVE, SPDK_BDEV_EVENT_RESIZE). */
 export type BdevEvent = 'remove' | 'resize';
 
+/** What a disk is opened for, and who hears what happens to it. */
 export interface BdevOpenOptions {
   /** Open for writing. */
   readonly write: boolean;
@@ -37,6 +39,7 @@ export interface BdevOpenOptions {
   readonly claim?: BdevClaim;
 }
 
+/** What is claimed. */
 export interface BdevClaimOptions {
   /** One of CLAIM_*. Default CLAIM_EXCL_WRITE. */
   readonly type?: number;
@@ -44,6 +47,7 @@ export interface BdevClaimOptions {
   readonly key?: bigint;
 }
 
+/** An open disk. On the reactor that opened it. */
 export class BdevDesc {
   readonly bdev: Bdev;
   /** The data of a disk with metadata is all that is seen through it. */

@@ -15,6 +15,7 @@ const FIELDS = 5;
 
 /** Kinds, in order of their place in the array. A copy that the layer carries out counts as the reads and writes that it is made of. */
 const KINDS = ['read', 'write', 'unmap', 'copy'] as const;
+/** What is counted apart. */
 export type IoStatKind = (typeof KINDS)[number];
 
 /** What is counted of one kind of operation. Times are sums and extremes of all of them, µs. */
@@ -46,6 +47,7 @@ export const TICKS_PER_SECOND = 1_000_000;
 export type ResetStatMode = 'all' | 'maxmin' | 'error' | 'none';
 export const RESET_STAT_MODES: readonly ResetStatMode[] = ['all', 'maxmin', 'error', 'none'];
 
+/** Counters of a channel, or the sum of several. */
 export class IoStat {
   readonly words: Float64Array;
 

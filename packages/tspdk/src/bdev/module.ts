@@ -101,6 +101,7 @@ export interface NewBdev {
 export interface BdevModuleParams {}
 /** The name of a kind of disk; of one that has not said what it is made from, anything is taken. */
 export type BdevModuleName = keyof BdevModuleParams | (string & {});
+/** What a disk of the kind `M` is made from. */
 export type BdevParams<M extends BdevModuleName> = M extends keyof BdevModuleParams ? BdevModuleParams[M] : unknown;
 
 /** A call that would make a disk again (save_config). */

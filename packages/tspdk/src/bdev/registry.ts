@@ -44,6 +44,7 @@ import { createSharedState } from './shared-state.ts';
 /** Looks at a disk that has just been made, and may make others on top of it (SPDK: examine_config, examine_disk). */
 export type ExamineHook = (bdev: Bdev) => Promise<void> | void;
 
+/** Of `bdev_set_options`, by SPDK's names. */
 export interface BdevOptions {
   /** I/Os under way at once on one reactor. */
   bdev_io_pool_size: number;
@@ -81,6 +82,7 @@ const NO_LIMITS: BdevLimits = {
   maxCopyBlocks: 0,
 };
 
+/** The application's disks, see `bdevRegistry`. App core only. */
 export class BdevRegistry {
   readonly reactor: Reactor;
   readonly options: BdevOptions = {

@@ -25,6 +25,7 @@ interface DiskFaults {
   rules: ActiveFault[];
 }
 
+/** The application's fault rules, see `faultRegistry`. App core only. */
 export class FaultRegistry {
   readonly #reactor: Reactor;
   readonly #disks = new Map<number, DiskFaults>();

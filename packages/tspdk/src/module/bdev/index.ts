@@ -34,6 +34,7 @@ import { registerSplitRpc } from './split/rpc.ts';
 import './verify/verify-bdev.ts';
 import { registerVerifyRpc } from './verify/rpc.ts';
 
+/** The block layer with every kind of disk, as a part of an application. */
 export const bdevSubsystem: Subsystem = {
   name: 'bdev',
   modules: [import.meta.url],

@@ -44,9 +44,11 @@ const IO_TYPES = {
   compare_and_write: IO_COMPARE_AND_WRITE,
   copy: IO_COPY,
 } as const;
+/** What a disk can be asked for, by name. */
 export type IoTypeName = keyof typeof IO_TYPES;
 /** What is carried to a home core. */
 const CARRIED = ['read', 'write', 'unmap', 'flush', 'write_zeroes', 'compare'] as const;
+/** What a disk with a home core can be asked for. */
 export type CarriedIoTypeName = (typeof CARRIED)[number];
 
 /** Pieces of memory, to read from: `bytes[i]` bytes at `offset[i]` of `segment[i]`, for i below `count`. */
