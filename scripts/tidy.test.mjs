@@ -135,3 +135,25 @@ test('no place of one machine, no registry is named', () => {
     'A registry in the lock file',
   );
 });
+
+test('what users import says what it is', () => {
+  const entries = ['index.ts', 'target.ts', 'perf/index.ts', 'conform/index.ts'];
+  const names = new Set();
+  for (const entry of entries) {
+    for (const [, list] of readFileSync(join(source, entry), 'utf8').matchAll(/^export (?:type )?\{([^}]*)\}/gm)) {
+      for (const name of list.split(',')) names.add(name.trim().replace(/^type /, ''));
+    }
+  }
+  names.delete('');
+  assert(names.size > 100);
+  const declared =
+    /(\*\/\n(?:\/\/ biome-ignore.*\n)?)?^export (?:abstract |async )?(?:class|function|interface|const|type) (\w+)/gm;
+  const documented = new Set();
+  for (const path of code.filter((each) => /^packages\/tspdk\/src\/.*(?<!\.(test|sim|fuzz|fixture))\.ts$/.test(each))) {
+    for (const [, doc, name] of read(path).matchAll(declared)) {
+      if (doc !== undefined) documented.add(name);
+    }
+  }
+  const bare = [...names].filter((name) => !documented.has(name));
+  none(bare, 'Exported to users without a docstring, or not found');
+});

@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { checkPage } from '../_page.ts';
 import { startObjectServer } from './object-server.ts';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
@@ -66,18 +67,4 @@ test('sqlite: its rows are in the file', async (t) => {
   assert.ok(existsSync(file));
 });
 
-test('what the page shows is in the files, line by line', () => {
-  const page = readFileSync(join(root, 'docs', 'disks-of-your-own.md'), 'utf8');
-  const shown = [...page.matchAll(/^```ts\n\/\/ (examples\/\S+)\n([\s\S]*?)^```$/gm)];
-  assert.equal(shown.length, [...page.matchAll(/^```ts$/gm)].length, 'each names its file');
-  assert.ok(shown.length > 10);
-  for (const [, path, code] of shown) {
-    const lines = readFileSync(join(root, path), 'utf8').split('\n');
-    let from = 0;
-    for (const line of code.trimEnd().split('\n')) {
-      const at = lines.indexOf(line, from);
-      assert.notEqual(at, -1, `${path} has no line "${line}" there`);
-      from = at + 1;
-    }
-  }
-});
+test('what the page shows is in the files, line by line', () => checkPage('disks-of-your-own.md', 11));

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, type TestContext, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { type Cluster, startCluster } from '../../packages/tspdk/dist/bdev/cluster.sim.js';
 import { BdevDesc, IO_FLAG_FUA } from '../../packages/tspdk/dist/bdev/index.js';
@@ -22,6 +23,7 @@ import { scratch } from './scratch.ts';
 import { startTarget, type Target } from './target.ts';
 
 const MIB = 1 << 20;
+const cli = fileURLToPath(new URL('../../packages/tspdk/dist/app/cli.js', import.meta.url));
 
 const ends: (() => void | Promise<void>)[] = [];
 /** What the cluster ends with: a hook that a test adds would be that test's. */
@@ -103,6 +105,26 @@ test('what the rbd command imports is read, and what is written it exports', asy
   await cluster.rbd('export', 'moved', exported);
   assert.equal(await runOk('cmp', [other, exported]), '');
   await target.stop();
+});
+
+test('a command line takes an image by its name, with Ceph’s configuration or with options of its own', async (t) => {
+  const cluster = await withCeph(t);
+  if (cluster === null) return;
+  await cluster.rbd('create', '--size', '16M', 'named');
+  const { mon_host, ...none } = params(cluster, 'named').config;
+  const words = Object.entries({ user_id: 'admin', mon_host, ...none }).map(
+    ([key, value]) => `${key}=${encodeURIComponent(value)}`,
+  );
+  const program = (...args: string[]) => [cli, ...args, '--no-pin'];
+  const said = await runOk(process.execPath, program('conform', '--only', 'edges', 'rbd:rbd/named'), {
+    env: cluster.env,
+  });
+  assert.match(said, /^1 passed, 0 failed/m);
+  const result = await runOk(
+    process.execPath,
+    program('perf', '-w', 'verify', '--ios', '50', '--json-output', `rbd:rbd/named?${words.join('&')}`),
+  );
+  assert.equal((JSON.parse(result) as { results: unknown[] }).results.length, 1);
 });
 
 test('fio verifies over NBD what it has written with its rbd engine, and the other way round', async (t) => {

@@ -3,6 +3,7 @@ import type { FlagSpec } from '../event/app-args.ts';
 import { DISK_FLAGS } from './serve-flags.ts';
 
 export const CONFORM_FLAGS: readonly FlagSpec[] = [
+  { name: 'bdev', short: 'T', value: 'NAME', summary: 'the disk of --json CONFIG that is checked' },
   { name: 'only', value: 'CHECK', summary: 'this check alone; may be repeated', repeat: true },
   { name: 'list', summary: 'the checks, and what each is about' },
   { name: 'no-data', summary: 'the disk keeps nothing, so what is read is not looked at; default for null disks' },

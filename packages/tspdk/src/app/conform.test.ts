@@ -68,11 +68,35 @@ test('what cannot be checked is said, and what there is to check is listed', () 
   for (const [args, message] of [
     [[], /there is no DISK to check/],
     [['64M', '--only', 'unmapp'], /no check "unmapp"/],
-    [['64M', '--option', 'a=b'], /--option a: only a disk that is a module takes options/],
+    [['64M', '--option', 'a=b'], /"a" is no option of such a disk; only modules/],
     [['64M', '--fault', 'op=reed'], /op "reed", may be all, read/],
+    [['64M', '-T', 'Raid0'], /either "64M" or --bdev Raid0/],
+    [['-T', 'Raid0'], /name one, or one of --json CONFIG with -T/],
+    [['-T', 'Raid0', '--json', 'c.json', '--direct'], /--direct: there is no DISK/],
   ] as const) {
     const { status, stderr } = run(...args);
     assert.equal(status, 1, args.join(' '));
     assert.match(stderr, message);
   }
+});
+
+test('a disk of a configuration, with a fault of its own', () => {
+  const config = join(dir, 'config.json');
+  const malloc = (name: string) => ({
+    method: 'bdev_malloc_create',
+    params: { name, block_size: 512, num_blocks: 16384 },
+  });
+  const raid = { name: 'Raid0', raid_level: 'raid0', strip_size_kb: 64, base_bdevs: ['M0', 'M1'] };
+  const calls = [malloc('M0'), malloc('M1'), { method: 'bdev_raid_create', params: raid }];
+  writeFileSync(config, JSON.stringify({ subsystems: [{ subsystem: 'bdev', config: calls }] }));
+  const { status, stdout, stderr } = run('--json', config, '-T', 'Raid0');
+  assert.equal(status, 0, stdout + stderr);
+  assert.match(stdout, /^ok {7}removal /m);
+  const faulty = ['--only', 'write-read', '--fault', 'op=write,action=error,errno=ENOSPC', '--json-output'];
+  const failed = run('--json', config, '-T', 'Raid0', ...faulty);
+  assert.equal(failed.status, 1, failed.stderr);
+  assert.equal((JSON.parse(failed.stdout) as { disk: string }).disk, 'Raid0');
+  const none = run('--json', config, '-T', 'Raid1');
+  assert.equal(none.status, 1);
+  assert.match(none.stderr, /no bdev named "Raid1"/);
 });

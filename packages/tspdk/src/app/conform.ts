@@ -1,24 +1,27 @@
 /**
- * `tspdk conform DISK`: whether a disk does what every disk must. The checks themselves are conform/.
+ * `tspdk conform [DISK]`: whether a disk does what every disk must. The checks themselves are conform/.
  */
 
-import { CHECKS, type CheckResult, conform as check, conformModuleUrl } from '../conform/index.ts';
+import { bdevRegistry } from '../bdev/index.ts';
+import { CHECKS, type CheckResult, conform as check, conformSubsystem } from '../conform/index.ts';
 import { SpdkError } from '../env/errors.ts';
 import { APP_FLAGS, flagHelp, integer, parseAppArgs } from '../event/app-args.ts';
 import { App, type AppOptions } from '../event/index.ts';
 import { CONFORM_FLAGS } from './conform-flags.ts';
-import { createDisk, diskWords } from './create-disk.ts';
+import { addFaults, createDisk, diskWords, refuseDiskWords } from './create-disk.ts';
 import { parseDiskArgument } from './disk-argument.ts';
-import { targetOptions } from './target.ts';
+import { targetOptions, targetSubsystems } from './target.ts';
 
-const USAGE = `usage: tspdk conform DISK [flags]
+const USAGE = `usage: tspdk conform [DISK] [flags]
 
-DISK is a size (64M: memory), null:SIZE, a file or block device, or a module that defines a disk. WHAT IS ON IT IS OVERWRITTEN: its first 4 MiB
-and its last blocks.
+DISK is a size (64M: memory), null:SIZE, a file or block device, a module that defines a disk, an NBD export
+(nbd://HOST/EXPORT, nbd+unix:///EXPORT?socket=PATH) or an RBD image (rbd:POOL/IMAGE). Without it the disk is the one of
+--json CONFIG that -T names. WHAT IS ON IT IS OVERWRITTEN: its first 4 MiB and its last blocks.
 
   tspdk conform ./my-disk.ts
   tspdk conform ./my-disk.ts --cpumask 0x3 --only unmap --only every-core
   tspdk conform disk.img --direct --json-output
+  tspdk conform --json raid.json -T Raid0
 
 Exit code 0: every check has passed, or does not apply; 1: one has failed.
 `;
@@ -45,10 +48,17 @@ export async function conform(argv: readonly string[]): Promise<number> {
   }
   const one = (name: string): string | undefined => args.extra.get(name)?.[0];
   const [word, ...more] = args.rest;
-  if (word === undefined) throw new SpdkError('EINVAL', `there is no DISK to check\n\n${USAGE}`);
   if (more.length > 0) throw new SpdkError('EINVAL', `one DISK at a time; "${more[0]}" is one too many`);
-  const disk = parseDiskArgument(word);
+  const named = one('bdev');
+  if (word === undefined && (named === undefined || args.configFile === undefined)) {
+    throw new SpdkError('EINVAL', `there is no DISK to check: name one, or one of --json CONFIG with -T\n\n${USAGE}`);
+  }
+  if (word !== undefined && named !== undefined) {
+    throw new SpdkError('EINVAL', `one disk at a time: either "${word}" or --bdev ${named}`);
+  }
+  const disk = word === undefined ? null : parseDiskArgument(word);
   const words = diskWords(args.extra);
+  if (disk === null) refuseDiskWords(args.extra, named ?? null);
   const blockBytes = integer('block-size', one('block-size'), 512);
   const timeoutS = integer('io-timeout', one('io-timeout'), 1);
   const seed = integer('seed', one('seed'), 1);
@@ -58,13 +68,20 @@ export async function conform(argv: readonly string[]): Promise<number> {
     ...target,
     name: 'tspdk_conform',
     throwOnStartFailure: true,
-    modules: [conformModuleUrl],
+    subsystems: [...targetSubsystems, conformSubsystem],
   };
   let failed = 0;
   const rc = await App.start(options, async (app) => {
     const { extra } = args;
-    const place = { disk, readOnly: extra.has('read-only'), blockBytes, direct: extra.has('direct') };
-    const { bdevName } = await createDisk(app, { ...words, ...place });
+    let bdevName = named ?? '';
+    if (disk === null) {
+      // Partitions and RAID disks are found, not made by a call.
+      await bdevRegistry(app.reactor).waitForExamine();
+      await addFaults(app, bdevName, words.faults ?? []);
+    } else {
+      const place = { disk, readOnly: extra.has('read-only'), blockBytes, direct: extra.has('direct') };
+      bdevName = (await createDisk(app, { ...words, ...place })).bdevName;
+    }
     const { results, stuck } = await check(app.reactor, bdevName, {
       ...(extra.has('no-data') ? { keepsData: false } : {}),
       ...(timeoutS === undefined ? {} : { timeoutMs: timeoutS * 1000 }),
@@ -77,7 +94,9 @@ export async function conform(argv: readonly string[]): Promise<number> {
     const of = (status: CheckResult['status']) => results.filter((result) => result.status === status).length;
     failed = of('failed');
     if (json)
-      console.log(JSON.stringify({ disk: word, passed: of('ok'), failed, skipped: of('skipped'), checks: results }));
+      console.log(
+        JSON.stringify({ disk: word ?? bdevName, passed: of('ok'), failed, skipped: of('skipped'), checks: results }),
+      );
     else console.log(`${of('ok')} passed, ${failed} failed, ${of('skipped')} do not apply`);
     // An I/O that never ends would not let the application end either.
     if (stuck) process.exit(1);

@@ -1,26 +1,17 @@
 /**
- * Makes the disk that a command line names (disk-argument.ts), for the programs that take one: serve, perf.
+ * Makes the disk that a command line names (disk-argument.ts), for the programs that take one: serve, perf, conform.
  */
-import { basename, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { bdevRegistry, faultRegistry, faultRule } from '../bdev/index.ts';
 import { SpdkError } from '../env/errors.ts';
 import type { App } from '../event/index.ts';
 import { type DiskArgument, keyAndValue } from './disk-argument.ts';
+import { type DiskUse, diskRecipe, nameOf, whatIs } from './disk-recipe.ts';
 
-/** The disk, and how to open it. */
-export interface DiskOptions {
+/** The disk, how to open it, and what is to go wrong with it. */
+export interface DiskOptions extends DiskUse {
   readonly disk: DiskArgument;
-  /** A file is opened for reading only. */
-  readonly readOnly: boolean;
-  /** Bytes of a block; default 512, or what the device has. */
-  readonly blockBytes: number | undefined;
-  /** Bypass the page cache of a file, where possible. */
-  readonly direct: boolean;
   /** Fault rules, beyond those that the disk's name has. */
   readonly faults?: readonly string[];
-  /** For a module, beyond what its name has. */
-  readonly options?: Readonly<Record<string, string>>;
 }
 
 /** What `--fault RULE` and `--option KEY=VALUE` say. @throws {SpdkError} EINVAL naming what is wrong with which */
@@ -32,49 +23,35 @@ export function diskWords(extra: ReadonlyMap<string, readonly string[]>): Pick<D
 }
 
 /**
+ * What says something of a DISK that is not there is refused; faults may strike the disk `bdevName` of a configuration.
+ * @throws {SpdkError} EINVAL naming the flag
+ */
+export function refuseDiskWords(extra: ReadonlyMap<string, readonly string[]>, bdevName: string | null): void {
+  const words = ['option', 'block-size', 'direct', 'read-only', ...(bdevName === null ? ['fault'] : [])];
+  const word = words.find((each) => extra.has(each));
+  if (word !== undefined) throw new SpdkError('EINVAL', `--${word}: there is no DISK that it would be for`);
+}
+
+/** What a disk is called that has no name of its own; the lowest number that is free follows. */
+const PREFIXES = { memory: 'Malloc', null: 'Null', nbd: 'Nbd', rbd: 'Ceph', file: 'File', module: 'Disk' } as const;
+
+/**
  * Makes the disk; returns its bdev's name and what to call it.
  * @throws {SpdkError} EINVAL when the size is no multiple of the block size; what the kind of disk throws.
  */
 export async function createDisk(app: App, options: DiskOptions): Promise<{ bdevName: string; what: string }> {
-  const words = Object.keys(options.options ?? {});
-  if (options.disk.kind !== 'module' && words.length > 0) {
-    throw new SpdkError('EINVAL', `--option ${words[0]}: only a disk that is a module takes options`);
-  }
-  const made = await makeDisk(app, options);
-  const faults = [...(options.disk.faults ?? []), ...(options.faults ?? [])];
-  // What looks at a new disk is not what the rules are for.
-  if (faults.length > 0) await bdevRegistry(app.reactor).waitForExamine();
-  for (const rule of faults) await faultRegistry(app.reactor).add(made.bdevName, rule);
-  return made;
+  const { disk } = options;
+  const registry = bdevRegistry(app.reactor);
+  const name = nameOf(disk) ?? registry.freeName(PREFIXES[disk.kind]);
+  const { module, params } = diskRecipe(name, disk, options);
+  await registry.create(module, params);
+  await addFaults(app, name, [...(disk.faults ?? []), ...(options.faults ?? [])]);
+  return { bdevName: name, what: whatIs(disk) };
 }
 
-async function makeDisk(app: App, options: DiskOptions): Promise<{ bdevName: string; what: string }> {
-  const { disk, readOnly, blockBytes } = options;
-  const registry = bdevRegistry(app.reactor);
-  if (disk.kind === 'memory' || disk.kind === 'null') {
-    const block_size = blockBytes ?? 512;
-    const num_blocks = disk.sizeBytes / block_size;
-    if (!Number.isInteger(num_blocks)) {
-      throw new SpdkError('EINVAL', `${disk.sizeBytes} bytes are not a multiple of the block size ${block_size}`);
-    }
-    if (disk.kind === 'memory') {
-      const bdev = await registry.create('malloc', { block_size, num_blocks });
-      return { bdevName: bdev.name, what: `${disk.sizeBytes} bytes of memory` };
-    }
-    const bdev = await registry.create('null', { name: registry.freeName('Null'), block_size, num_blocks });
-    return { bdevName: bdev.name, what: `${disk.sizeBytes} bytes that are not kept` };
-  }
-  const name = basename(disk.path);
-  if (disk.kind === 'file') {
-    const filename = resolve(disk.path);
-    const params = { name, filename, readonly: readOnly, direct: options.direct, block_size: blockBytes };
-    const bdev = await registry.create('uring', params);
-    return { bdevName: bdev.name, what: filename };
-  }
-  const bdev = await registry.create('disk', {
-    name,
-    module: pathToFileURL(resolve(disk.path)).href,
-    options: { ...disk.options, ...options.options },
-  });
-  return { bdevName: bdev.name, what: `what ${disk.path} defines` };
+/** Has something go wrong with a disk that is there. @throws {SpdkError} ENODEV */
+export async function addFaults(app: App, bdevName: string, rules: readonly string[]): Promise<void> {
+  // What looks at a new disk is not what the rules are for.
+  if (rules.length > 0) await bdevRegistry(app.reactor).waitForExamine();
+  for (const rule of rules) await faultRegistry(app.reactor).add(bdevName, rule);
 }

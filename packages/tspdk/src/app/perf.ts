@@ -22,7 +22,7 @@ import {
   workloadNamed,
 } from '../perf/index.ts';
 import { RPC_DEFAULT_PATH } from '../rpc/index.ts';
-import { createDisk, diskWords } from './create-disk.ts';
+import { addFaults, createDisk, diskWords, refuseDiskWords } from './create-disk.ts';
 import { parseDiskArgument } from './disk-argument.ts';
 import { PERF_FLAGS } from './perf-flags.ts';
 import { targetOptions, targetSubsystems } from './target.ts';
@@ -34,12 +34,14 @@ const PROGRESS_MS = 1000;
 
 const USAGE = `usage: tspdk perf [DISK] [flags]
 
-DISK is a size (1G: memory), null:SIZE (keeps nothing), a file or block device, or a module that defines a disk. Without it
-the disks are those of --json CONFIG. A workload that writes overwrites what is on the disk.
+DISK is a size (1G: memory), null:SIZE (keeps nothing), a file or block device, a module that defines a disk, an NBD export
+(nbd://HOST/EXPORT, nbd+unix:///EXPORT?socket=PATH) or an RBD image (rbd:POOL/IMAGE). Without it the disks are those of
+--json CONFIG. A workload that writes overwrites what is on the disk.
 
   tspdk perf 1G -w randread -q 32 -o 4096 -t 5
   tspdk perf disk.img -w randrw -M 70 --direct -l
   tspdk perf ./my-disk.ts -w verify -o 64k
+  tspdk perf nbd://127.0.0.1:10809/disk -w randread
   tspdk perf --json config.json -m 0x3 -C -w read -o 1M
 
 Workloads:
@@ -149,6 +151,7 @@ export async function perf(argv: readonly string[]): Promise<number> {
     );
   }
   const words = diskWords(args.extra);
+  if (disk === null) refuseDiskWords(args.extra, options.bdevName);
   const json = args.extra.has('json-output');
   const blockBytes = integer('block-size', args.extra.get('block-size')?.[0], 512);
   // An RPC server only when asked for, or needed: several of these may run at once.
@@ -189,7 +192,7 @@ export async function perf(argv: readonly string[]): Promise<number> {
     if (disk !== null) {
       const readOnly = !waits && !changesDisk(WORKLOADS[options.workload]);
       await createDisk(app, { ...words, disk, readOnly, blockBytes, direct: args.extra.has('direct') });
-    }
+    } else if (options.bdevName !== null) await addFaults(app, options.bdevName, words.faults ?? []);
     markReady();
     if (waits) {
       if (!json) console.log(`waiting for perform_tests on ${rpcAddress}`);

@@ -5,7 +5,12 @@ import type { FlagSpec } from '../event/app-args.ts';
 
 /** Of every program that takes a DISK. */
 export const DISK_FLAGS: readonly FlagSpec[] = [
-  { name: 'option', value: 'KEY=VALUE', summary: 'for a DISK that is a module: what it is given', repeat: true },
+  {
+    name: 'option',
+    value: 'KEY=VALUE',
+    summary: 'for a DISK that takes options, as ?KEY=VALUE behind its name',
+    repeat: true,
+  },
   {
     name: 'fault',
     value: 'RULE',

@@ -16,12 +16,14 @@ import { DiskWatch } from './watch-disk.ts';
 
 const USAGE = `usage: tspdk serve DISK [--nbd ADDR]... [flags]
 
-DISK is a size (64M, 1G: memory), a file or block device, a module (.ts, .js, .mjs) that defines a disk, or
-null:SIZE, which keeps nothing. Behind a ? come options of a module and faults: './disk.ts?bucket=a&fault=op=read,action=error'.
+DISK is a size (64M, 1G: memory), a file or block device, a module (.ts, .js, .mjs) that defines a disk, an NBD export
+(nbd://HOST/EXPORT, nbd+unix:///EXPORT?socket=PATH), an RBD image (rbd:POOL/IMAGE), or null:SIZE, which keeps nothing.
+Behind a ? come its options and faults: './disk.ts?bucket=a&fault=op=read,action=error'.
 
   tspdk serve 1G
   tspdk serve disk.img --nbd unix:/tmp/disk.sock --read-only
   tspdk serve ./my-disk.ts --nbd :10809 --cpumask 0x3 --watch
+  tspdk serve nbd://10.0.0.7/disk --nbd unix:/tmp/disk.sock
   tspdk serve 64M --fault op=write,action=error,errno=ENOSPC,skip=100
 `;
 

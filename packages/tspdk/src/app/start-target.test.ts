@@ -1,11 +1,12 @@
 /** Targets for tests, as a user's suite starts them: several at once, with faults, and with everything that can go wrong at the start and at the end. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { parseNbdAddress } from '../nbd/index.ts';
 import { SocketClient } from '../nbd/socket-client.sim.ts';
 import { rpcMain } from '../rpc/index.ts';
@@ -217,4 +218,34 @@ test('a disk’s file is loaded again by RPC, and what it is given is in the con
   await client.disconnect();
   await target.stop();
   rmSync(dir, { recursive: true });
+});
+
+test('a disk that another target exports: what is written through it is there; perf and conform take it by the same name', async () => {
+  await using store = await startTarget({ disks: { a: '8M' } });
+  await using front = await startTarget({ disks: { b: `${store.uri('a')}&io_timeout_sec=7` } });
+  const calls = (await front.rpc('framework_get_config', { name: 'bdev' })) as { method: string; params: object }[];
+  const made = calls.find(({ method }) => method === 'bdev_nbd_create')?.params as { io_timeout_sec: number };
+  assert.equal(made.io_timeout_sec, 7);
+  const [through, at] = await Promise.all(
+    [front.uri('b'), store.uri('a')].map((uri) => {
+      const { address, exportName } = parseNbdAddress(uri);
+      return SocketClient.enter(address, exportName);
+    }),
+  );
+  assert.equal(through.sizeBytes, 8 << 20);
+  assert.equal((await through.ask({ type: 1, offset: 4096, data: new Uint8Array(512).fill(9) })).error, 0);
+  assert.deepEqual(await at.read(4096, 512), new Uint8Array(512).fill(9));
+  await Promise.all([through.disconnect(), at.disconnect()]);
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const cli = fileURLToPath(new URL('./cli.js', import.meta.url));
+  for (const args of [
+    ['conform', '--only', 'write-read', front.uri('b')],
+    ['perf', '-w', 'verify', '--ios', '20', front.uri('b')],
+  ]) {
+    const { status, stdout, stderr } = spawnSync(process.execPath, [cli, ...args, '--no-pin'], {
+      encoding: 'utf8',
+      env,
+    });
+    assert.equal(status, 0, stdout + stderr);
+  }
 });

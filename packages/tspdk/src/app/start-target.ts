@@ -14,21 +14,22 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { fileURLToPath, pathToFileURL } from 'node:url';
+import { fileURLToPath } from 'node:url';
 import type { FaultInput } from '../bdev/index.ts';
 import { SpdkError } from '../env/errors.ts';
 import { RpcClient } from '../rpc/index.ts';
 import { parseDiskArgument } from './disk-argument.ts';
+import { diskRecipe } from './disk-recipe.ts';
 
 const CLI = fileURLToPath(new URL('./cli.js', import.meta.url));
-const BLOCK_BYTES = 512;
 const CONNECT_RETRY_MS = 5;
 const LOG_BYTES_MAX = 1024 * 1024;
 
+/** What a target serves, and how. */
 export interface StartTargetOptions {
-  /** What is served, by name: a size ("64M"), a file, a module with a disk, or "null:64M"; also with faults behind it ("64M?fault=op=read,action=error"). */
+  /** What is served, by name: a size ("64M"), a file, a module with a disk, "null:64M", "nbd://HOST/EXPORT" or "rbd:POOL/IMAGE"; also with faults behind it ("64M?fault=op=read,action=error"). */
   readonly disks: Readonly<Record<string, string>>;
   /** Cores, as `--cpumask` takes them. Default: one. */
   readonly cpumask?: string;
@@ -91,6 +92,7 @@ function asText(rule: FaultInput): string {
   return said.map(([key, value]) => `${key}=${value}`).join(',');
 }
 
+/** A target in a process of its own, see `startTarget`. */
 export class Target {
   readonly faults: TargetFaults;
   readonly #child: ChildProcess;
@@ -172,25 +174,13 @@ async function endOf(child: ChildProcess, timeoutMs: number): Promise<number | s
 }
 
 function configOf(options: StartTargetOptions, nbdSocket: string): unknown {
-  const bdevs = Object.entries(options.disks).map(([name, disk]) => {
-    const argument = parseDiskArgument(disk);
-    if (argument.kind === 'memory') {
-      const num_blocks = argument.sizeBytes / BLOCK_BYTES;
-      return { method: 'bdev_malloc_create', params: { name, num_blocks, block_size: BLOCK_BYTES } };
-    }
-    if (argument.kind === 'null') {
-      const num_blocks = argument.sizeBytes / BLOCK_BYTES;
-      return { method: 'bdev_null_create', params: { name, num_blocks, block_size: BLOCK_BYTES } };
-    }
-    const path = resolve(argument.path);
-    if (argument.kind === 'file')
-      return { method: 'bdev_uring_create', params: { name, filename: path, direct: false } };
-    const { options: given } = argument;
-    const more = given === undefined ? {} : { options: given };
-    return { method: 'bdev_disk_create', params: { name, module: pathToFileURL(path).href, ...more } };
+  const disks = Object.entries(options.disks).map(([name, disk]) => ({ name, disk: parseDiskArgument(disk) }));
+  const bdevs = disks.map(({ name, disk }) => {
+    const { module, params } = diskRecipe(name, disk);
+    return { method: `bdev_${module}_create`, params };
   });
-  const faults = Object.entries(options.disks).flatMap(([name, disk]) =>
-    (parseDiskArgument(disk).faults ?? []).map((rule) => ({ method: 'fault_add', params: { name, rule } })),
+  const faults = disks.flatMap(({ name, disk }) =>
+    (disk.faults ?? []).map((rule) => ({ method: 'fault_add', params: { name, rule } })),
   );
   const server = options.tcp === true ? { address: '127.0.0.1', port: 0 } : { address: `unix:${nbdSocket}` };
   const nbd = [

@@ -18,6 +18,7 @@ export interface BaseRef {
   readonly claim: BdevClaim;
 }
 
+/** How a disk is opened that others are to stand on. */
 export interface BaseBdevOptions {
   /** One of CLAIM_*. Default CLAIM_EXCL_WRITE. */
   readonly claim?: number;

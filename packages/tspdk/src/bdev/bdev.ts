@@ -13,7 +13,16 @@ import { FaultSet } from './faults/fault-set.ts';
 import type { ActiveFault } from './faults/watch.ts';
 import { Gates } from './gates.ts';
 import type { IoStat } from './io-stat.ts';
-import { IO_ABORT, IO_COPY, IO_READ, IO_RESET, IO_WRITE, IO_WRITE_ZEROES, IO_ZCOPY } from './io-type.ts';
+import {
+  IO_ABORT,
+  IO_COMPARE_AND_WRITE,
+  IO_COPY,
+  IO_READ,
+  IO_RESET,
+  IO_WRITE,
+  IO_WRITE_ZEROES,
+  IO_ZCOPY,
+} from './io-type.ts';
 import type { LatencyMeter } from './latency.ts';
 import { type LockedRange, lockedTypes } from './locked-range.ts';
 import type { BdevManager } from './manager.ts';
@@ -25,8 +34,10 @@ import { SplitRules } from './split.ts';
 import { ThreadChannel } from './thread-channel.ts';
 
 const BYTE_TYPES = (1 << IO_READ) | (1 << IO_WRITE) | (1 << IO_WRITE_ZEROES);
+const ONE_STEP = 1 << IO_COMPARE_AND_WRITE;
 const TOLD_EMULATIONS = (1 << IO_WRITE_ZEROES) | (1 << IO_COPY);
 
+/** A disk on one reactor (SPDK: struct spdk_bdev). To be looked at: sizes, names, types, limits. `bdevRegistry` finds and changes it, `BdevDesc.open` opens it. */
 export class Bdev {
   readonly id: number;
   readonly name: string;
@@ -72,7 +83,7 @@ export class Bdev {
   meter: LatencyMeter | null = null;
   /** Looks at its queue depth; null: nobody wants to know. */
   sampler: DepthSampler | null = null;
-  /** What the module itself takes. */
+  /** What is given to the module: all that it takes, but for compare-and-writes where it has limits. */
   readonly moduleIoTypes: number;
   blocks: number;
   sizeBytes = Number.MAX_SAFE_INTEGER;
@@ -113,17 +124,18 @@ export class Bdev {
     this.sizeBytes = spec.blocks * spec.blockSizeBytes;
     this.manager = manager;
     this.shared = new SharedState(spec.shared);
-    this.moduleIoTypes = spec.ioTypes;
     this.lockedTypes = lockedTypes(spec.ioTypes);
     const emulated = emulatedTypes(spec.ioTypes, spec.metadata !== null);
     this.metadata = spec.metadata === null ? null : new Metadata(spec.metadata, spec.blockSizeBytes);
-    this.takenTypes = spec.ioTypes | emulated;
-    this.ioTypes = spec.ioTypes | (emulated & TOLD_EMULATIONS) | (1 << IO_RESET) | (1 << IO_ABORT);
     const away = spec.homeCore >= 0 && spec.homeCore !== manager.reactor.core;
     this.split = new SplitRules(spec.limits, spec.blockSizeBytes, away ? CARRY_PIECES_MAX : undefined);
+    // In pieces it would not be one step.
+    this.moduleIoTypes = spec.ioTypes & ~(this.split.types & emulated & ONE_STEP);
+    this.takenTypes = spec.ioTypes | emulated;
+    this.ioTypes = spec.ioTypes | (emulated & TOLD_EMULATIONS) | (1 << IO_RESET) | (1 << IO_ABORT);
     // Pieces are of whole blocks.
     this.byteTypes = (spec.ioTypes & (1 << IO_ZCOPY)) === 0 ? 0 : spec.ioTypes & BYTE_TYPES & ~this.split.types;
-    this.plainTypes = spec.ioTypes & ~this.split.types & ~(this.metadata === null ? 0 : METADATA_TYPES);
+    this.plainTypes = this.moduleIoTypes & ~this.split.types & ~(this.metadata === null ? 0 : METADATA_TYPES);
     this.pastStat = pastStat;
     this.device = IoDevice.register<ThreadChannel>(manager.reactor, {
       name: `bdev_${spec.name}`.slice(0, limits.name_bytes / 4),

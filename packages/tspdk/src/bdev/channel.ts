@@ -32,6 +32,7 @@ import { startReset } from './reset.ts';
 import { EBADF, EINVAL, ENODEV, ENOMEM, ENOTSUP } from './status.ts';
 import { offsetIn, type ThreadChannel } from './thread-channel.ts';
 
+/** A disk's data path on one lightweight thread (SPDK: spdk_bdev_get_io_channel's, with a descriptor). From `BdevDesc.getIoChannel`; used and closed on its thread. */
 export class BdevChannel {
   readonly bdev: Bdev;
   readonly desc: BdevDesc;

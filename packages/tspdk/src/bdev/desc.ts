@@ -14,6 +14,7 @@ import { BdevChannel } from './channel.ts';
 import { type OnOverdue, TimeoutWatch } from './io-timeout.ts';
 import { bdevManager } from './manager.ts';
 import type { Metadata } from './metadata.ts';
+import { type BdevRange, type Quiesced, quiesceRange } from './quiesce.ts';
 import {
   type BdevClaim,
   CLAIM_EXCL_WRITE,
@@ -22,8 +23,10 @@ import {
   CLAIM_READ_MANY_WRITE_SHARED,
 } from './shared-state.ts';
 
+/** What happens to an open disk: it is going, or has another size (SPDK: SPDK_BDEV_EVENT_REMOVE, SPDK_BDEV_EVENT_RESIZE). */
 export type BdevEvent = 'remove' | 'resize';
 
+/** What a disk is opened for, and who hears what happens to it. */
 export interface BdevOpenOptions {
   /** Open for writing. */
   readonly write: boolean;
@@ -36,6 +39,7 @@ export interface BdevOpenOptions {
   readonly claim?: BdevClaim;
 }
 
+/** What is claimed. */
 export interface BdevClaimOptions {
   /** One of CLAIM_*. Default CLAIM_EXCL_WRITE. */
   readonly type?: number;
@@ -43,6 +47,7 @@ export interface BdevClaimOptions {
   readonly key?: bigint;
 }
 
+/** An open disk. On the reactor that opened it. */
 export class BdevDesc {
   readonly bdev: Bdev;
   /** The data of a disk with metadata is all that is seen through it. */
@@ -55,6 +60,7 @@ export class BdevDesc {
   readonly #thread: unknown;
   readonly #channels = new Set<BdevChannel>();
   #timeout: TimeoutWatch | null = null;
+  readonly #quiesced = new Set<Quiesced>();
   #open = true;
 
   private constructor(bdev: Bdev, options: BdevOpenOptions) {
@@ -186,10 +192,43 @@ export class BdevDesc {
     for (const channel of this.#channels) channel.mark = next?.mark ?? 0;
   }
 
-  /** Closes the descriptor and those of its channels that are still open. Twice is once. */
+  /**
+   * Brings a range, or without one the whole disk however it grows, to rest: resolves when nothing is under way there on any core. From then on all I/O of the range waits, the caller's own
+   * too and whatever its type, until the holder lets go or this descriptor is closed. Overlapping requests, and locks of compare-and-write, follow each other. Resets are not held back, and abort what waits;
+   * a removal ends it with ENODEV. Of any descriptor, on its core (SPDK: spdk_bdev_quiesce, spdk_bdev_quiesce_range, which are the disk's module's alone).
+   * @throws {SpdkError} EBADF when closed, also meanwhile; ENODEV when the disk is being removed; EINVAL for a range outside or not of whole blocks; ENOMEM when the shared heap is full
+   */
+  async quiesce(range?: BdevRange): Promise<Quiesced> {
+    const { bdev } = this;
+    const closed = () => new SpdkError('EBADF', `descriptor of bdev "${bdev.name}" is closed`);
+    if (!this.#open) throw closed();
+    if (bdev.removing) throw new SpdkError('ENODEV', `bdev "${bdev.name}" is being removed`);
+    const [start, end] = range === undefined ? [0, Number.MAX_SAFE_INTEGER] : this.#onDisk(range);
+    const quiesced = await quiesceRange(bdev, start, end, (each) => void this.#quiesced.delete(each));
+    this.#quiesced.add(quiesced);
+    if (this.#open) return quiesced;
+    await quiesced.unquiesce();
+    throw closed();
+  }
+
+  /** First byte of a range on the disk, and the byte after its last. @throws {SpdkError} EINVAL */
+  #onDisk({ byteOffset, bytes }: BdevRange): [number, number] {
+    const { bdev, blockSizeBytes, sizeBytes } = this;
+    const whole = byteOffset % blockSizeBytes === 0 && bytes % blockSizeBytes === 0;
+    if (!(byteOffset >= 0 && bytes > 0 && byteOffset + bytes <= sizeBytes && whole)) {
+      const is = `${sizeBytes} bytes in blocks of ${blockSizeBytes}`;
+      throw new SpdkError('EINVAL', `bdev "${bdev.name}": ${bytes} bytes at ${byteOffset} of ${is}`);
+    }
+    if (!this.bare) return [byteOffset, byteOffset + bytes];
+    const metadata = bdev.metadata as Metadata;
+    return [metadata.toDisk(byteOffset), metadata.toDisk(byteOffset + bytes)];
+  }
+
+  /** Closes the descriptor and those of its channels that are still open, gives its claim up and lets go of what it has quiesced. Twice is once. */
   close(): void {
     if (!this.#open) return;
     this.#open = false;
+    for (const quiesced of [...this.#quiesced]) void quiesced.unquiesce();
     this.#timeout?.stop();
     for (const channel of [...this.#channels]) channel.close();
     if (this.#claim !== null) this.releaseClaim();

@@ -11,22 +11,43 @@ export { EXTENT_HOLE, EXTENT_ZERO, Extents } from './extents.ts';
 export { type FaultInfo, FaultRegistry, faultRegistry, type MadeFault } from './faults/registry.ts';
 export { registerFaultRpc } from './faults/rpc.ts';
 export { type FaultInput, faultRule, faultText } from './faults/rule.ts';
-export type { FaultRule } from './faults/vocabulary.ts';
-export { IoStat, RESET_STAT_MODES, type ResetStatMode, TICKS_PER_SECOND } from './io-stat.ts';
+export {
+  FAULT_ACTIONS,
+  FAULT_DISTRIBUTIONS,
+  FAULT_OPS,
+  FAULT_STAGES,
+  type FaultRule,
+} from './faults/vocabulary.ts';
+export {
+  type IoCounts,
+  IoStat,
+  type IoStatKind,
+  RESET_STAT_MODES,
+  type ResetStatMode,
+  TICKS_PER_SECOND,
+} from './io-stat.ts';
 export type { OnOverdue, OverdueIo } from './io-timeout.ts';
 export * from './io-type.ts';
+export type { LatencyOptions } from './latency.ts';
+export type { MetadataFormat } from './metadata.ts';
 export {
   type BackendChannel,
   type BdevBackend,
   type BdevConfigCall,
   type BdevLimits,
   type BdevModule,
+  type BdevModuleName,
+  type BdevModuleParams,
+  type BdevParams,
   type BdevSpec,
   bdevModule,
   type NewBdev,
   type Onward,
   registerBdevModule,
 } from './module.ts';
+export { enableHistogram, readHistogram, setSamplingPeriod } from './observe.ts';
+export type { QosLimits } from './qos.ts';
+export { type BdevRange, Quiesced } from './quiesce.ts';
 export { type BdevOptions, BdevRegistry, type BdevStat, bdevRegistry } from './registry.ts';
 export { describeBdev, registerBdevRpc } from './rpc.ts';
 export { dropSegment, shareSegment } from './segments.ts';

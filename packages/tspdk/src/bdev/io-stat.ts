@@ -15,6 +15,18 @@ const FIELDS = 5;
 
 /** Kinds, in order of their place in the array. A copy that the layer carries out counts as the reads and writes that it is made of. */
 const KINDS = ['read', 'write', 'unmap', 'copy'] as const;
+/** What is counted apart. */
+export type IoStatKind = (typeof KINDS)[number];
+
+/** What is counted of one kind of operation. Times are sums and extremes of all of them, µs. */
+export interface IoCounts {
+  readonly ops: number;
+  readonly bytes: number;
+  readonly latencyUs: number;
+  readonly latencyMaxUs: number;
+  /** 0 when there was none. */
+  readonly latencyMinUs: number;
+}
 
 /** Failures: with no memory, aborted, any other. */
 const ERRORS = KINDS.length * FIELDS;
@@ -35,6 +47,7 @@ export const TICKS_PER_SECOND = 1_000_000;
 export type ResetStatMode = 'all' | 'maxmin' | 'error' | 'none';
 export const RESET_STAT_MODES: readonly ResetStatMode[] = ['all', 'maxmin', 'error', 'none'];
 
+/** Counters of a channel, or the sum of several. */
 export class IoStat {
   readonly words: Float64Array;
 
@@ -101,19 +114,27 @@ export class IoStat {
     if (mode === 'error') this.words.fill(0, ERRORS);
   }
 
+  /** What was counted of one kind. */
+  counts(kind: IoStatKind): IoCounts {
+    const at = KINDS.indexOf(kind) * FIELDS;
+    const [ops, bytes, latencyUs, latencyMaxUs, latencyMinUs] = this.words.subarray(at, at + FIELDS);
+    return { ops, bytes, latencyUs, latencyMaxUs, latencyMinUs: Math.max(0, latencyMinUs) };
+  }
+
   /** The fields of one bdev in the answer of `bdev_get_iostat`. */
   toJson(): Record<string, unknown> {
     const json: Record<string, unknown> = {};
     const names = { read: 'read', write: 'written', unmap: 'unmapped', copy: 'copied' } as const;
-    KINDS.forEach((kind, i) => {
-      json[`bytes_${names[kind]}`] = this.words[i * FIELDS + BYTES];
-      json[`num_${kind}_ops`] = this.words[i * FIELDS + OPS];
-    });
-    KINDS.forEach((kind, i) => {
-      json[`${kind}_latency_ticks`] = Math.round(this.words[i * FIELDS + LATENCY_US]);
-      json[`max_${kind}_latency_ticks`] = Math.round(this.words[i * FIELDS + LATENCY_MAX_US]);
-      json[`min_${kind}_latency_ticks`] = Math.round(Math.max(0, this.words[i * FIELDS + LATENCY_MIN_US]));
-    });
+    const counts = KINDS.map((kind) => ({ kind, ...this.counts(kind) }));
+    for (const { kind, ops, bytes } of counts) {
+      json[`bytes_${names[kind]}`] = bytes;
+      json[`num_${kind}_ops`] = ops;
+    }
+    for (const { kind, latencyUs, latencyMaxUs, latencyMinUs } of counts) {
+      json[`${kind}_latency_ticks`] = Math.round(latencyUs);
+      json[`max_${kind}_latency_ticks`] = Math.round(latencyMaxUs);
+      json[`min_${kind}_latency_ticks`] = Math.round(latencyMinUs);
+    }
     const errors: Record<string, number> = {};
     ERROR_NAMES.forEach((name, i) => {
       if (this.words[ERRORS + i] > 0) errors[name] = this.words[ERRORS + i];

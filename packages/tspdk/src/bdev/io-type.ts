@@ -4,18 +4,31 @@
  * Numbers and names are SPDK's (enum spdk_bdev_io_type, spdk_bdev_get_io_type_name): clients of `bdev_get_bdevs` read the names.
  * Sets of types are bit masks of `1 << type`.
  */
+/** A type of I/O: `read`, `readv`. */
 export const IO_READ = 1;
+/** A type of I/O: `write`, `writev`. */
 export const IO_WRITE = 2;
+/** A type of I/O: `unmap`. */
 export const IO_UNMAP = 3;
+/** A type of I/O: `flush`. */
 export const IO_FLUSH = 4;
+/** A type of I/O: `reset`. */
 export const IO_RESET = 5;
+/** A type of I/O: `writeZeroes`. */
 export const IO_WRITE_ZEROES = 9;
+/** No I/O, but an ability: the disk is memory, which `zcopy` names, and takes any bytes. */
 export const IO_ZCOPY = 10;
+/** A type of I/O: `comparev`. */
 export const IO_COMPARE = 14;
+/** A type of I/O: `comparevAndWritev`. */
 export const IO_COMPARE_AND_WRITE = 15;
+/** A type of I/O: `abort`. */
 export const IO_ABORT = 16;
+/** A type of I/O that no disk here has: `blockStatus` tells more. */
 export const IO_SEEK_HOLE = 17;
+/** As IO_SEEK_HOLE. */
 export const IO_SEEK_DATA = 18;
+/** A type of I/O: `copy`, within the disk. */
 export const IO_COPY = 19;
 
 /** Names by number, in SPDK's order; types that the kit does not have yet are listed so that clients find every key. */

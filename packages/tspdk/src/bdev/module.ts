@@ -62,7 +62,10 @@ export interface BdevLimits {
   /** Writes are of whole units of so many blocks, at a multiple of them; with `splitOnWriteUnit` the layer makes each unit a write. */
   readonly writeUnitBlocks: number;
   readonly splitOnWriteUnit: boolean;
-  /** Most blocks of one read or write, and most pieces of memory, and most bytes of a piece: the layer splits. */
+  /**
+   * Most blocks of one read, write or compare, and most pieces of memory, and most bytes of a piece: the layer splits. What has to be one step it does not: with any of these, or a boundary, it
+   * compares and writes by itself, under a lock, even where the disk could.
+   */
   readonly maxRwBlocks: number;
   readonly maxSegments: number;
   readonly maxSegmentBytes: number;
@@ -98,6 +101,17 @@ export interface NewBdev {
   readonly level?: number;
   readonly data: unknown;
 }
+
+/**
+ * What a disk of each kind is made from, by the kind's name. Empty here: whoever makes a kind known adds it, by `declare module`, and `BdevRegistry.create` then takes those
+ * parameters alone.
+ */
+// biome-ignore lint/suspicious/noEmptyInterface: it is added to
+export interface BdevModuleParams {}
+/** The name of a kind of disk; of one that has not said what it is made from, anything is taken. */
+export type BdevModuleName = keyof BdevModuleParams | (string & {});
+/** What a disk of the kind `M` is made from. */
+export type BdevParams<M extends BdevModuleName> = M extends keyof BdevModuleParams ? BdevModuleParams[M] : unknown;
 
 /** A call that would make a disk again (save_config). */
 export interface BdevConfigCall {

@@ -18,6 +18,7 @@ const MIB = 1024 * 1024;
 
 /** The parameters of bdev_set_qos_limit, in their order: SPDK's enum spdk_bdev_qos_rate_limit_type. */
 export const QOS_LIMITS = ['rw_ios_per_sec', 'rw_mbytes_per_sec', 'r_mbytes_per_sec', 'w_mbytes_per_sec'] as const;
+/** Limits by name: I/Os, and MiB, a second; 0 is none. */
 export type QosLimits = Record<(typeof QOS_LIMITS)[number], number>;
 export const NO_QOS: QosLimits = { rw_ios_per_sec: 0, rw_mbytes_per_sec: 0, r_mbytes_per_sec: 0, w_mbytes_per_sec: 0 };
 

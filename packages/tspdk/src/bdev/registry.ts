@@ -27,11 +27,20 @@ import { callAll } from './call-all.ts';
 import { type ExamineHook, Examiner } from './examiner.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
 import { bdevManager } from './manager.ts';
-import { type BdevConfigCall, type BdevModule, type BdevSpec, bdevModule, type NewBdev } from './module.ts';
+import {
+  type BdevConfigCall,
+  type BdevModule,
+  type BdevModuleName,
+  type BdevParams,
+  type BdevSpec,
+  bdevModule,
+  type NewBdev,
+} from './module.ts';
 import { checkLength, newSpec } from './new-spec.ts';
 import { changedLimits, QOS_LIMITS, type QosLimits, writeLimits } from './qos.ts';
 import { dropSegment, shareSegment } from './segments.ts';
 
+/** Of `bdev_set_options`, by SPDK's names. */
 export interface BdevOptions {
   /** I/Os under way at once on one reactor. */
   bdev_io_pool_size: number;
@@ -53,6 +62,7 @@ export interface BdevStat {
 
 const bdevLog = log.register('bdev');
 
+/** The application's disks, see `bdevRegistry`. App core only. */
 export class BdevRegistry {
   readonly reactor: Reactor;
   readonly options: BdevOptions = {
@@ -162,7 +172,7 @@ export class BdevRegistry {
    * Makes a disk and attaches it on every reactor.
    * @throws {SpdkError} EEXIST for a name or uuid that is taken; EINVAL for a bad block size or count; what the module throws.
    */
-  async create(moduleName: string, params: unknown): Promise<Bdev> {
+  async create<M extends BdevModuleName>(moduleName: M, params: BdevParams<M>): Promise<Bdev> {
     const module = bdevModule(moduleName);
     const made = await module.create(params, this.reactor);
     const bases = made.bases ?? [];
@@ -208,10 +218,10 @@ export class BdevRegistry {
    * @param call what saves it while it waits; null: another one does
    * @returns its name
    */
-  async createOn(
+  async createOn<M extends BdevModuleName>(
     base: string,
-    moduleName: string,
-    params: { readonly name: string },
+    moduleName: M,
+    params: BdevParams<M> & { readonly name: string },
     call: BdevConfigCall | null,
   ): Promise<string> {
     const { name } = params;

@@ -1,12 +1,22 @@
 /**
- * I/Os in pieces. Checklist: SPDK's bdev_ut, spans_split, boundary_split, max_size_and_segment_split, mix_split, split_with_io_wait, write_unit_split, unmap and
- * write zeroes with a limit; titles carry their names.
+ * I/Os in pieces. Checklist: SPDK's bdev_ut, spans_split, boundary_split, max_size_and_segment_split, mix_split, split_with_io_wait, write_unit_split, bdev_copy_split, unmap
+ * and write zeroes with a limit; titles carry their names.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { IoVecs } from '../env/iovecs.ts';
-import { IO_COPY, IO_FLAG_EMULATED, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES, ioTypes } from './io-type.ts';
+import {
+  IO_COMPARE,
+  IO_COMPARE_AND_WRITE,
+  IO_COPY,
+  IO_FLAG_EMULATED,
+  IO_READ,
+  IO_UNMAP,
+  IO_WRITE,
+  IO_WRITE_ZEROES,
+  ioTypes,
+} from './io-type.ts';
 import type { BdevLimits } from './module.ts';
 import { setUp } from './stub-setup.sim.ts';
 
@@ -299,4 +309,81 @@ test('an abort ends also the pieces that wait for the module’s memory', async 
   cluster.turns();
   assert.deepEqual(done, ['a -125', 'behind 0']);
   await tearDown();
+});
+test('bdev_copy_split: copies that the disk makes itself are no longer than it takes, each from its own place; and they are counted', async () => {
+  const { channel, stub, done, cb, cluster, tearDown } = await setUp({
+    ioTypes: ioTypes(IO_READ, IO_WRITE, IO_COPY),
+    limits: { maxCopyBlocks: 8, maxRwBlocks: 1 },
+  });
+  assert.equal(channel.copy(100 * BLOCK, 0, 20 * BLOCK, cb, 'copy'), 0);
+  const copies = stub.outstanding.map((io) => [
+    io.type,
+    io.sourceOffset / BLOCK,
+    io.byteOffset / BLOCK,
+    io.bytes / BLOCK,
+  ]);
+  assert.deepEqual(copies, [
+    [IO_COPY, 0, 100, 8],
+    [IO_COPY, 8, 108, 8],
+    [IO_COPY, 16, 116, 4],
+  ]);
+  stub.complete(3);
+  assert.equal(channel.copy(0, 100 * BLOCK, 8 * BLOCK, cb, 'as it is'), 0);
+  assert.deepEqual([stub.outstanding.length, stub.outstanding[0].flags & IO_FLAG_EMULATED], [1, 0]);
+  stub.complete(1);
+  cluster.turns();
+  assert.deepEqual(done, ['copy 0', 'as it is 0']);
+  const { ops, bytes } = channel.shared.stat.counts('copy');
+  assert.deepEqual([ops, bytes], [4, 28 * BLOCK]);
+  await tearDown();
+});
+
+test('compares that the disk makes itself keep to its limits, and the first difference is the answer', async () => {
+  const { cluster, channel, stub, done, cb, buf, tearDown } = await setUp({
+    ioTypes: ioTypes(IO_READ, IO_WRITE, IO_COMPARE),
+    limits: { optimalIoBoundaryBlocks: 8, splitOnOptimalIoBoundary: true, maxSegments: 1 },
+  });
+  const iovs = new IoVecs(2);
+  iovs.push(buf, 0, 2 * BLOCK);
+  iovs.push(buf, 8192, 10 * BLOCK);
+  for (const differs of [false, true]) {
+    assert.equal(channel.comparev(iovs, 4 * BLOCK, cb, differs), 0);
+    assert.deepEqual(
+      stub.outstanding.map((io) => [io.type, io.byteOffset / BLOCK, io.bytes / BLOCK, io.iovs.offset[0]]),
+      [
+        [IO_COMPARE, 4, 2, 0],
+        [IO_COMPARE, 6, 2, 8192],
+        [IO_COMPARE, 8, 8, 8192 + 2 * BLOCK],
+      ],
+    );
+    stub.complete(1);
+    stub.complete(1, differs ? -84 : 0);
+    stub.complete(1);
+    cluster.turns();
+  }
+  assert.deepEqual(done, ['false 0', 'true -84']);
+  await tearDown();
+});
+
+test('a disk’s own compare-and-write is used where it has no limits, else the layer’s: in pieces it would not be one step', async () => {
+  for (const limited of [false, true]) {
+    const { cluster, channel, stub, done, cb, buf, tearDown } = await setUp({
+      ioTypes: ioTypes(IO_READ, IO_WRITE, IO_COMPARE_AND_WRITE),
+      limits: limited ? { maxSegments: 4 } : {},
+    });
+    const iovs = new IoVecs(1);
+    iovs.push(buf, 0, BLOCK);
+    assert.equal(channel.comparevAndWritev(iovs, iovs, 0, cb, 'caw'), 0);
+    await cluster.untilTrue(() => stub.outstanding.length === 1);
+    assert.equal(stub.outstanding[0].type, limited ? IO_READ : IO_COMPARE_AND_WRITE);
+    stub.complete(1);
+    if (limited) {
+      await cluster.untilTrue(() => stub.outstanding.length === 1);
+      assert.equal(stub.outstanding[0].type, IO_WRITE);
+      stub.complete(1);
+    }
+    await cluster.untilTrue(() => done.length === 1);
+    assert.deepEqual(done, ['caw 0']);
+    await tearDown();
+  }
 });

@@ -10,7 +10,16 @@ import type { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
 import type { BdevIo } from './bdev-io.ts';
-import { IO_COPY, IO_READ, IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES } from './io-type.ts';
+import {
+  IO_COMPARE,
+  IO_COMPARE_AND_WRITE,
+  IO_COPY,
+  IO_READ,
+  IO_UNMAP,
+  IO_WRITE,
+  IO_WRITE_ZEROES,
+  ioTypes,
+} from './io-type.ts';
 import { LayerChild, LayerIo } from './layer-io.ts';
 import type { Metadata } from './metadata.ts';
 import type { BdevLimits } from './module.ts';
@@ -19,7 +28,7 @@ import { EINVAL } from './status.ts';
 
 /** What a disk wants of an I/O, in bytes; Infinity says nothing. */
 export class SplitRules {
-  /** Mask of `1 << IO_*`: types that may have to be split. */
+  /** Mask of `1 << IO_*`: types that may have to be split. One that cannot be is then the layer's: compare-and-write. */
   readonly types: number;
   readonly blockBytes: number;
   /** An I/O crosses no multiple of it. */
@@ -53,8 +62,12 @@ export class SplitRules {
     this.alignMask = wants.requiredAlignmentBytes > 1 ? wants.requiredAlignmentBytes - 1 : 0;
     let types = this.alignMask > 0 ? (1 << IO_READ) | (1 << IO_WRITE) : 0;
     const memory = Math.min(this.rwBytesMax, this.segmentsMax, this.segmentBytesMax);
-    if (Math.min(memory, this.readBoundary) !== Number.POSITIVE_INFINITY) types |= 1 << IO_READ;
-    if (Math.min(memory, this.writeBoundary) !== Number.POSITIVE_INFINITY) types |= 1 << IO_WRITE;
+    if (Math.min(memory, this.readBoundary) !== Number.POSITIVE_INFINITY) {
+      types |= ioTypes(IO_READ, IO_COMPARE);
+    }
+    if (Math.min(memory, this.writeBoundary) !== Number.POSITIVE_INFINITY) {
+      types |= ioTypes(IO_WRITE, IO_COMPARE_AND_WRITE);
+    }
     if (this.unmapBytesMax !== Number.POSITIVE_INFINITY) types |= 1 << IO_UNMAP;
     if (this.writeZeroesBytesMax !== Number.POSITIVE_INFINITY) types |= 1 << IO_WRITE_ZEROES;
     if (this.copyBytesMax !== Number.POSITIVE_INFINITY) types |= 1 << IO_COPY;

@@ -9,7 +9,7 @@ import { allowedCores } from '../env/affinity.ts';
 import { App } from '../event/index.ts';
 import { bdevSubsystem } from '../module/bdev/index.ts';
 import { iobufSubsystem } from '../module/rpc/iobuf.ts';
-import { type CheckResult, conform, conformModuleUrl } from './index.ts';
+import { type CheckResult, conform, conformSubsystem } from './index.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'tspdk-broken-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -70,15 +70,12 @@ writeFileSync(
 async function check(broken: string, reactors: number): Promise<readonly CheckResult[]> {
   let results: readonly CheckResult[] = [];
   const cores = allowedCores().slice(0, reactors);
-  const subsystems = [iobufSubsystem, bdevSubsystem];
-  const rc = await App.start(
-    { cores, pin: false, signals: false, modules: [conformModuleUrl], subsystems },
-    async (app) => {
-      await bdevRegistry(app.reactor).create('disk', { name: 'M', module, options: { broken } });
-      ({ results } = await conform(app.reactor, 'M', { timeoutMs: 20_000 }));
-      app.stop(0);
-    },
-  );
+  const subsystems = [iobufSubsystem, bdevSubsystem, conformSubsystem];
+  const rc = await App.start({ cores, pin: false, signals: false, subsystems }, async (app) => {
+    await bdevRegistry(app.reactor).create('disk', { name: 'M', module, options: { broken } });
+    ({ results } = await conform(app.reactor, 'M', { timeoutMs: 20_000 }));
+    app.stop(0);
+  });
   assert.equal(rc, 0, 'a leak would make it 1');
   return results;
 }

@@ -1,6 +1,7 @@
 /** What a check of the conformance suite is, and what came of it. */
 import type { DiskUnderTest } from './disk-under-test.ts';
 
+/** One thing that every disk must do. */
 export interface Check {
   /** For people and for `--only`: words with dashes. */
   readonly name: string;
@@ -10,6 +11,7 @@ export interface Check {
   run(disk: DiskUnderTest): Promise<void>;
 }
 
+/** What came of one check. */
 export interface CheckResult {
   readonly name: string;
   readonly summary: string;

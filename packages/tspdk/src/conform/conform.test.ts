@@ -12,7 +12,7 @@ import { type DiskDefinition, defineDisk } from '../module/bdev/disk/define-disk
 import { bdevSubsystem } from '../module/bdev/index.ts';
 import { createSplit } from '../module/bdev/split/split-bdev.ts';
 import { iobufSubsystem } from '../module/rpc/iobuf.ts';
-import { CHECKS, type CheckResult, type ConformOptions, conform, conformModuleUrl } from './index.ts';
+import { CHECKS, type CheckResult, type ConformOptions, conform, conformSubsystem } from './index.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'tspdk-conform-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
@@ -28,8 +28,7 @@ async function check(
     cores: allowedCores().slice(0, reactors),
     pin: false,
     signals: false,
-    modules: [conformModuleUrl],
-    subsystems: [iobufSubsystem, bdevSubsystem],
+    subsystems: [iobufSubsystem, bdevSubsystem, conformSubsystem],
   };
   const rc = await App.start(appOptions, async (app) => {
     const report = await conform(app.reactor, await make(app), { timeoutMs: 20_000, ...options });

@@ -11,10 +11,12 @@ import { loadChecks, removalCheck } from './checks-load.ts';
 import { typeChecks } from './checks-types.ts';
 import { AREA_BYTES_MAX, ConformError, DiskUnderTest, NotForThisDisk } from './disk-under-test.ts';
 
+/** All checks, in the order in which they run. */
 export const CHECKS: readonly Check[] = [...dataChecks, ...typeChecks, ...loadChecks, removalCheck];
 
 const MEMORY_BYTES = 2 * AREA_BYTES_MAX + 1024 * 1024;
 
+/** What is checked, and how long it may take. */
 export interface ConformOptions {
   /** Whether the disk keeps what is written. Default: all but null disks do. */
   readonly keepsData?: boolean;
@@ -27,6 +29,7 @@ export interface ConformOptions {
   readonly onResult?: (result: CheckResult) => void;
 }
 
+/** What came of all checks. */
 export interface ConformReport {
   readonly results: readonly CheckResult[];
   /** An I/O has not ended: nor will an application that waits for it. */

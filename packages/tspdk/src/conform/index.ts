@@ -1,5 +1,9 @@
-// The conformance suite, as programs use it.
+/** The conformance suite, as programs use it. */
+import type { Subsystem } from '../event/index.ts';
+import { conformModuleUrl } from './control.ts';
 
 export type { Check, CheckResult } from './check.ts';
 export { CHECKS, type ConformOptions, type ConformReport, conform } from './conform.ts';
-export { conformModuleUrl } from './control.ts';
+
+/** What every core must have loaded for the suite: a part of an application whose disks are checked. */
+export const conformSubsystem: Subsystem = { name: 'conform', dependsOn: ['bdev'], modules: [conformModuleUrl] };

@@ -7,6 +7,7 @@
 import { readFileSync } from 'node:fs';
 import * as perfHooks from 'node:perf_hooks';
 
+/** A source of time. One thread's. */
 export interface Clock {
   /** Microseconds since an arbitrary start; the value of the last `tick`. */
   nowUs: number;

@@ -31,6 +31,7 @@ const TABLE = {
   ENOSYS: [38, 'The operation does not exist here.'],
   EPROTO: [71, 'The peer broke the protocol.'],
   EOVERFLOW: [75, 'A value is too large for its type.'],
+  EILSEQ: [84, 'A disk holds something else than what it was compared with.'],
   ENOTSUP: [95, 'The operation is known and not supported by this object.'],
   EADDRINUSE: [98, 'The address or socket path is in use.'],
   EADDRNOTAVAIL: [99, 'The address cannot be bound here.'],

@@ -40,6 +40,7 @@ export function bucketStart(bucket: number): number {
   return range === 0 ? sub : (SUB + sub) * 2 ** (range - 1);
 }
 
+/** How many values there were in each bucket: 128 for each doubling, of nanoseconds from 0 on. */
 export class Histogram {
   readonly counts: Float64Array;
 

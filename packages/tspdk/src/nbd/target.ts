@@ -64,6 +64,7 @@ interface ConnectionPlace {
   readonly server: Server;
 }
 
+/** The NBD target of an application, see `nbdTarget`. App core only. */
 export class NbdTarget {
   readonly #app: App;
   readonly #exports = new Map<string, ExportConfig>();

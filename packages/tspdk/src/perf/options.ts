@@ -36,6 +36,7 @@ export interface PerfOptions {
   readonly seed: number;
 }
 
+/** What a test does of which nothing is said. */
 export const PERF_DEFAULTS: PerfOptions = {
   workload: 'randread',
   queueDepth: 32,

@@ -51,6 +51,7 @@ export interface PerfFigures {
   readonly percentiles_us?: Readonly<Record<string, number>>;
 }
 
+/** What one job, a disk on a core, has done. */
 export interface JobResult extends PerfFigures {
   /** The disk's name. */
   readonly job: string;
@@ -68,6 +69,7 @@ export interface JobResult extends PerfFigures {
   readonly error?: string;
 }
 
+/** What a test has done: each job, and all together. */
 export interface PerfResult {
   readonly results: readonly JobResult[];
   readonly total: PerfFigures;

@@ -57,6 +57,7 @@ function plan(reactor: Reactor, options: PerfOptions): Plan[] {
   });
 }
 
+/** One test, prepared and run once. App core only. */
 export class PerfRun {
   readonly options: PerfOptions;
   readonly #reactor: Reactor;

@@ -7,6 +7,7 @@ import { PERF_DEFAULTS, type PerfOptions } from './options.ts';
 import type { PerfResult } from './result.ts';
 import { PerfRun } from './run.ts';
 
+/** Who runs an application's tests, one at a time, see `perfTester`. App core only. */
 export class PerfTester {
   /** Of the next test, where it does not say otherwise. */
   options: PerfOptions = PERF_DEFAULTS;

@@ -42,8 +42,10 @@ export const WORKLOADS = {
   write_zeroes: { ...plain, type: IO_WRITE_ZEROES, summary: 'zeroes, one place after the other' },
 } as const satisfies Record<string, Workload>;
 
+/** The name of a workload, as bdevperf's -w. */
 export type WorkloadName = keyof typeof WORKLOADS;
 
+/** Names of all workloads. */
 export const WORKLOAD_NAMES = Object.keys(WORKLOADS) as readonly WorkloadName[];
 
 /** By name; null when there is none. */

@@ -18,6 +18,7 @@ interface Pending {
   reject(error: Error): void;
 }
 
+/** A connection to an RPC server, the kit's or SPDK's. */
 export class RpcClient {
   readonly #socket: Socket;
   readonly #splitter = new JsonSplitter(limits.rpc_reply_bytes_max + 1024);

@@ -29,6 +29,7 @@ export type PollerStateName = (typeof STATE_NAMES)[number];
 /** Returns > 0 when it did something, 0 when there was nothing to do, < 0 when it has given up (counts as idle). */
 export type PollerFn<C> = (ctx: C) => number;
 
+/** What is called, and how often. */
 export interface PollerOptions<C = undefined> {
   /** At most limits.name_bytes bytes; default: the function's name. */
   readonly name?: string;

@@ -16,6 +16,7 @@ export interface ThreadRef {
   readonly core: number;
 }
 
+/** What a thread is called and where it may run. */
 export interface ThreadOptions {
   /** At most limits.name_bytes bytes; default "thread_ID". */
   readonly name?: string;

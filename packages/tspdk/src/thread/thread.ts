@@ -32,6 +32,7 @@ export const THREAD_RUNNING = 0;
 export const THREAD_EXITING = 1;
 export const THREAD_EXITED = 2;
 
+/** A lightweight thread (SPDK: struct spdk_thread), on the core where it lives. Only code that runs on it uses it, but for `create` and `run`. */
 export class Thread implements ThreadRef, Pollable {
   readonly host: ThreadHost;
   /** 1 and up, never reused. */

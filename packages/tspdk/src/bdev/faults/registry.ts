@@ -51,6 +51,7 @@ interface DiskFaults {
   rules: readonly KnownFault[];
 }
 
+/** The application's fault rules, see `faultRegistry`. App core only. */
 export class FaultRegistry {
   readonly #reactor: Reactor;
   readonly #disks = new Map<number, DiskFaults>();

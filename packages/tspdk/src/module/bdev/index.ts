@@ -18,6 +18,7 @@ import './logwrites/logwrites-bdev.ts';
 import { registerLogWritesRpc } from './logwrites/rpc.ts';
 import './malloc/malloc-bdev.ts';
 import { registerMallocRpc } from './malloc/rpc.ts';
+import './module-params.ts';
 import './null/null-bdev.ts';
 import { registerNullRpc } from './null/rpc.ts';
 import './passthru/passthru-bdev.ts';
@@ -33,6 +34,7 @@ import { registerSplitRpc } from './split/rpc.ts';
 import './verify/verify-bdev.ts';
 import { registerVerifyRpc } from './verify/rpc.ts';
 
+/** The block layer with every kind of disk, as a part of an application. */
 export const bdevSubsystem: Subsystem = {
   name: 'bdev',
   modules: [import.meta.url],

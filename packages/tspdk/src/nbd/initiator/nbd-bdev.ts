@@ -41,6 +41,12 @@ export interface NbdBdevParams {
   readonly uuid?: string | undefined;
 }
 
+declare module '../../bdev/module.ts' {
+  interface BdevModuleParams {
+    nbd: NbdBdevParams;
+  }
+}
+
 interface NbdData extends LinkOptions {
   readonly uri: string;
 }

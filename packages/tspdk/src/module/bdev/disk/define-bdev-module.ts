@@ -8,7 +8,8 @@
  */
 import type { BaseBdev } from '../../../bdev/base-bdev.ts';
 import { resetBases } from '../../../bdev/base-reset.ts';
-import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
+import type { Bdev } from '../../../bdev/bdev.ts';
+import type { BdevIo } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import type { Extents } from '../../../bdev/extents.ts';
 import {
@@ -25,6 +26,7 @@ import {
   IO_ZCOPY,
   type NewBdev,
 } from '../../../bdev/index.ts';
+import { type MetadataFormat, metadataFormat } from '../../../bdev/metadata.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import type { IoVecs } from '../../../env/iovecs.ts';
 import type { Segment } from '../../../env/segment.ts';
@@ -43,9 +45,12 @@ const IO_TYPES = {
   compare_and_write: IO_COMPARE_AND_WRITE,
   copy: IO_COPY,
 } as const;
+/** What a disk can be asked for, by name. */
 export type IoTypeName = keyof typeof IO_TYPES;
 /** What is carried to a home core. */
-const CARRIED: readonly IoTypeName[] = ['read', 'write', 'unmap', 'flush', 'write_zeroes', 'compare'];
+const CARRIED = ['read', 'write', 'unmap', 'flush', 'write_zeroes', 'compare'] as const;
+/** What a disk with a home core can be asked for. */
+export type CarriedIoTypeName = (typeof CARRIED)[number];
 
 /** Pieces of memory, to read from: `bytes[i]` bytes at `offset[i]` of `segment[i]`, for i below `count`. */
 export interface MemoryPieces {
@@ -66,6 +71,8 @@ export interface ModuleIo {
   readonly flags: number;
   /** Where the data lies: to be filled by a read, to be stored by a write. Not to be touched after `complete`. */
   readonly iovs: MemoryPieces;
+  /** The metadata of a read's or write's blocks, one after the other, where the disk has it in memory of its own. Null: the caller has none, and the disk's is as it likes. */
+  readonly mdIovs: MemoryPieces | null;
   /** What a compare-and-write writes, if the disk holds `iovs`. */
   readonly writeIovs: MemoryPieces | null;
   /** Where a copy comes from. */
@@ -77,7 +84,7 @@ export interface ModuleIo {
 }
 
 /** What a reset ends with. */
-export type ResetDone = (ctx: unknown, status: IoStatus) => void;
+export type ResetDone = (status: IoStatus) => void;
 
 /** The data path of one lightweight thread. */
 export interface ModuleChannel {
@@ -93,10 +100,10 @@ export interface ModuleChannel {
   /** Appends what is allocated, from `byteOffset` on; 0, or a status. */
   blockStatus?(byteOffset: number, bytes: number, out: Extents): IoStatus;
   /**
-   * The disk is being reset, and no core has an I/O of it under way: resets what it stands on (`forwardReset`). Calls `cb` with `ctx` and a status once, at once or later.
-   * On the reactor that asked; on the home core, when the disk has one.
+   * The disk is being reset, and no core has an I/O of it under way: resets what it stands on (`forwardReset`), and calls `done` once, at once or later. On the reactor that
+   * asked; on the home core, when the disk has one.
    */
-  reset?(cb: ResetDone, ctx: unknown): void;
+  reset?(done: ResetDone): void;
   /** Every I/O has completed. */
   close?(): void;
 }
@@ -110,29 +117,65 @@ export interface ModuleBackend {
   close?(): Promise<void> | void;
 }
 
-/** What `create` says of a disk. */
-export interface NewModuleBdev<Data> {
-  readonly sizeBytes: number;
-  /** A multiple of 512, from 512 on. Default 512. */
-  readonly blockSizeBytes?: number;
+/** What a disk's blocks have beside data (SPDK: md_len, md_interleave, dif_type). The layer generates, checks and strips protection information; the disk keeps the bytes. */
+export interface ModuleMetadata {
+  /** Of a block; with protection information 8 at least. */
+  readonly bytes: number;
+  /** Behind the data in each block, and a part of `blockSizeBytes`; else in `mdIovs`. */
+  readonly interleaved: boolean;
+  /** Type of protection information; 0, the default: none. */
+  readonly difType?: 0 | 1 | 2 | 3;
+  /** It is the first, not the last 8 bytes of the metadata. Default false. */
+  readonly difIsHeadOfMd?: boolean;
+}
+
+/** What `create` says of a disk: what all have, and where it runs. */
+export type NewModuleBdev<Data> = ModuleBdev<Data> & (OnEveryCore | OnHomeCore);
+
+/** Every core runs its own part. */
+interface OnEveryCore {
+  readonly homeCore?: undefined;
   /** `read` at least; a disk without `write` is read-only. */
   readonly ioTypes: readonly IoTypeName[];
+  /** What its blocks have beside data. Default: nothing. */
+  readonly metadata?: ModuleMetadata;
+}
+
+/** One core alone runs it; all others' I/O is carried there. */
+interface OnHomeCore {
+  readonly homeCore: number;
+  /** `read` at least; a disk without `write` is read-only. */
+  readonly ioTypes: readonly CarriedIoTypeName[];
+  readonly metadata?: undefined;
+}
+
+interface ModuleBdev<Data> {
+  /** With metadata in the blocks its bytes count. */
+  readonly sizeBytes: number;
+  /** A multiple of 512, from 512 on, and the bytes of metadata that is in the blocks. Default 512. */
+  readonly blockSizeBytes?: number;
   /** What completed may be lost with the machine until a flush. Default: whether it takes `flush`. */
   readonly volatileCache?: boolean;
-  /** The core that alone runs it; all others' I/O is carried there. Default: every core runs its own part. */
-  readonly homeCore?: number;
   /** Bounds and preferences: the layer splits what exceeds them. */
   readonly limits?: Partial<BdevLimits>;
+  /** More names of it. */
+  readonly aliases?: readonly string[];
+  /** Default: what the user said, or a new one. */
+  readonly uuid?: string;
   /** Disks that it stands on, from `BaseBdev.open`. The layer's from now on: it removes this disk with them. */
   readonly bases?: readonly BaseBdev[];
   /** For `attach` on every reactor, by structured clone: no functions; a SharedArrayBuffer stays shared. */
   readonly data: Data;
-  /** For `driver_specific` of bdev_get_bdevs: JSON. */
-  readonly info?: Readonly<Record<string, unknown>>;
 }
 
 /** A disk, as `attach` on each reactor gets it. */
 export interface ModuleBdevSpec<Data> extends BdevSpec {
+  readonly data: Data;
+}
+
+/** A disk of the module, by its name and what `create` gave. */
+export interface ModuleDisk<Data> {
+  readonly name: string;
   readonly data: Data;
 }
 
@@ -146,8 +189,12 @@ export interface BdevModuleDefinition<Options, Data> {
   create(request: { readonly name: string; readonly options: Options }, reactor: Reactor): NewOrPromise<Data>;
   /** Every reactor, or the home core only: that reactor's part. */
   attach(spec: ModuleBdevSpec<Data>, reactor: Reactor): Promise<ModuleBackend> | ModuleBackend;
+  /** App core: the disk is there, for everybody. What it throws removes it again. */
+  made?(bdev: Bdev, reactor: Reactor): Promise<void> | void;
+  /** App core: what `driver_specific` of bdev_get_bdevs says of a disk just now. JSON. */
+  dumpInfo?(disk: ModuleDisk<Data>, reactor: Reactor): Readonly<Record<string, unknown>>;
   /** App core: every reactor has let go; gives back what `create` took. Also when attaching failed. */
-  destroy?(disk: { readonly name: string; readonly data: Data }, reactor: Reactor): Promise<void> | void;
+  destroy?(disk: ModuleDisk<Data>, reactor: Reactor): Promise<void> | void;
 }
 type NewOrPromise<Data> = Promise<NewModuleBdev<Data>> | NewModuleBdev<Data>;
 
@@ -159,8 +206,8 @@ export function forwardIo(base: BdevChannel, io: ModuleIo, byteOffset: number = 
 }
 
 /** Resets the disks below, and ends with the first status that is not 0; one that is going needs none. For `reset` of disks on disks. */
-export function forwardReset(bases: readonly BdevChannel[], cb: ResetDone, ctx: unknown): void {
-  resetBases(bases, cb as BdevIoDone, ctx);
+export function forwardReset(bases: readonly BdevChannel[], done: ResetDone): void {
+  resetBases(bases, (_, status) => done(status as IoStatus), null);
 }
 
 function forwarded(io: unknown, status: number): void {
@@ -186,7 +233,7 @@ export function defineBdevModule<Options = Readonly<Record<string, unknown>>, Da
   for (const key of ['create', 'attach'] as const) {
     if (typeof definition[key] !== 'function') throw refuse(`${key} of module "${definition.name}" is missing`);
   }
-  for (const key of ['options', 'destroy'] as const) {
+  for (const key of ['options', 'made', 'dumpInfo', 'destroy'] as const) {
     const value: unknown = definition[key];
     if (value !== undefined && typeof value !== 'function') {
       throw refuse(`${key} of module "${definition.name}" is ${String(value)}; it is a function`);
@@ -207,9 +254,12 @@ export function newBdevOf(
   made: NewModuleBdev<unknown>,
 ): Omit<NewBdev, 'data' | 'productName'> {
   const refuse = (what: string) => new SpdkError('EINVAL', `bdev "${name}" of module "${kind}": ${what}`);
-  const { sizeBytes, blockSizeBytes = 512, ioTypes, homeCore } = made;
-  if (!Number.isInteger(blockSizeBytes) || blockSizeBytes < 512 || blockSizeBytes % 512 !== 0) {
-    throw refuse(`blockSizeBytes is ${String(blockSizeBytes)}; it is a multiple of 512`);
+  const { sizeBytes, blockSizeBytes = 512, ioTypes, homeCore, metadata } = made;
+  const beside = metadata?.interleaved === true ? metadata.bytes : 0;
+  const dataBytes = blockSizeBytes - beside;
+  if (!Number.isInteger(dataBytes) || dataBytes < 512 || dataBytes % 512 !== 0) {
+    const more = beside === 0 ? '' : `, and ${beside} bytes of metadata`;
+    throw refuse(`blockSizeBytes is ${String(blockSizeBytes)}; it is a multiple of 512${more}`);
   }
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0 || sizeBytes % blockSizeBytes !== 0) {
     throw refuse(`sizeBytes is ${String(sizeBytes)}; it is a positive multiple of blockSizeBytes ${blockSizeBytes}`);
@@ -222,8 +272,11 @@ export function newBdevOf(
     if (!Object.hasOwn(IO_TYPES, type)) {
       throw refuse(`ioTypes has ${JSON.stringify(type)}; there are ${Object.keys(IO_TYPES).join(', ')}`);
     }
-    if (homeCore !== undefined && !CARRIED.includes(type)) {
+    if (homeCore !== undefined && !(CARRIED as readonly string[]).includes(type)) {
       throw refuse(`ioTypes has "${type}", which a disk with a homeCore cannot take: ${CARRIED.join(', ')}`);
+    }
+    if (metadata !== undefined && type === 'zcopy') {
+      throw refuse('ioTypes has "zcopy", which a disk with metadata cannot take: it has to be looked at');
     }
     mask |= 1 << IO_TYPES[type];
   }
@@ -235,7 +288,14 @@ export function newBdevOf(
     writable: ioTypes.includes('write'),
     volatileCache: made.volatileCache ?? ioTypes.includes('flush'),
     ...(homeCore === undefined ? {} : { homeCore }),
+    ...(made.aliases === undefined ? {} : { aliases: made.aliases }),
+    ...(made.uuid === undefined ? {} : { uuid: made.uuid }),
+    ...(metadata === undefined ? {} : { metadata: formatOf(metadata) }),
     ...(made.limits === undefined ? {} : { limits: made.limits }),
     ...(made.bases === undefined ? {} : { bases: made.bases }),
   };
+}
+
+function formatOf({ bytes, interleaved, difType = 0, difIsHeadOfMd = false }: ModuleMetadata): MetadataFormat {
+  return metadataFormat({ bytes, interleaved, difType, difIsHeadOfMd });
 }

@@ -20,6 +20,14 @@ export interface DiskRequest {
   readonly signal: AbortSignal;
 }
 
+/** A part of a disk that is alike. */
+export interface DiskExtent {
+  /** Bytes, in whole blocks. */
+  readonly length: number;
+  /** Nothing is stored there, and it reads as zeroes. */
+  readonly hole: boolean;
+}
+
 /** What a disk does. Offsets and lengths are bytes, multiples of `blockSize`, inside the disk. */
 export interface DiskDefinition {
   /** Bytes; a multiple of `blockSize`. */
@@ -36,6 +44,17 @@ export interface DiskDefinition {
   read(offset: number, buffer: Uint8Array, request: DiskRequest): Promise<void> | void;
   /** Stores `buffer`, which is not to be changed, nor kept after the promise settles. Without it the disk is read-only. */
   write?(offset: number, buffer: Uint8Array, request: DiskRequest): Promise<void> | void;
+  /**
+   * As `read`, where the client's memory lies in several pieces: fills each of `buffers`, one after the other. Without it, `read` gets one buffer for all, which is copied.
+   */
+  readv?(offset: number, buffers: readonly Uint8Array[], request: DiskRequest): Promise<void> | void;
+  /** As `write`, from several pieces of memory. */
+  writev?(offset: number, buffers: readonly Uint8Array[], request: DiskRequest): Promise<void> | void;
+  /**
+   * What is stored in the range, from `offset` on: extents one after the other, up to `length` bytes together; fewer say nothing of the rest. At once, not by a promise. Without it all counts as data, and so it does for clients of
+   * other cores than the disk's.
+   */
+  extents?(offset: number, length: number): Iterable<DiskExtent>;
   /** What was written before is safe when it settles. Without it a settled write counts as safe. */
   flush?(request: DiskRequest): Promise<void> | void;
   /** The range holds nothing any more and must read as zeroes. Without it trim is not offered. */
@@ -51,7 +70,7 @@ const BRAND = Symbol.for('tspdk.disk');
 /** A checked definition. */
 export type Disk = DiskDefinition & { readonly blockSize: number };
 
-const FUNCTIONS = ['read', 'write', 'flush', 'trim', 'zero', 'close'] as const;
+const FUNCTIONS = ['read', 'write', 'readv', 'writev', 'extents', 'flush', 'trim', 'zero', 'close'] as const;
 const PROPERTIES: readonly string[] = ['size', 'blockSize', 'timeoutMs', ...FUNCTIONS];
 /** A day: longer than any client waits. */
 const TIMEOUT_MS_MAX = 86_400_000;
@@ -97,19 +116,22 @@ export function defineDisk(definition: DiskDefinition): Disk {
     if (value !== undefined && typeof value !== 'function')
       throw refuse(`${name} is ${shown(value)}; it is a function`);
   }
-  for (const name of ['flush', 'trim', 'zero'] as const) {
+  for (const name of ['writev', 'flush', 'trim', 'zero'] as const) {
     if (definition[name] !== undefined && definition.write === undefined) {
       throw refuse(`${name} makes no sense on a disk without write`);
     }
   }
   // Bound, so that the definition may be an object of a class.
-  const { read, write, flush, trim, zero, close } = definition;
+  const { read, write, readv, writev, extents, flush, trim, zero, close } = definition;
   const disk = {
     size,
     blockSize,
     ...(timeoutMs !== undefined && { timeoutMs }),
     read: read.bind(definition),
     ...(write && { write: write.bind(definition) }),
+    ...(readv && { readv: readv.bind(definition) }),
+    ...(writev && { writev: writev.bind(definition) }),
+    ...(extents && { extents: extents.bind(definition) }),
     ...(flush && { flush: flush.bind(definition) }),
     ...(trim && { trim: trim.bind(definition) }),
     ...(zero && { zero: zero.bind(definition) }),

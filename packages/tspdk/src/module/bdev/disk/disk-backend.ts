@@ -8,6 +8,9 @@ import type { BdevIo } from '../../../bdev/bdev-io.ts';
 import {
   type BackendChannel,
   type BdevBackend,
+  EXTENT_HOLE,
+  EXTENT_ZERO,
+  type Extents,
   IO_FLAG_FUA,
   IO_FLUSH,
   IO_READ,
@@ -28,6 +31,8 @@ import { statusOfThrown } from './io-status.ts';
 const diskLog = log.register('bdev_disk');
 /** Different errors of one disk that are logged; it goes on failing without. */
 const LOGGED_ERRORS = 16;
+/** Bytes of copies that a disk keeps for the next I/O: to make new ones each time costs ten times what filling them does. */
+const SPARE_BYTES_MAX = 8 * 1024 * 1024;
 
 export class DiskBackend implements BdevBackend, Retry {
   /** What new calls go to. */
@@ -43,6 +48,9 @@ export class DiskBackend implements BdevBackend, Retry {
   #held: BdevIo[] | null = null;
   #whenIdle: (() => void) | null = null;
   #watching = false;
+  /** For I/O that has to be copied: powers of two. */
+  readonly #spare: Uint8Array[] = [];
+  #spareBytes = 0;
   readonly #logged = new Set<string>();
 
   constructor(options: { name: string; disk: Disk; timeoutMs: number; reactor: Reactor }) {
@@ -76,6 +84,20 @@ export class DiskBackend implements BdevBackend, Retry {
     if (!(io.driver instanceof DiskCall)) return false;
     io.driver.giveUp(ECANCELED);
     return true;
+  }
+
+  /** At least `bytes` that are nobody's, whatever is in them. */
+  takeSpare(bytes: number): Uint8Array {
+    const at = this.#spare.findLastIndex((each) => each.length >= bytes);
+    if (at < 0) return new Uint8Array(2 ** Math.ceil(Math.log2(bytes)));
+    this.#spareBytes -= this.#spare[at].length;
+    return this.#spare.splice(at, 1)[0];
+  }
+
+  giveSpare(spare: Uint8Array): void {
+    if (this.#spareBytes + spare.length > SPARE_BYTES_MAX) return;
+    this.#spareBytes += spare.length;
+    this.#spare.push(spare);
   }
 
   /** A call has ended. */
@@ -158,6 +180,28 @@ class DiskChannel implements BackendChannel {
     return this.#backend.abort(io);
   }
 
+  blockStatus(byteOffset: number, bytes: number, out: Extents): number {
+    const { disk } = this.#backend;
+    if (disk.extents === undefined) {
+      out.push(bytes, 0);
+      return 0;
+    }
+    try {
+      const before = out.totalBytes;
+      for (const { length, hole } of disk.extents(byteOffset, bytes)) {
+        const left = bytes - (out.totalBytes - before);
+        if (left === 0) break;
+        if (!(length > 0 && length % disk.blockSize === 0)) throw new SpdkError('EIO', `extent of ${length} bytes`);
+        if (!out.push(Math.min(length, left), hole ? EXTENT_HOLE | EXTENT_ZERO : 0)) return 0;
+      }
+      if (out.totalBytes === before) throw new SpdkError('EIO', `no extent at ${byteOffset}`);
+      return 0;
+    } catch (error) {
+      this.#backend.logError('extents', error);
+      return statusOfThrown(error);
+    }
+  }
+
   close(): void {}
 }
 
@@ -167,6 +211,8 @@ class DiskCall implements DiskRequest {
   readonly #failed: (error: unknown) => void;
   #io: BdevIo | null = null;
   #abort: AbortController | null = null;
+  /** What the disk works on, when it is not the I/O's own memory. */
+  #copy: Uint8Array | null = null;
   /** The version that the call began with. */
   #disk: Disk;
   startUs = 0;
@@ -212,10 +258,10 @@ class DiskCall implements DiskRequest {
     switch (io.type) {
       case IO_READ:
         this.what = 'read';
-        return this.#transfer(io, disk.read, true);
+        return this.#transfer(io);
       case IO_WRITE:
         this.what = 'write';
-        return this.#durable(io, this.#transfer(io, disk.write!, false));
+        return this.#durable(io, this.#transfer(io));
       case IO_FLUSH:
         this.what = 'flush';
         return disk.flush?.(this);
@@ -230,29 +276,30 @@ class DiskCall implements DiskRequest {
     }
   }
 
-  /** One call on the memory itself; where it lies in several pieces, one on a copy. */
-  #transfer(
-    io: BdevIo,
-    fn: (offset: number, buffer: Uint8Array, request: DiskRequest) => Promise<void> | void,
-    toMemory: boolean,
-  ): Promise<void> | void {
-    const { iovs } = io;
-    if (iovs.count === 1) {
+  /** One call on the memory itself; where that lies in several pieces and the disk takes one, on a copy. */
+  #transfer({ iovs, byteOffset, bytes, type }: BdevIo): Promise<void> | void {
+    const disk = this.#disk;
+    const one = type === IO_READ ? disk.read : disk.write!;
+    if (iovs.count === 1 || isOnePiece(iovs)) {
       const { u8 } = iovs.segment[0] as Segment;
-      return fn(io.byteOffset, u8.subarray(iovs.offset[0], iovs.offset[0] + io.bytes), this);
+      return one(byteOffset, u8.subarray(iovs.offset[0], iovs.offset[0] + bytes), this);
     }
-    const buffer = new Uint8Array(io.bytes);
-    if (!toMemory) {
-      eachPiece(iovs, (piece, at) => buffer.set(piece, at));
-      return fn(io.byteOffset, buffer, this);
+    const several = type === IO_READ ? disk.readv : disk.writev;
+    if (several !== undefined) return several(byteOffset, piecesOf(iovs), this);
+    this.#copy = this.#backend.takeSpare(bytes);
+    const buffer = this.#copy.subarray(0, bytes);
+    if (type === IO_WRITE) eachPiece(iovs, (piece, at) => buffer.set(piece, at));
+    return one(byteOffset, buffer, this);
+  }
+
+  /** What was read into the copy goes to its place; the copy may serve again. */
+  #giveCopy({ iovs, type }: BdevIo, status: number): void {
+    const copy = this.#copy as Uint8Array;
+    this.#copy = null;
+    if (status === 0 && type === IO_READ) {
+      eachPiece(iovs, (piece, at) => piece.set(copy.subarray(at, at + piece.length)));
     }
-    const scatter = (): void => {
-      // Given up meanwhile: the memory is somebody else's.
-      if (this.#io !== io) return;
-      eachPiece(iovs, (piece, at) => piece.set(buffer.subarray(at, at + piece.length)));
-    };
-    const result = fn(io.byteOffset, buffer, this);
-    return isThenable(result) ? Promise.resolve(result).then(scatter) : scatter();
+    this.#backend.giveSpare(copy);
   }
 
   /** What FUA asks for comes after the data. */
@@ -265,6 +312,7 @@ class DiskCall implements DiskRequest {
   #end(status: number): void {
     const io = this.#io;
     if (io === null) return;
+    if (this.#copy !== null) this.#giveCopy(io, status);
     this.#release();
     this.#abort = null;
     this.#backend.free.push(this);
@@ -272,7 +320,7 @@ class DiskCall implements DiskRequest {
     this.#backend.reactor.kick();
   }
 
-  /** The I/O ends now; this call is never used again. */
+  /** The I/O ends now; this call is never used again, nor what it copied to: the disk may still write there. */
   giveUp(status: number): void {
     const io = this.#io;
     if (io === null) return;
@@ -290,6 +338,20 @@ class DiskCall implements DiskRequest {
 
 function isThenable(result: unknown): result is Promise<void> {
   return typeof (result as { then?: unknown } | undefined)?.then === 'function';
+}
+
+/** Whether the pieces lie together. */
+function isOnePiece(iovs: IoVecs): boolean {
+  for (let i = 1; i < iovs.count; i++) {
+    if (iovs.segment[i] !== iovs.segment[0] || iovs.offset[i] !== iovs.offset[i - 1] + iovs.bytes[i - 1]) return false;
+  }
+  return true;
+}
+
+function piecesOf(iovs: IoVecs): Uint8Array[] {
+  const pieces: Uint8Array[] = [];
+  eachPiece(iovs, (piece) => pieces.push(piece));
+  return pieces;
 }
 
 function eachPiece(iovs: IoVecs, fn: (piece: Uint8Array, at: number) => void): void {

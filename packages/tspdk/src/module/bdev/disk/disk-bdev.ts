@@ -5,6 +5,7 @@
 import { pathToFileURL } from 'node:url';
 import { callAll } from '../../../bdev/call-all.ts';
 import {
+  type Bdev,
   type BdevModule,
   type BdevSpec,
   IO_FLUSH,
@@ -18,7 +19,7 @@ import {
 import { SpdkError } from '../../../env/errors.ts';
 import { limits } from '../../../env/limits.ts';
 import type { Reactor } from '../../../event/reactor.ts';
-import { newBdevOf, type UserBdevModule } from './define-bdev-module.ts';
+import { type ModuleDisk, newBdevOf, type UserBdevModule } from './define-bdev-module.ts';
 import { type Disk, isDisk } from './define-disk.ts';
 import { DiskBackend } from './disk-backend.ts';
 import type { DiskOptions } from './load-disk.ts';
@@ -49,9 +50,8 @@ export interface DiskData {
   readonly url: string;
   readonly timeoutMs: number;
   readonly options: DiskOptions;
-  /** Of a module: its own data, and what it tells of the disk. */
+  /** Of a module: its own data. */
   readonly theirs?: unknown;
-  readonly info?: Readonly<Record<string, unknown>>;
 }
 
 async function create(params: DiskBdevParams, reactor: Reactor): Promise<NewBdev> {
@@ -132,8 +132,7 @@ async function newModuleBdev(
       const what = `its data does not cross to other reactors: ${(cause as Error).message}`;
       throw new SpdkError('EINVAL', `bdev "${name}" of module "${module.name}": ${what}`, { cause });
     }
-    const info = made.info === undefined ? {} : { info: { [module.name]: made.info } };
-    return { ...bdev, uuid, productName: module.name, data: { ...data, ...info, theirs } satisfies DiskData };
+    return { ...bdev, uuid: uuid ?? bdev.uuid, productName: module.name, data: { ...data, theirs } satisfies DiskData };
   } catch (error) {
     for (const base of made?.bases ?? []) base.close();
     await module.destroy?.({ name, data: made?.data }, reactor);
@@ -144,6 +143,16 @@ async function newModuleBdev(
 /** The disk as its module's functions know it. */
 function theirSpec(spec: BdevSpec): BdevSpec {
   return { ...spec, data: (spec.data as DiskData).theirs };
+}
+
+/** What a module says of its disk. One that throws does not keep others from being listed. */
+function infoOf(module: UserBdevModule, disk: ModuleDisk<unknown>, reactor: Reactor): Record<string, unknown> {
+  if (module.dumpInfo === undefined) return {};
+  try {
+    return { [module.name]: module.dumpInfo(disk, reactor) };
+  } catch (error) {
+    return { [module.name]: { error: error instanceof Error ? error.message : String(error) } };
+  }
 }
 
 export const diskModule: BdevModule<DiskBdevParams> = registerBdevModule<DiskBdevParams>({
@@ -161,6 +170,11 @@ export const diskModule: BdevModule<DiskBdevParams> = registerBdevModule<DiskBde
     return place.backend;
   },
 
+  async made(bdev: Bdev, reactor: Reactor) {
+    const { kind, token } = bdev.spec.data as DiskData;
+    if (kind === 'module') await (loadedHere(reactor, token, bdev.name).what as UserBdevModule).made?.(bdev, reactor);
+  },
+
   async destroy(spec: Pick<BdevSpec, 'name' | 'data'>, reactor: Reactor) {
     const { kind, token, core, theirs } = spec.data as DiskData;
     if (kind === 'disk') {
@@ -175,9 +189,11 @@ export const diskModule: BdevModule<DiskBdevParams> = registerBdevModule<DiskBde
     }
   },
 
-  dumpInfo: (spec: BdevSpec) => {
-    const { url, core, timeoutMs, kind, info } = spec.data as DiskData;
-    return { disk: { module: url, ...(kind === 'disk' ? { core, timeout_ms: timeoutMs } : {}) }, ...info };
+  dumpInfo(spec: BdevSpec, reactor: Reactor) {
+    const { url, core, timeoutMs, kind, token, theirs } = spec.data as DiskData;
+    if (kind === 'disk') return { disk: { module: url, core, timeout_ms: timeoutMs } };
+    const module = loadedHere(reactor, token, spec.name).what as UserBdevModule;
+    return { disk: { module: url }, ...infoOf(module, { name: spec.name, data: theirs }, reactor) };
   },
 
   configCalls: (spec: BdevSpec) => {

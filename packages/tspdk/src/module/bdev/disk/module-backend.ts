@@ -1,8 +1,15 @@
 /** One reactor's part of a disk whose module a user wrote: what they gave is checked when it is made, and then called without anything in between. */
-import { type BackendChannel, type BdevBackend, type BdevSpec, IO_ZCOPY } from '../../../bdev/index.ts';
+import {
+  type BackendChannel,
+  type BdevBackend,
+  type BdevIoDone,
+  type BdevSpec,
+  IO_ZCOPY,
+} from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import { log } from '../../../log/index.ts';
-import type { ModuleBackend } from './define-bdev-module.ts';
+import type { ModuleBackend, ModuleChannel } from './define-bdev-module.ts';
+import { statusOfThrown } from './io-status.ts';
 
 const diskLog = log.register('bdev_disk');
 
@@ -31,7 +38,30 @@ export class UserModuleBackend implements BdevBackend {
     }
     // The layer closes every channel; theirs need not care.
     if (channel.close === undefined) channel.close = () => {};
-    return channel as unknown as BackendChannel;
+    const own = channel as unknown as BackendChannel;
+    if (channel.reset !== undefined) own.reset = this.#reset.bind(this, channel.reset.bind(channel));
+    return own;
+  }
+
+  /** A reset as the layer asks for it. What they throw is how it ends, and a second end is none. */
+  #reset(theirs: NonNullable<ModuleChannel['reset']>, cb: BdevIoDone, ctx: unknown): void {
+    let ended = false;
+    const end = (status: number): void => {
+      if (ended) return;
+      ended = true;
+      cb(ctx, status);
+    };
+    try {
+      theirs(end);
+    } catch (error) {
+      this.#logThrown('reset', error);
+      end(statusOfThrown(error));
+    }
+  }
+
+  #logThrown(what: string, error: unknown): void {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    diskLog.error(`disk "${this.#spec.name}": ${what}: ${text}`);
   }
 
   resize(blocks: number): void {
@@ -42,8 +72,7 @@ export class UserModuleBackend implements BdevBackend {
     try {
       await this.#theirs.close?.();
     } catch (error) {
-      const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-      diskLog.error(`disk "${this.#spec.name}": close: ${text}`);
+      this.#logThrown('close', error);
     }
   }
 }

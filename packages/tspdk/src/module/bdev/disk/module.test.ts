@@ -10,10 +10,12 @@ import { BdevDesc } from '../../../bdev/desc.ts';
 import { faultRegistry } from '../../../bdev/faults/registry.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { bdevModule } from '../../../bdev/module.ts';
+import { runIo } from '../../../bdev/stub-setup.sim.ts';
 import '../malloc/malloc-bdev.ts';
 import {
   type BdevModuleDefinition,
   defineBdevModule,
+  type ModuleChannel,
   type ModuleIo,
   type NewModuleBdev,
 } from './define-bdev-module.ts';
@@ -44,8 +46,9 @@ const MEMORY = `
   async create({ options }, reactor) {
     const segment = await shareSegment(reactor, options.blocks * 512);
     globalThis.tspdkModuleTaken = (globalThis.tspdkModuleTaken ?? 0) + 1;
-    return { sizeBytes: options.blocks * 512, ioTypes: ['read', 'write', 'flush', 'unmap'], data: { segment }, info: { segment } };
+    return { sizeBytes: options.blocks * 512, ioTypes: ['read', 'write', 'flush', 'unmap'], data: { segment } };
   },
+  dumpInfo: ({ data, name }, reactor) => ({ name, first: reactor.segments.get(data.segment).u8[0] }),
   attach: ({ data, name }, reactor) => {
     attached++;
     if (attached > 1) throw new Error('each reactor loads its own');
@@ -72,7 +75,7 @@ const MEMORY = `
   },`;
 const taken = () => (globalThis as { tspdkModuleTaken?: number }).tspdkModuleTaken ?? 0;
 
-const create = (cluster: Cluster, module: string, options: object = {}) =>
+const create = (cluster: Cluster, module: string, options: Record<string, unknown> = {}) =>
   cluster.until(cluster.bdevs.create('disk', { name: 'D', module, options }));
 
 test('a module holds what was written from every core, each of which runs its own part', async () => {
@@ -95,8 +98,15 @@ test('what it tells, and the call that makes it again', async () => {
   const cluster = await startCluster();
   const module = file('saved.mjs', MEMORY);
   const { spec } = await create(cluster, module, { blocks: 8 });
-  const info = bdevModule('disk').dumpInfo?.(spec, cluster.reactors[0]) as { memory: { segment: number } };
-  assert.equal(typeof info.memory.segment, 'number');
+  const told = () => bdevModule('disk').dumpInfo?.(spec, cluster.reactors[0]) as { memory: { first: number } };
+  assert.deepEqual(told().memory, { name: 'D', first: 0 });
+  const desc = BdevDesc.open('D', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
+  const buf = cluster.memory(512);
+  buf.u8.fill(5);
+  const channel = desc.getIoChannel();
+  assert.equal(await runIo(cluster, (cb) => channel.write(buf, 0, 0, 512, cb, null)), 0);
+  assert.deepEqual(told().memory, { name: 'D', first: 5 }, 'as it is now');
+  desc.close();
   const [{ method, params }] = bdevModule('disk').configCalls(spec, cluster.reactors[0]);
   assert.equal(method, 'bdev_disk_create');
   assert.deepEqual([params.name, params.options, 'core' in params], ['D', { blocks: 8 }, false]);
@@ -120,7 +130,7 @@ test('a disk on a disk: I/O and resets are passed on, and it goes with its base'
            const channel = base.getIoChannel();
            return {
              submit: (io) => forwardIo(channel, io, io.byteOffset + 16384),
-             reset: (cb, ctx) => forwardReset([channel], cb, ctx),
+             reset: (done) => forwardReset([channel], done),
              close: () => channel.close(),
            };
          },
@@ -154,6 +164,131 @@ test('a disk on a disk: I/O and resets are passed on, and it goes with its base'
   await cluster.close();
 });
 
+const separate = (metadata: string) => `
+  name: 'separate',
+  async create({ options }, reactor) {
+    const data = { blocks: await shareSegment(reactor, 64 * 512), beside: await shareSegment(reactor, 64 * 8) };
+    return { sizeBytes: 64 * 512, ioTypes: ['read', 'write'], metadata: ${metadata}, data };
+  },
+  attach: ({ data }, reactor) => {
+    const copy = (io, iovs, memory, at) => {
+      for (let i = 0; i < iovs.count; i++) {
+        const [theirs, offset, bytes] = [iovs.segment[i], iovs.offset[i], iovs.bytes[i]];
+        if (io.type === IO_READ) copyBytes(theirs, offset, memory, at, bytes);
+        else copyBytes(memory, at, theirs, offset, bytes);
+        at += bytes;
+      }
+    };
+    const [blocks, beside] = [reactor.segments.get(data.blocks), reactor.segments.get(data.beside)];
+    return {
+      createChannel: () => ({
+        submit(io) {
+          copy(io, io.iovs, blocks, io.byteOffset);
+          if (io.mdIovs !== null) copy(io, io.mdIovs, beside, io.byteOffset / 64);
+          io.complete(0);
+        },
+      }),
+    };
+  },
+  dumpInfo: ({ data }) => data,
+  destroy: async ({ data }, reactor) => {
+    await dropSegment(reactor, data.blocks);
+    await dropSegment(reactor, data.beside);
+  },`;
+
+test('metadata in memory of its own: protection information is the layer’s work, its bytes the disk’s', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  const module = file('separate.mjs', separate('{ bytes: 8, interleaved: false, difType: 1 }'));
+  const { spec } = await create(cluster, module);
+  assert.deepEqual([spec.metadata?.bytes, spec.metadata?.difType, spec.metadata?.difIsHeadOfMd], [8, 1, false]);
+  const info = bdevModule('disk').dumpInfo?.(spec, cluster.reactors[0]) as { separate: { blocks: number } };
+  const desc = BdevDesc.open('D', { write: true, hideMetadata: true, reactor: cluster.reactors[1], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const buf = cluster.memory(4096);
+  buf.u8.fill(3, 0, 2048);
+  assert.equal(await runIo(cluster, (cb) => channel.write(buf, 0, 5 * 512, 2048, cb, null)), 0);
+  const read = () => runIo(cluster, (cb) => channel.read(buf, 2048, 5 * 512, 2048, cb, null));
+  assert.equal(await read(), 0);
+  assert.deepEqual(buf.u8.subarray(2048), buf.u8.subarray(0, 2048));
+  cluster.reactors[0].segments.get(info.separate.blocks).u8[6 * 512] ^= 1;
+  assert.equal(await read(), -5, 'a flipped bit is found');
+  desc.close();
+  await cluster.close();
+});
+
+test('other names, its uuid, another size, and what it does when it is there', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  const body = (made: string) => `
+    name: 'named',
+    create: () => ({
+      sizeBytes: 4096, ioTypes: ['read'], aliases: ['other'], uuid: '0f0f0f0f-0000-4000-8000-000000000001', data: { seen: new SharedArrayBuffer(8) },
+    }),
+    made(bdev, reactor) { ${made} },
+    attach: ({ data }, { core }) => ({
+      createChannel: () => ({ submit: (io) => io.complete(0) }),
+      resize: (blocks) => { new Int32Array(data.seen)[core] = blocks; },
+    }),
+    dumpInfo: ({ data }) => ({ seen: [...new Int32Array(data.seen)] }),`;
+  const there = file('named.mjs', body('globalThis.tspdkModuleMade = bdev.name + reactor.core;'));
+  const bdev = await create(cluster, there);
+  assert.equal((globalThis as { tspdkModuleMade?: string }).tspdkModuleMade, 'D0');
+  assert.equal(cluster.bdevs.get('other'), bdev);
+  assert.equal(cluster.bdevs.get('0f0f0f0f-0000-4000-8000-000000000001'), bdev);
+  await cluster.until(cluster.bdevs.resize('D', 16));
+  const told = () => bdevModule('disk').dumpInfo?.(bdev.spec, cluster.reactors[0]) as { named: unknown };
+  assert.deepEqual(told().named, { seen: [16, 16] });
+  await cluster.until(cluster.bdevs.delete('D'));
+  await assert.rejects(create(cluster, file('unmade.mjs', body('throw new Error("not now");'))), {
+    message: 'not now',
+  });
+  assert.equal(cluster.bdevs.has('other'), false);
+  const mute = body('').replace(
+    'dumpInfo: ({ data }) =>',
+    'dumpInfo: () => { throw new Error("mute"); }, was: ({ data }) =>',
+  );
+  const { spec } = await create(cluster, file('mute.mjs', mute));
+  const muted = bdevModule('disk').dumpInfo?.(spec, cluster.reactors[0]);
+  assert.deepEqual(muted?.named, { error: 'mute' });
+  await cluster.close();
+});
+
+test('a reset goes on to the disk, which says when and how it ended', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  const module = file(
+    'resets.mjs',
+    `name: 'resets',
+     create: () => ({ sizeBytes: 4096, ioTypes: ['read'], data: { asked: new SharedArrayBuffer(4) } }),
+     attach: ({ data }) => ({
+       createChannel: () => ({
+         submit: (io) => io.complete(0),
+         reset(done) {
+           const turn = ++new Int32Array(data.asked)[0];
+           if (turn === 1) { done(0); done(0); }
+           if (turn === 2) globalThis.tspdkModuleReset = () => done(-28);
+           if (turn === 3) throw Object.assign(new Error('stuck'), { code: 'ETIMEDOUT' });
+         },
+       }),
+     }),
+     dumpInfo: ({ data }) => ({ asked: new Int32Array(data.asked)[0] }),`,
+  );
+  const { spec } = await create(cluster, module);
+  const desc = BdevDesc.open('D', { write: false, reactor: cluster.reactors[1], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const reset = () => runIo(cluster, (cb) => channel.reset(cb, null));
+  assert.equal(await reset(), 0);
+  assert.equal(channel.shared.resetting, 0, 'the second end was none');
+  const later = globalThis as { tspdkModuleReset?: () => void };
+  const second = reset();
+  await cluster.untilTrue(() => later.tspdkModuleReset !== undefined);
+  cluster.on(1, () => later.tspdkModuleReset?.());
+  assert.deepEqual([await second, await reset()], [-28, -110]);
+  const buf = cluster.memory(512);
+  assert.equal(await runIo(cluster, (cb) => channel.read(buf, 0, 0, 512, cb, null)), 0, 'it goes on');
+  assert.deepEqual(bdevModule('disk').dumpInfo?.(spec, cluster.reactors[0]).resets, { asked: 3 });
+  desc.close();
+  await cluster.close();
+});
+
 test('what is wrong with what a module gives is named, and nothing is left of it', async () => {
   const cluster = await startCluster({ reactors: 2 });
   const withCreate = (made: string) =>
@@ -175,6 +310,23 @@ test('what is wrong with what a module gives is named, and nothing is left of it
       'home',
       withCreate('{ sizeBytes: 1024, ioTypes: ["read", "copy"], homeCore: 0 }'),
       /"copy", which a disk with a homeCore cannot take/,
+    ],
+    [
+      'md',
+      withCreate(
+        '{ sizeBytes: 5200, blockSizeBytes: 520, ioTypes: ["read"], metadata: { bytes: 16, interleaved: true } }',
+      ),
+      /blockSizeBytes is 520; it is a multiple of 512, and 16 bytes of metadata/,
+    ],
+    [
+      'mdzcopy',
+      withCreate('{ sizeBytes: 1024, ioTypes: ["read", "zcopy"], metadata: { bytes: 8, interleaved: false } }'),
+      /"zcopy", which a disk with metadata cannot take/,
+    ],
+    [
+      'pi',
+      withCreate('{ sizeBytes: 1024, ioTypes: ["read"], metadata: { bytes: 4, interleaved: false, difType: 1 } }'),
+      /"D": /,
     ],
     [
       'data',
@@ -216,6 +368,7 @@ test('definitions of modules are checked', () => {
     [{ create: undefined }, /create of module "m" is missing/],
     [{ attach: 1 }, /attach of module "m" is missing/],
     [{ destroy: 1 }, /destroy of module "m" is 1; it is a function/],
+    [{ dumpInfo: {} }, /dumpInfo of module "m" is \[object Object\]; it is a function/],
   ] as const) {
     const definition = { ...whole, ...change } as unknown as BdevModuleDefinition<unknown, unknown>;
     assert.throws(() => defineBdevModule(definition), { code: 'EINVAL', message });
@@ -266,10 +419,30 @@ test('what TypeScript lets nobody write of a module', () => {
       const made: NewModuleBdev<number> = { sizeBytes: 512, ioTypes: ['trim'], data: 1 };
       return made;
     },
+    () => {
+      // @ts-expect-error: a copy is not carried to a home core
+      const made: NewModuleBdev<number> = { sizeBytes: 512, ioTypes: ['read', 'copy'], homeCore: 0, data: 1 };
+      return made;
+    },
+    () => {
+      const metadata = { bytes: 8, interleaved: false };
+      // @ts-expect-error: nor is metadata
+      const made: NewModuleBdev<number> = { sizeBytes: 512, ioTypes: ['read'], homeCore: 0, metadata, data: 1 };
+      return made;
+    },
+    // @ts-expect-error: a reset ends with a status, not an error
+    (): ModuleChannel => ({ submit: () => {}, reset: (done) => done(new Error('no')) }),
+    () =>
+      defineBdevModule({
+        ...whole,
+        attach: () => backend(() => {}),
+        // @ts-expect-error: what it tells is told of the data that create gave
+        dumpInfo: ({ data }) => ({ at: data.memory }),
+      }),
   ];
   const right = defineBdevModule({
     ...whole,
     attach: ({ data }) => backend((io) => io.complete(data.segment === 1 ? 0 : ioStatus('ENOSPC'))),
   });
-  assert.deepEqual([wrong.length, right.name], [5, 'm']);
+  assert.deepEqual([wrong.length, right.name], [9, 'm']);
 });

@@ -16,7 +16,7 @@ import { IoVecs } from '../../../env/iovecs.ts';
 import { limits } from '../../../env/limits.ts';
 import { alignedOffset, makeSegment } from '../../../env/segment.ts';
 import { RPC_RUNTIME, RpcRegistry } from '../../../rpc/index.ts';
-import { rescanFile } from './file-bdev.ts';
+import { type FileBdevParams, rescanFile } from './file-bdev.ts';
 import type { FileData } from './file-data.ts';
 import { registerFileRpc } from './rpc.ts';
 
@@ -298,7 +298,8 @@ test('the methods open with O_DIRECT, as SPDK, and without where that is not pos
 
 test('what cannot be a disk is refused with its name and reason, and no descriptor stays open', async () => {
   const cluster = await startCluster();
-  const make = (params: object) => cluster.until(cluster.bdevs.create('aio', { name: 'F', ...params }));
+  const make = (params: object) =>
+    cluster.until(cluster.bdevs.create('aio', { name: 'F', ...params } as FileBdevParams));
   await assert.rejects(make({ filename: join(dir, 'missing') }), { code: 'ENOENT', message: /missing/ });
   await assert.rejects(make({ filename: dir, readonly: true }), { code: 'EINVAL', message: /neither a file/ });
   const filename = newFile(4096);

@@ -12,6 +12,7 @@ import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import { limits } from '../../../env/limits.ts';
 import { makeSegment } from '../../../env/segment.ts';
+import type { MallocBdevParams } from './malloc-bdev.ts';
 import './malloc-bdev.ts';
 
 test('a malloc disk holds what was written, whatever the order, place and memory', async () => {
@@ -281,7 +282,7 @@ test('what SPDK refuses about metadata and physical blocks is refused, and leave
 
 test('names count up, and bad sizes are refused', async () => {
   const cluster = await startCluster();
-  const make = (params: object) => cluster.until(cluster.bdevs.create('malloc', params));
+  const make = (params: MallocBdevParams) => cluster.until(cluster.bdevs.create('malloc', params));
   assert.equal((await make({ block_size: 512, num_blocks: 1 })).name, 'Malloc0');
   assert.equal((await make({ block_size: 512, num_blocks: 1 })).name, 'Malloc1');
   await cluster.until(cluster.bdevs.delete('Malloc0', 'malloc'));

@@ -28,6 +28,7 @@ export interface RaidCreateParams {
   readonly superblock: boolean;
 }
 
+/** The application's RAID disks, those too that still wait for their members; see `raidRegistry`. App core only. */
 export class RaidRegistry {
   readonly reactor: Reactor;
   readonly options: RaidOptions = { process_window_size_kb: 1024, process_max_bandwidth_mb_sec: 0 };
