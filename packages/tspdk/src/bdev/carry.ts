@@ -17,7 +17,7 @@ import { type BdevIo, IO_SUBMITTED, type IoSink, type IoWaitEntry } from './bdev
 import { IO_FLAGS_PASSED } from './io-type.ts';
 import { bdevManager } from './manager.ts';
 import type { BackendChannel } from './module.ts';
-import { EINVAL, ENODEV, ENOMEM } from './status.ts';
+import { EINVAL, EIO, ENODEV, ENOMEM } from './status.ts';
 
 const site = new AllocSite('bdev_carried_io');
 
@@ -148,7 +148,12 @@ class Carried implements IoWaitEntry {
       this.done(io, EINVAL);
       return;
     }
-    this.#end.backend.submit(io);
+    try {
+      this.#end.backend.submit(io);
+    } catch (error) {
+      manager.onCallbackError(error);
+      if (io.state === IO_SUBMITTED && io.ctx === this) this.done(io, EIO);
+    }
   }
 
   done(io: BdevIo, status: number): void {

@@ -8,6 +8,7 @@ import { setImmediate as tick } from 'node:timers/promises';
 import type { Clock } from '../env/clock.ts';
 import { Cpuset } from '../env/cpuset.ts';
 import { current } from '../env/current.ts';
+import type { IoBufOptions } from '../env/iobuf.ts';
 import type { Segment } from '../env/segment.ts';
 import { Ring } from '../env/uring.ts';
 import type { AppHandle } from '../event/app-handle.ts';
@@ -31,6 +32,8 @@ export interface ClusterOptions {
   readonly clock?: Clock;
   /** Bytes of the shared heap. */
   readonly heapBytes?: number;
+  /** Sizes of the pools of I/O buffers. */
+  readonly iobuf?: IoBufOptions;
   /** Give each reactor an io_uring, where the system has it (`ringReason` says when not). */
   readonly ring?: boolean;
   /** µs that pass each round of turns. Default 1. */
@@ -53,6 +56,7 @@ export class Cluster {
       cores,
       mainCore: 0,
       ...(options.heapBytes === undefined ? {} : { heapBytes: options.heapBytes }),
+      ...(options.iobuf === undefined ? {} : { iobuf: options.iobuf }),
     });
     const app: AppHandle = {
       mainCore: 0,
