@@ -13,7 +13,8 @@ import type { Segment } from '../../../env/segment.ts';
 import { LOG_FLUSH_FLAG, LOG_FUA_FLAG, LOG_MARK_FLAG } from '../logwrites/log-format.ts';
 import { LogReader, logInMemory } from '../logwrites/log-replay.ts';
 import { markLogWrites } from '../logwrites/logwrites-bdev.ts';
-import { raidRegistry } from './raid-registry.ts';
+import type { RaidDisk } from './raid-disk.ts';
+import { examineRaidMember, raidRegistry } from './raid-registry.ts';
 import { allGood, malloc, setUpRaid } from './raid-setup.sim.ts';
 
 export const BLOCK = 512;
@@ -228,6 +229,17 @@ export class PowerRun {
   }
 }
 
+/** The raid that `disks`, looked at in this order, assemble to after a power cut, if there is one: none need be while it is being made. */
+export async function assemble(cluster: Cluster, disks: readonly Bdev[], point: CrashPoint): Promise<RaidDisk | null> {
+  const raids = raidRegistry(cluster.reactors[0]);
+  await cluster.until(Promise.all(disks.map((bdev) => examineRaidMember(bdev, cluster.reactors[0]))));
+  const [raid = null] = raids.list('online');
+  if (raid !== null) return raid;
+  assert.ok(!point.made, `${point.at}: it assembles`);
+  for (const { params } of raids.list()) await cluster.until(raids.delete(params.name));
+  return null;
+}
+
 /** Writes, a member that fails, one that is pulled and comes back, rebuilds under load: what the power is cut in. */
 export async function powerWorkload(
   level: string,
@@ -279,6 +291,8 @@ export type Cut = 'prefix' | 'cache lost';
 
 /** What a power cut has left, and what must be found in it. */
 export interface CrashPoint {
+  /** The raid had been made. */
+  readonly made: boolean;
   /** Of each member. */
   readonly bytes: readonly Uint8Array[];
   /** By block, the number of the last durable write. */
@@ -315,8 +329,8 @@ export class AfterPower {
   /** Goes through the log, and cuts the power after each entry, marks included. */
   async replay(log: Uint8Array, look: (point: CrashPoint) => Promise<void>) {
     const reader = new LogReader(logInMemory(log));
-    let begun = false;
-    let quiet: Uint8Array = new Uint8Array(0);
+    let made = false;
+    let quiet = this.#quiet();
     while (reader.next()) {
       const { entry } = reader;
       if (entry.has(LOG_MARK_FLAG)) {
@@ -325,16 +339,14 @@ export class AfterPower {
         this.#durable = at;
         quiet = this.#quiet();
         // A moment as others are: nothing was written, but more was promised.
-        begun = true;
+        made = true;
       } else if (entry.has(LOG_FLUSH_FLAG)) this.#settle();
       else this.#take(reader);
-      // Before the disk was made there is nothing to look at.
-      if (!begun) continue;
       this.points++;
       for (const cut of ['prefix', 'cache lost'] as const) {
         this.#restore(cut);
         const at = `after entry ${reader.index}, ${cut}`;
-        await look({ bytes: this.#members(), ids: this.#run.durable[this.#durable].ids, quiet, at });
+        await look({ made, bytes: this.#members(), ids: this.#run.durable[this.#durable].ids, quiet, at });
       }
     }
     assert.equal(reader.torn, null);

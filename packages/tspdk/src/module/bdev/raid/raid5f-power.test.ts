@@ -13,8 +13,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { allGood, contents, setUpRaid } from './raid-setup.sim.ts';
 import '../logwrites/logwrites-bdev.ts';
-import { AfterPower, type CrashPoint, powerWorkload } from './raid-power.sim.ts';
-import { examineRaidMember } from './raid-registry.ts';
+import { AfterPower, assemble, type CrashPoint, powerWorkload } from './raid-power.sim.ts';
 
 const STRIP = 2;
 const DATA_BLOCKS = 24;
@@ -112,9 +111,8 @@ async function cutEverywhere(seed: number, members: number, counts: Counts): Pro
     // Most are only looked at.
     const rebuild = looks % 64 === 0;
     raids.options.process_max_bandwidth_mb_sec = rebuild ? 0 : 1;
-    await cluster.until(Promise.all(order.map((bdev) => examineRaidMember(bdev, cluster.reactors[0]))));
-    const [raid] = raids.list('online');
-    assert.ok(raid !== undefined, `${point.at}: it assembles`);
+    const raid = await assemble(cluster, order, point);
+    if (raid === null) return;
     const lacks = raid.slots.filter((slot) => !slot.good).map(({ index }) => index);
     assert.ok(lacks.length <= 1);
     const values = valuesOf(after, point);
