@@ -12,6 +12,7 @@ const files = [
   'event/threads',
   'module/bdev/raid/raid-real',
   'module/bdev/real-reactors',
+  'nbd/initiator/two-cores',
   'nbd/target',
   'perf/perform-tests',
   'sim/sim',

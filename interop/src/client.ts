@@ -36,7 +36,8 @@ export interface Running {
   readonly finished: Promise<Finished>;
 }
 
-const defaultTimeoutMs = 60_000;
+/** Under the thread sanitizer a target takes many times as long. */
+const defaultTimeoutMs = process.env.TSPDK_INTEROP_TSAN === '1' ? 600_000 : 60_000;
 const outputLimit = 4 << 20;
 
 /** Runs a program to its end. Rejects when it cannot be started or does not end in time (it is killed then). */

@@ -8,10 +8,13 @@ import { after, type TestContext, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { type Cluster, startCluster } from '../../packages/tspdk/dist/bdev/cluster.sim.js';
-import { BdevDesc, IO_FLAG_FUA } from '../../packages/tspdk/dist/bdev/index.js';
+import { BdevDesc, bdevRegistry, IO_FLAG_FUA } from '../../packages/tspdk/dist/bdev/index.js';
 import { modelBatches, runModel } from '../../packages/tspdk/dist/bdev/model.sim.js';
+import { conform, conformSubsystem } from '../../packages/tspdk/dist/conform/index.js';
 import { ffi } from '../../packages/tspdk/dist/env/ffi.js';
 import { doorbellFd, setDoorbellFd } from '../../packages/tspdk/dist/event/fabric.js';
+import { App } from '../../packages/tspdk/dist/event/index.js';
+import { bdevSubsystem } from '../../packages/tspdk/dist/module/bdev/index.js';
 import { rbdModule, resizeRbd } from '../../packages/tspdk/dist/module/bdev/rbd/rbd-bdev.js';
 import { rbdClusters } from '../../packages/tspdk/dist/module/bdev/rbd/rbd-clusters.js';
 import { type Ceph, startCeph } from './ceph.ts';
@@ -83,6 +86,9 @@ function params({ conf }: Ceph, image: string, config: Record<string, string> = 
     config: { mon_host: host, ...none, ...config },
   };
 }
+
+/** By default a discard leaves what does not fill a granule of 64 KiB. */
+const exactDiscards = { rbd_discard_granularity_bytes: '4096' };
 
 test('what the rbd command imports is read, and what is written it exports', async (t) => {
   const cluster = await withCeph(t, 'nbdcopy');
@@ -207,6 +213,28 @@ test('a target that is stopped in the middle of the load of a client ends in ord
   await fio;
 });
 
+test('an image does what every disk must', async (t) => {
+  const cluster = await withCeph(t);
+  if (cluster === null) return;
+  await cluster.rbd('create', '--size', '8M', '--object-size', '512K', 'checked');
+  const options = {
+    cores: [0, 1],
+    pin: false,
+    signals: false,
+    subsystems: [bdevSubsystem, conformSubsystem],
+  };
+  const failed: string[] = [];
+  const rc = await App.start(options, async (app) => {
+    await bdevRegistry(app.reactor).create('rbd', params(cluster, 'checked', exactDiscards));
+    const { results } = await conform(app.reactor, 'R');
+    for (const { name, status, message } of results) if (status === 'failed') failed.push(`${name}: ${message}`);
+    t.diagnostic(`${results.filter(({ status }) => status === 'ok').length} of ${results.length} checks apply`);
+    app.stop(0);
+  });
+  assert.deepEqual(failed, []);
+  assert.equal(rc, 0, 'a leak would make it 1');
+});
+
 test('an image holds what was written, whatever the order, place and memory', async (t) => {
   const cluster = await withCeph(t);
   if (cluster === null) return;
@@ -218,8 +246,7 @@ test('an image holds what was written, whatever the order, place and memory', as
       // Objects that are smaller than the largest I/O.
       await cluster.rbd('create', '--size', '4M', '--object-size', '512K', image);
       const kit = await reactors(t);
-      // By default a discard leaves what does not fill a granule of 64 KiB.
-      const disk = params(cluster, image, { rbd_discard_granularity_bytes: '4096' });
+      const disk = params(cluster, image, exactDiscards);
       const bdev = await kit.until(kit.bdevs.create(rbdModule.name, disk));
       assert.equal(bdev.homeCore, 1);
       assert.equal(bdev.limits.optimalIoBoundaryBlocks, 128);

@@ -1,6 +1,7 @@
 // tspdk itself as a child process: started with a JSON config of SPDK's form, ready when it says so, stopped by a signal, and its exit code checked (a
 // target that leaks says so and exits with another code than 0).
 
+import assert from 'node:assert/strict';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
@@ -18,9 +19,16 @@ export function hasTarget(): boolean {
   return existsSync(cli);
 }
 
+/** `TSPDK_INTEROP_TSAN=1`: every tspdk that a check starts runs under the thread sanitizer, and what that reports fails the check. */
+const sanitizer = new URL('../../packages/tsan/dist/register.js', import.meta.url).href;
+const nodeArgs = process.env.TSPDK_INTEROP_TSAN === '1' ? ['--import', sanitizer] : [];
+
 /** Starts `tspdk ARGS`. */
 export function startCli(t: TestContext, args: readonly string[], env: Readonly<Record<string, string>> = {}): Running {
-  return start(t, process.execPath, [cli, ...args], { env });
+  const running = start(t, process.execPath, [...nodeArgs, cli, ...args], { env });
+  // One that is killed has no exit code to say it with.
+  t.after(() => assert.doesNotMatch(running.output(), /WARNING: ThreadSanitizer/));
+  return running;
 }
 
 /** A tspdk server, with what only it has. */

@@ -1,206 +1,164 @@
 /**
- * Every allocation and every submission of the layer fails once: for each kind of I/O, for each n, the n-th BdevIo, buffer, block of the shared heap or call of the module. Each time the I/O
- * ends as it should, nothing is held any more, and the next I/O works.
+ * Every allocation and every submission fails once: on each kind of disk (fail-nth.sim.ts), for each kind of I/O, for each n, the n-th BdevIo, buffer, block of the shared heap or call of a
+ * module, on whatever core. Each time the I/O ends as it should, nothing is held any more, and the next I/O works.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SpdkError } from '../env/errors.ts';
 import type { IoBuf } from '../env/iobuf.ts';
-import { IoVecs } from '../env/iovecs.ts';
-import '../module/bdev/malloc/malloc-bdev.ts';
-import '../module/bdev/passthru/passthru-bdev.ts';
 import type { BdevIo } from './bdev-io.ts';
-import type { BdevChannel } from './channel.ts';
-import { type Cluster, startCluster } from './cluster.sim.ts';
-import { BdevDesc } from './desc.ts';
+import { BYTES, type DiskKind, diskKinds, World } from './fail-nth.sim.ts';
 import { bdevManager } from './manager.ts';
 import { EIO, ENOMEM } from './status.ts';
-import { runIo, takeLargeBuffers } from './stub-setup.sim.ts';
-import type { ThreadChannel } from './thread-channel.ts';
-
-const BLOCK = 512;
-
-interface World {
-  readonly cluster: Cluster;
-  readonly channel: BdevChannel;
-  /** 64 KiB of ones, which the disk's first blocks hold as well; and as many of the memory behind. */
-  readonly equal: IoVecs;
-  readonly other: IoVecs;
-}
+import { takeLargeBuffers } from './stub-setup.sim.ts';
 
 type Start = (world: World, cb: (ctx: unknown, status: number) => void) => number;
 
 /** One of each that the layer has a way of its own for. */
 const kinds: Record<string, Start> = {
   read: ({ channel, other }, cb) => channel.readv(other, 0, cb, null),
-  write: ({ channel, equal }, cb) => channel.writev(equal, 65536, cb, null),
-  unmap: ({ channel }, cb) => channel.unmap(0, 65536, cb, null),
-  zeroes: ({ channel }, cb) => channel.writeZeroes(0, 65536, 0, cb, null),
-  flush: ({ channel }, cb) => channel.flush(0, 65536, cb, null),
+  write: ({ channel, equal }, cb) => channel.writev(equal, BYTES, cb, null),
+  unmap: ({ channel }, cb) => channel.unmap(0, BYTES, cb, null),
+  zeroes: ({ channel }, cb) => channel.writeZeroes(0, BYTES, 0, cb, null),
+  flush: ({ channel }, cb) => channel.flush(0, BYTES, cb, null),
   compare: ({ channel, equal }, cb) => channel.comparev(equal, 0, cb, null),
   'compare-and-write': ({ channel, equal, other }, cb) => channel.comparevAndWritev(equal, other, 0, cb, null),
-  copy: ({ channel }, cb) => channel.copy(131072, 0, 65536, cb, null),
+  copy: ({ channel }, cb) => channel.copy(2 * BYTES, 0, BYTES, cb, null),
   reset: ({ channel }, cb) => channel.reset(cb, null),
 };
 
-/** What fails: how it is made to, at the n-th time; the statuses that are right then. Gives back how often it was asked. */
-interface Failure {
+/** What has been made to fail: how often it was asked, and what is right then. */
+interface Installed {
+  calls(): number;
   readonly statuses: readonly number[];
-  install(world: World, n: number): { readonly calls: () => number; readonly remove: () => void };
+  remove(): void;
 }
 
-/** Replaces `object[key]` by what calls `instead` the n-th time. */
-function nth<K extends string>(
-  object: object,
-  key: K,
+/** What fails: makes it, at the n-th time. */
+type Failure = (world: World, n: number) => Installed;
+
+/** Replaces `key` of all `objects` by what calls `instead` the n-th time that any of them is called. */
+function nth<T extends object>(
+  objects: readonly T[],
+  key: keyof T & string,
   n: number,
-  instead: (original: (...args: never[]) => unknown) => unknown,
+  instead: (object: T, original: () => unknown, args: readonly unknown[]) => unknown,
 ) {
-  const target = object as Record<K, (...args: never[]) => unknown>;
-  const original = target[key];
-  const own = Object.hasOwn(target, key);
   let calls = 0;
-  target[key] = ((...args: never[]) => {
-    calls++;
-    return calls === n
-      ? instead((...rest) => original.apply(target, rest.length > 0 ? rest : args))
-      : original.apply(target, args);
-  }) as (typeof target)[K];
+  const removes = objects.map((object) => {
+    const target = object as Record<string, unknown>;
+    const original = target[key] as (...args: unknown[]) => unknown;
+    const own = Object.hasOwn(target, key);
+    target[key] = (...args: unknown[]): unknown => {
+      const call = () => original.apply(target, args);
+      return ++calls === n ? instead(object, call, args) : call();
+    };
+    return () => {
+      if (own) target[key] = original;
+      else delete target[key];
+    };
+  });
   const remove = (): void => {
-    if (own) target[key] = original;
-    else delete (target as Partial<typeof target>)[key];
+    for (const each of removes) each();
   };
   return { calls: () => calls, remove };
 }
 
-/** The channels with the modules, from the disk under test down. */
-function threadChannels(cluster: Cluster): ThreadChannel[] {
-  return [...cluster.reactors[0].local(bdevManager).byId.values()].flatMap((bdev) => [...bdev.channels]);
-}
-
-function submission(fail: (io: BdevIo) => void): Failure['install'] {
-  return ({ cluster }, n) => {
-    let calls = 0;
-    const removes = threadChannels(cluster).map(({ backend }) => {
-      const original = backend.submit.bind(backend);
-      backend.submit = (io) => {
-        if (++calls === n) fail(io);
-        else original(io);
-      };
-      return () => void delete (backend as { submit?: unknown }).submit;
+/** All are taken, until the next turn. */
+const noBuffers =
+  (key: 'getSmall' | 'getLargeOf'): Failure =>
+  ({ cluster }, n) => {
+    const pools = cluster.reactors.map(({ iobuf }) => iobuf);
+    const installed = nth(pools, key, n, (iobuf, get) => {
+      const taken: IoBuf[] = [];
+      if (key === 'getLargeOf') {
+        const { getLargeOf } = Object.getPrototypeOf(iobuf) as typeof iobuf;
+        taken.push(...takeLargeBuffers({ getLargeOf: (rank) => getLargeOf.call(iobuf, rank) }));
+      } else for (let buf = get() as IoBuf | null; buf !== null; buf = get() as IoBuf | null) taken.push(buf);
+      setImmediate(() => {
+        for (const buf of taken) iobuf.put(buf);
+      });
+      return null;
     });
-    const remove = (): void => {
-      for (const each of removes) each();
-    };
-    return { calls: () => calls, remove };
+    return { ...installed, statuses: [0] };
   };
-}
+
+/** A module's `submit`. `failed`: that is an error of the disk that it was submitted to. */
+const submission =
+  (fail: (io: BdevIo) => void, failed: boolean): Failure =>
+  (world, n) => {
+    const { backends } = world;
+    const objects = backends.map(({ backend }) => backend);
+    const statuses: number[] = [];
+    const installed = nth(objects, 'submit', n, (backend, _, [io]) => {
+      statuses.push(failed ? world.errorOf(backends[objects.indexOf(backend)].name) : 0);
+      fail(io as BdevIo);
+    });
+    return { ...installed, statuses };
+  };
 
 const failures: Record<string, Failure> = {
-  'no BdevIo': {
+  'no BdevIo': ({ cluster }, n) => {
+    const pools = cluster.reactors.map((reactor) => reactor.local(bdevManager).pool);
+    const installed = nth(pools, 'get', n, (pool) => {
+      // All are borrowed, until the next turn.
+      setImmediate(() => pool.wake());
+      return null;
+    });
     // The caller's own is refused; the layer's wait.
-    statuses: [0, ENOMEM],
-    install: ({ cluster }, n) => {
-      const { pool } = cluster.reactors[0].local(bdevManager);
-      return nth(pool, 'get', n, () => {
-        // All are borrowed, until the next turn.
-        setImmediate(() => pool.wake());
-        return null;
-      });
-    },
+    return { ...installed, statuses: [0, ENOMEM] };
   },
-  'no buffer': {
-    statuses: [0],
-    install: ({ cluster }, n) => {
-      const { iobuf } = cluster.reactors[0];
-      return nth(iobuf, 'getLargeOf', n, (original) => {
-        const taken = takeLargeBuffers({ getLargeOf: original as (rank: number) => IoBuf | null });
-        setImmediate(() => {
-          for (const buf of taken) iobuf.put(buf);
-        });
-        return null;
-      });
-    },
+  'no buffer': noBuffers('getLargeOf'),
+  'no small buffer': noBuffers('getSmall'),
+  'no parity buffer': (world, n) => ({ ...nth(world.raidBackends, 'takeBuffer', n, () => -1), statuses: [0] }),
+  'no room in the shared heap': ({ cluster }, n) => {
+    const heaps = cluster.reactors.map(({ heap }) => heap);
+    const installed = nth(heaps, 'alloc', n, () => {
+      throw new SpdkError('ENOMEM', 'on purpose');
+    });
+    return { ...installed, statuses: [0, ENOMEM] };
   },
-  'no room in the shared heap': {
-    statuses: [0, ENOMEM],
-    install: ({ cluster }, n) =>
-      nth(cluster.reactors[0].heap, 'alloc', n, () => {
-        throw new SpdkError('ENOMEM', 'on purpose');
-      }),
-  },
-  'a module without memory': { statuses: [0], install: submission((io) => io.complete(ENOMEM)) },
-  'a module that fails': { statuses: [EIO], install: submission((io) => io.complete(EIO)) },
-  'a module that throws': {
-    statuses: [EIO],
-    install: submission(() => {
-      throw new Error('on purpose');
-    }),
-  },
+  'a module without memory': submission((io) => io.complete(ENOMEM), false),
+  'a module that fails': submission((io) => io.complete(EIO), true),
+  'a module that throws': submission(() => {
+    throw new Error('on purpose');
+  }, true),
 };
+const ERRORS = ['a module that fails', 'a module that throws'];
 
-/** How many large buffers nobody has. */
-function freeBuffers(cluster: Cluster): number {
-  const { iobuf } = cluster.reactors[0];
-  const taken = takeLargeBuffers(iobuf);
-  for (const buf of taken) iobuf.put(buf);
-  return taken.length;
+/** One kind of I/O with one failure at one place: whether there was such a place. */
+async function once(disk: DiskKind, start: Start, failure: string, n: number, when: string): Promise<boolean> {
+  const world = await World.start(disk);
+  const installed = failures[failure](world, n);
+  const status = await world.run((cb) => start(world, cb));
+  const struck = installed.calls() >= n;
+  installed.remove();
+  await world.heal();
+  const right = struck ? installed.statuses : [0];
+  assert.ok(right.includes(status), `${when}: it ends with ${status}, not with ${right.join(' or ')}`);
+  await world.heldNothing(when);
+  if (!ERRORS.includes(failure)) assert.ok(world.whole, `${when}: no member failed, and one was dropped`);
+  await world.works(when);
+  await world.heldNothing(when);
+  const thrown = world.cluster.faults.splice(0).map(String);
+  assert.deepEqual(thrown, struck && failure === 'a module that throws' ? ['Error: on purpose'] : [], when);
+  await world.close();
+  return struck;
 }
 
-/** A disk whose I/Os are split, emulated and passed on, its first 64 KiB full of ones. */
-async function setUp(): Promise<World & { readonly buffers: number; close(): Promise<void> }> {
-  const cluster = await startCluster();
-  const buffers = freeBuffers(cluster);
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: BLOCK, num_blocks: 1024 }));
-  await cluster.until(cluster.bdevs.create('passthru', { name: 'P', base_bdev_name: 'M' }));
-  const desc = cluster.on(0, () => BdevDesc.open('P', { write: true, onEvent: () => {} }));
-  const channel = cluster.on(0, () => desc.getIoChannel());
-  const memory = cluster.memory(131072);
-  memory.u8.fill(1, 0, 65536);
-  const [equal, other] = [new IoVecs(2), new IoVecs(2)];
-  for (const [iovs, at] of [
-    [equal, 0],
-    [other, 65536],
-  ] as const) {
-    iovs.push(memory, at, 1000);
-    iovs.push(memory, at + 1000, 64536);
-  }
-  assert.equal(await runIo(cluster, (cb) => channel.writev(equal, 0, cb, null)), 0);
-  const close = async (): Promise<void> => {
-    desc.close();
-    await cluster.close();
-  };
-  return { cluster, channel, equal, other, buffers, close };
-}
-
-for (const [what, { statuses, install }] of Object.entries(failures)) {
-  test(`${what}, once, at every place of every kind of I/O`, async () => {
-    let places = 0;
-    for (const [kind, start] of Object.entries(kinds)) {
-      for (let n = 1, more = true; more; n++) {
-        const world = await setUp();
-        const { cluster, channel, equal } = world;
-        const { pool } = cluster.reactors[0].local(bdevManager);
-        const installed = install(world, n);
-        const status = await runIo(cluster, (cb) => start(world, cb));
-        more = installed.calls() >= n;
-        installed.remove();
-        const right = more && what !== 'no buffer' ? statuses : [0];
-        assert.ok(right.includes(status), `${kind}, place ${n}: ${status}`);
-        if (more) places++;
-        assert.equal(pool.used, 0, `${kind}, place ${n}: a BdevIo is held`);
-        assert.equal(
-          await runIo(cluster, (cb) => channel.writev(equal, 0, cb, null)),
-          0,
-          `${kind}, place ${n}: the next one`,
-        );
-        assert.equal(await runIo(cluster, (cb) => channel.comparev(equal, 0, cb, null)), 0);
-        const thrown = cluster.faults.splice(0).map(String);
-        assert.deepEqual(thrown, more && what === 'a module that throws' ? ['Error: on purpose'] : []);
-        assert.equal(freeBuffers(cluster), world.buffers, `${kind}, place ${n}: a buffer is held`);
-        await world.close();
+for (const [what, disk] of Object.entries(diskKinds)) {
+  test(`${what}: each kind of I/O, with each failure once at every place`, async (t) => {
+    const places: Record<string, number> = {};
+    for (const failure of Object.keys(failures)) {
+      if (disk.stopsAtErrors === true && ERRORS.includes(failure)) continue;
+      for (const [kind, start] of Object.entries(kinds)) {
+        if (disk.lacks?.includes(kind) === true) continue;
+        for (let n = 1; await once(disk, start, failure, n, `${failure}, ${kind}, place ${n}`); n++) {
+          places[failure] = (places[failure] ?? 0) + 1;
+        }
       }
     }
-    assert.ok(places > 0, 'nothing was made to fail');
+    t.diagnostic(JSON.stringify(places));
+    for (const failure of disk.must) assert.ok(places[failure] > 0, `${failure} has found no place`);
   });
 }

@@ -41,8 +41,8 @@ export const dataChecks: readonly Check[] = [
       disk.needsWrite();
       for (let i = 0; i < 3; i++) {
         const round = disk.round();
-        await disk.write(0, disk.block, round);
-        await disk.holds(0, disk.block, round);
+        await disk.write(0, disk.unit, round);
+        await disk.holds(0, disk.unit, round);
       }
     },
   },
@@ -51,14 +51,14 @@ export const dataChecks: readonly Check[] = [
     summary: 'the first and the last block, and those beside them, hold what is written',
     async run(disk) {
       disk.needsWrite();
-      const { block } = disk;
-      const size = disk.bdev.sizeBytes;
+      const { unit } = disk;
+      const size = disk.sizeBytes;
       const round = disk.round();
       const places: [number, number][] = [
-        [0, block],
-        [size - block, block],
+        [0, unit],
+        [size - unit, unit],
       ];
-      if (size >= 8 * block) places.push([block, 2 * block], [size - 4 * block, 3 * block]);
+      if (size >= 8 * unit) places.push([unit, 2 * unit], [size - 4 * unit, 3 * unit]);
       for (const [at, bytes] of places) await disk.write(at, bytes, round);
       for (const [at, bytes] of places) await disk.holds(at, bytes, round);
     },
@@ -68,9 +68,9 @@ export const dataChecks: readonly Check[] = [
     summary: 'I/Os of one block up to 1 MiB, and one block less and more, read back',
     async run(disk) {
       disk.needsWrite();
-      for (let blocks = 1; blocks * disk.block <= Math.min(MIB, disk.areaBytes); blocks *= 2) {
-        for (const length of [blocks - 1, blocks, blocks + 1]) {
-          const bytes = length * disk.block;
+      for (let units = 1; units * disk.unit <= Math.min(MIB, disk.areaBytes); units *= 2) {
+        for (const length of [units - 1, units, units + 1]) {
+          const bytes = length * disk.unit;
           if (bytes === 0 || bytes > disk.areaBytes) continue;
           disk.begin();
           const round = disk.round();
@@ -85,22 +85,22 @@ export const dataChecks: readonly Check[] = [
     summary: 'a write at any block, of any few blocks, changes those and no others',
     async run(disk) {
       disk.needsWrite();
-      disk.needsBlocks(4);
-      const { block } = disk;
-      const span = Math.min(disk.blocks, 16);
+      disk.needsUnits(4);
+      const { unit } = disk;
+      const span = Math.min(disk.units, 16);
       for (let first = 0; first < span; first++) {
-        for (const blocks of [1, 2, 3, 7]) {
-          if (first + blocks > span) continue;
+        for (const units of [1, 2, 3, 7]) {
+          if (first + units > span) continue;
           disk.begin();
           const under = disk.round();
           const over = disk.round();
-          await disk.write(0, span * block, under);
-          await disk.write(first * block, blocks * block, over);
-          const got = await disk.read(0, span * block);
+          await disk.write(0, span * unit, under);
+          await disk.write(first * unit, units * unit, over);
+          const got = await disk.read(0, span * unit);
           if (!disk.settings.keepsData) continue;
-          const wanted = patternOf(0, span * block, under);
-          pattern(wanted, first * block, first * block, blocks * block, over);
-          compare(got, wanted, 0, `${blocks} blocks written from block ${first} on, and nothing else changed`);
+          const wanted = patternOf(0, span * unit, under);
+          pattern(wanted, first * unit, first * unit, units * unit, over);
+          compare(got, wanted, 0, `${units * unit} bytes written at ${first * unit}, and nothing else changed`);
         }
       }
     },
@@ -110,20 +110,20 @@ export const dataChecks: readonly Check[] = [
     summary: 'I/Os across 4 KiB to 1 MiB and the disk’s own boundaries are whole',
     async run(disk) {
       disk.needsWrite();
-      disk.needsBlocks(4);
-      const { block } = disk;
-      const own = disk.bdev.limits.optimalIoBoundaryBlocks * block;
-      const boundaries = [own, 4096, 16384, 65536, 131072, MIB].filter(
-        (at) => at % block === 0 && at >= 2 * block && at + 2 * block <= disk.areaBytes,
-      );
+      disk.needsUnits(4);
+      const { unit } = disk;
+      const own = disk.bdev.limits.optimalIoBoundaryBlocks * disk.block;
+      // Where no unit ends at one, the I/Os across the next end of a unit are across it, too.
+      const ends = [own, 4096, 16384, 65536, 131072, MIB].map((at) => Math.ceil(at / unit) * unit);
+      const boundaries = [...new Set(ends)].filter((at) => at >= 2 * unit && at + 2 * unit <= disk.areaBytes);
       if (boundaries.length === 0) throw new NotForThisDisk('it is too small');
       for (const boundary of boundaries) {
         disk.begin();
         const round = disk.round();
-        await disk.write(boundary - 2 * block, 4 * block, round);
-        await disk.holds(boundary - block, 2 * block, round);
-        await disk.holds(boundary - 2 * block, 2 * block, round);
-        await disk.holds(boundary, 2 * block, round);
+        await disk.write(boundary - 2 * unit, 4 * unit, round);
+        await disk.holds(boundary - unit, 2 * unit, round);
+        await disk.holds(boundary - 2 * unit, 2 * unit, round);
+        await disk.holds(boundary, 2 * unit, round);
       }
     },
   },
@@ -132,17 +132,17 @@ export const dataChecks: readonly Check[] = [
     summary: 'blocks written one by one, in no order, are all there afterwards',
     async run(disk) {
       disk.needsWrite();
-      const { block } = disk;
-      const count = Math.min(disk.blocks, 512);
+      const { unit } = disk;
+      const count = Math.min(disk.units, 512);
       const round = disk.round();
       // A walk over all of them: the step and the count have no common divisor.
       const step = count % 7 === 0 ? 11 : 7;
       for (let i = 0; i < count; i++) {
         disk.begin();
-        await disk.write(((i * step) % count) * block, block, round);
+        await disk.write(((i * step) % count) * unit, unit, round);
       }
       disk.begin();
-      await disk.holds(0, count * block, round);
+      await disk.holds(0, count * unit, round);
     },
   },
   {
@@ -150,7 +150,7 @@ export const dataChecks: readonly Check[] = [
     summary: 'data in many pieces of memory is written and read in order, beside which nothing is touched',
     async run(disk) {
       disk.needsWrite();
-      const bytes = Math.min(disk.areaBytes, Math.max(16384, 4 * disk.block));
+      const bytes = Math.min(disk.areaBytes, Math.max(16384, 4 * disk.unit));
       const round = disk.round();
       const wanted = patternOf(0, bytes, round);
       const from = piecesOf(disk, bytes);
@@ -180,8 +180,8 @@ export const dataChecks: readonly Check[] = [
       disk.needsWrite();
       for (const shift of [1, 2, 4, 7, 8, 511]) {
         const round = disk.round();
-        await disk.write(0, disk.block, round, 0, shift);
-        await disk.holds(0, disk.block, round, (shift * 3) % 512);
+        await disk.write(0, disk.unit, round, 0, shift);
+        await disk.holds(0, disk.unit, round, (shift * 3) % 512);
       }
     },
   },
@@ -189,7 +189,7 @@ export const dataChecks: readonly Check[] = [
     name: 'zero-copy',
     summary: 'the disk’s own memory, where it shows it, is what reads give and writes change',
     async run(disk) {
-      const bytes = Math.min(disk.areaBytes, 4 * disk.block);
+      const bytes = Math.min(disk.areaBytes, 4 * disk.unit);
       const vecs = disk.vecs([{ at: 0, bytes: 0 }]);
       vecs.reset();
       if (!disk.channel.zcopy(0, bytes, vecs)) throw new NotForThisDisk('it has no memory to show');

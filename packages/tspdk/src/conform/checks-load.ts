@@ -18,25 +18,25 @@ import {
 
 const DEPTH = 32;
 
-/** Starts `count` I/Os of the block's size at once, reads and, on a disk that takes them, writes; gives their statuses when all have ended. */
+/** Starts `count` I/Os of a unit at once, reads and, on a disk that takes them, writes; gives their statuses when all have ended. */
 function load(disk: DiskUnderTest, count: number, ctx: unknown = null): { buffers: number[]; ends: Promise<number[]> } {
-  const { block, channel, memory } = disk;
-  const span = Math.max(1, Math.min(disk.blocks, count));
+  const { unit, channel, memory } = disk;
+  const span = Math.max(1, Math.min(disk.units, count));
   const round = disk.round();
   const buffers: number[] = [];
   const ends: Promise<number>[] = [];
   for (let i = 0; i < count; i++) {
-    const at = (i % span) * block;
-    const buffer = disk.take(block);
+    const at = (i % span) * unit;
+    const buffer = disk.take(unit);
     buffers.push(buffer);
     const writes = disk.bdev.writable && i % 2 === 0;
-    if (writes) pattern(memory.u8, buffer, at, block, round);
+    if (writes) pattern(memory.u8, buffer, at, unit, round);
     ends.push(
-      disk.io(`${writes ? 'write' : 'read'} of the block at ${at}, one of ${count}`, (cb) => {
+      disk.io(`${writes ? 'write' : 'read'} of ${unit} bytes at ${at}, one of ${count}`, (cb) => {
         const done = (_: unknown, status: number) => cb(null, status);
         return writes
-          ? channel.write(memory, buffer, at, block, done, ctx)
-          : channel.read(memory, buffer, at, block, done, ctx);
+          ? channel.write(memory, buffer, at, unit, done, ctx)
+          : channel.read(memory, buffer, at, unit, done, ctx);
       }),
     );
   }
@@ -56,12 +56,12 @@ export const loadChecks: readonly Check[] = [
     summary: 'writes of different blocks at once all arrive, and reads at once all get theirs',
     async run(disk) {
       disk.needsWrite();
-      const { block } = disk;
-      const count = Math.min(disk.blocks, 64);
+      const { unit } = disk;
+      const count = Math.min(disk.units, 64);
       const round = disk.round();
-      await Promise.all(Array.from({ length: count }, (_, i) => disk.write(i * block, block, round)));
+      await Promise.all(Array.from({ length: count }, (_, i) => disk.write(i * unit, unit, round)));
       disk.begin();
-      await Promise.all(Array.from({ length: count }, (_, i) => disk.holds(i * block, block, round)));
+      await Promise.all(Array.from({ length: count }, (_, i) => disk.holds(i * unit, unit, round)));
     },
   },
   {
@@ -69,27 +69,27 @@ export const loadChecks: readonly Check[] = [
     summary: 'of writes of the same blocks at once, each byte is one of theirs, and it stays that one',
     async run(disk) {
       disk.needsWrite();
-      disk.needsBlocks(6);
-      const { block } = disk;
+      disk.needsUnits(6);
+      const { unit } = disk;
       const before = disk.round();
-      await disk.write(0, 6 * block, before);
+      await disk.write(0, 6 * unit, before);
       const [a, b] = [disk.round(), disk.round()];
-      await Promise.all([disk.write(0, 4 * block, a), disk.write(2 * block, 4 * block, b)]);
-      const got = (await disk.read(0, 6 * block)).slice();
+      await Promise.all([disk.write(0, 4 * unit, a), disk.write(2 * unit, 4 * unit, b)]);
+      const got = (await disk.read(0, 6 * unit)).slice();
       if (!disk.settings.keepsData) return;
-      const [ofA, ofB] = [patternOf(0, 6 * block, a), patternOf(0, 6 * block, b)];
-      compare(got.subarray(0, 2 * block), ofA, 0, 'what the first of two writes alone has written');
+      const [ofA, ofB] = [patternOf(0, 6 * unit, a), patternOf(0, 6 * unit, b)];
+      compare(got.subarray(0, 2 * unit), ofA, 0, 'what the first of two writes alone has written');
       compare(
-        got.subarray(4 * block),
-        ofB.subarray(4 * block),
-        4 * block,
+        got.subarray(4 * unit),
+        ofB.subarray(4 * unit),
+        4 * unit,
         'what the second of two writes alone has written',
       );
-      for (let i = 2 * block; i < 4 * block; i++) {
+      for (let i = 2 * unit; i < 4 * unit; i++) {
         if (got[i] !== ofA[i] && got[i] !== ofB[i])
           fail(`byte ${i} of either write`, `another, 0x${got[i].toString(16)}`);
       }
-      compare(await disk.read(0, 6 * block), got, 0, 'the same as when it was read before');
+      compare(await disk.read(0, 6 * unit), got, 0, 'the same as when it was read before');
     },
   },
   {
@@ -97,19 +97,19 @@ export const loadChecks: readonly Check[] = [
     summary: 'a thousand I/Os of all kinds in a random order leave what they should',
     async run(disk) {
       disk.needsWrite();
-      disk.needsBlocks(4);
-      const { block, channel, settings } = disk;
+      disk.needsUnits(4);
+      const { unit, channel, settings } = disk;
       const random = new Random(settings.seed);
-      const span = Math.min(disk.blocks, 64);
+      const span = Math.min(disk.units, 64);
       const below = (end: number) => Math.floor(random.next() * end);
-      const model = new Uint8Array(span * block);
+      const model = new Uint8Array(span * unit);
       await disk.ok('write zeroes', (cb) => channel.writeZeroes(0, model.length, 0, cb, null));
       const unmap = disk.bdev.ioTypeSupported(3);
       for (let i = 0; i < 1000; i++) {
         disk.begin();
         const first = below(span);
-        const blocks = 1 + below(Math.min(8, span - first));
-        const [at, bytes] = [first * block, blocks * block];
+        const units = 1 + below(Math.min(8, span - first));
+        const [at, bytes] = [first * unit, units * unit];
         const kind = random.next();
         if (kind < 0.4) {
           const round = disk.round();
@@ -152,9 +152,9 @@ export const loadChecks: readonly Check[] = [
         disk.begin();
         if (disk.bdev.writable) {
           const round = disk.round();
-          await disk.write(0, disk.block, round);
-          await disk.holds(0, disk.block, round);
-        } else await disk.read(0, disk.block);
+          await disk.write(0, disk.unit, round);
+          await disk.holds(0, disk.unit, round);
+        } else await disk.read(0, disk.unit);
       }
     },
   },
@@ -162,9 +162,9 @@ export const loadChecks: readonly Check[] = [
     name: 'every-core',
     summary: 'what one core has written every other core reads',
     async run(disk) {
-      const { reactor, block, memory } = disk;
+      const { reactor, unit, memory } = disk;
       if (reactor.cores.length === 1) throw new NotForThisDisk('there is one core; start it with --cpumask 0x3');
-      const bytes = Math.min(disk.areaBytes, 8 * block);
+      const bytes = Math.min(disk.areaBytes, 8 * unit);
       const round = disk.round();
       if (disk.bdev.writable) await disk.write(0, bytes, round);
       const here = (await disk.read(0, bytes)).slice();

@@ -19,18 +19,18 @@ async function inner(
   what: string,
   change: (at: number, bytes: number) => Promise<void>,
 ): Promise<void> {
-  disk.needsBlocks(4);
-  const { block } = disk;
-  const longest = Math.min(disk.blocks - 2, Math.max(4, Math.floor(262144 / block)));
-  for (const blocks of new Set([1, 2, Math.min(3, longest), longest])) {
+  disk.needsUnits(4);
+  const { unit } = disk;
+  const longest = Math.min(disk.units - 2, Math.max(4, Math.floor(262144 / unit)));
+  for (const units of new Set([1, 2, Math.min(3, longest), longest])) {
     disk.begin();
     const round = disk.round();
-    const [at, bytes] = [block, blocks * block];
-    await disk.write(0, bytes + 2 * block, round);
+    const [at, bytes] = [unit, units * unit];
+    await disk.write(0, bytes + 2 * unit, round);
     await change(at, bytes);
     await disk.isZero(at, bytes, `${what} of ${bytes} bytes at ${at}`);
-    await disk.holds(0, block, round);
-    await disk.holds(at + bytes, block, round);
+    await disk.holds(0, unit, round);
+    await disk.holds(at + bytes, unit, round);
     // And it can be written again.
     const next = disk.round();
     await disk.write(at, bytes, next);
@@ -69,10 +69,10 @@ export const typeChecks: readonly Check[] = [
     async run(disk) {
       disk.needsWrite();
       const round = disk.round();
-      await disk.write(0, disk.block, round);
+      await disk.write(0, disk.unit, round);
       await disk.ok('flush of a block', (cb) => disk.channel.flush(0, disk.block, cb, null));
-      await disk.ok('flush of all', (cb) => disk.channel.flush(0, disk.bdev.sizeBytes, cb, null));
-      await disk.holds(0, disk.block, round);
+      await disk.ok('flush of all', (cb) => disk.channel.flush(0, disk.sizeBytes, cb, null));
+      await disk.holds(0, disk.unit, round);
     },
   },
   {
@@ -81,8 +81,8 @@ export const typeChecks: readonly Check[] = [
     async run(disk) {
       disk.needsWrite();
       const round = disk.round();
-      await disk.write(0, disk.block, round, IO_FLAG_FUA);
-      await disk.holds(0, disk.block, round);
+      await disk.write(0, disk.unit, round, IO_FLAG_FUA);
+      await disk.holds(0, disk.unit, round);
     },
   },
   {
@@ -90,7 +90,8 @@ export const typeChecks: readonly Check[] = [
     summary: 'a compare finds equal data equal, and a difference of one byte, the first or the last, different',
     async run(disk) {
       disk.needsWrite();
-      const bytes = Math.min(disk.areaBytes, 4 * disk.block);
+      disk.needsNoMetadata();
+      const bytes = Math.min(disk.areaBytes, 4 * disk.unit);
       const round = disk.round();
       await disk.write(0, bytes, round);
       const buffer = disk.take(bytes);
@@ -111,27 +112,28 @@ export const typeChecks: readonly Check[] = [
     summary: 'it writes when the disk holds what was said, and changes nothing when it does not',
     async run(disk) {
       disk.needsWrite();
+      disk.needsNoMetadata();
       if (!disk.settings.keepsData) throw new NotForThisDisk('it keeps no data');
-      const { block, memory } = disk;
+      const { unit, memory } = disk;
       const [was, next] = [disk.round(), disk.round()];
-      await disk.write(0, block, was);
-      const [expected, wanted] = [disk.take(block), disk.take(block)];
-      pattern(memory.u8, expected, 0, block, was);
-      pattern(memory.u8, wanted, 0, block, next);
+      await disk.write(0, unit, was);
+      const [expected, wanted] = [disk.take(unit), disk.take(unit)];
+      pattern(memory.u8, expected, 0, unit, was);
+      pattern(memory.u8, wanted, 0, unit, next);
       const swap = (cb: (ctx: unknown, status: number) => void) =>
         disk.channel.comparevAndWritev(
-          disk.vecs([{ at: expected, bytes: block }]),
-          disk.vecs([{ at: wanted, bytes: block }]),
+          disk.vecs([{ at: expected, bytes: unit }]),
+          disk.vecs([{ at: wanted, bytes: unit }]),
           0,
           cb,
           null,
         );
-      memory.u8[expected + block - 1] ^= 0xff;
+      memory.u8[expected + unit - 1] ^= 0xff;
       await disk.refused('compare-and-write of other data', EILSEQ, swap);
-      await disk.holds(0, block, was);
-      memory.u8[expected + block - 1] ^= 0xff;
+      await disk.holds(0, unit, was);
+      memory.u8[expected + unit - 1] ^= 0xff;
       await disk.ok('compare-and-write', swap);
-      await disk.holds(0, block, next);
+      await disk.holds(0, unit, next);
     },
   },
   {
@@ -139,28 +141,29 @@ export const typeChecks: readonly Check[] = [
     summary: 'copied blocks are where they should be, and where they came from; overlapping ones are refused',
     async run(disk) {
       disk.needsWrite();
-      disk.needsBlocks(8);
-      const { block } = disk;
-      const bytes = 3 * block;
+      disk.needsNoMetadata();
+      disk.needsUnits(8);
+      const { unit } = disk;
+      const bytes = 3 * unit;
       const [source, target] = [disk.round(), disk.round()];
       await disk.write(0, bytes, source);
-      await disk.write(bytes, 5 * block, target);
-      await disk.ok('copy of 3 blocks', (cb) => disk.channel.copy(4 * block, 0, bytes, cb, null));
-      const got = await disk.read(0, 8 * block);
+      await disk.write(bytes, 5 * unit, target);
+      await disk.ok(`copy of ${bytes} bytes`, (cb) => disk.channel.copy(4 * unit, 0, bytes, cb, null));
+      const got = await disk.read(0, 8 * unit);
       if (disk.settings.keepsData) {
-        const wanted = patternOf(0, 8 * block, target);
+        const wanted = patternOf(0, 8 * unit, target);
         pattern(wanted, 0, 0, bytes, source);
-        wanted.copyWithin(4 * block, 0, bytes);
-        compare(got, wanted, 0, 'three blocks copied from block 0 to block 4');
+        wanted.copyWithin(4 * unit, 0, bytes);
+        compare(got, wanted, 0, `${bytes} bytes copied from 0 to ${4 * unit}`);
       }
-      await disk.refused('copy onto itself', EINVAL, (cb) => disk.channel.copy(block, 0, bytes, cb, null));
+      await disk.refused('copy onto itself', EINVAL, (cb) => disk.channel.copy(unit, 0, bytes, cb, null));
     },
   },
   {
     name: 'block-status',
     summary: 'what it says of its allocation covers the range, and no written block is called zero or a hole',
     async run(disk) {
-      const bytes = Math.min(disk.areaBytes, 64 * disk.block);
+      const bytes = Math.min(disk.areaBytes, 64 * disk.unit);
       if (disk.bdev.writable) await disk.write(0, bytes, disk.round());
       const extents = new Extents(32);
       let at = 0;
@@ -185,12 +188,12 @@ export const typeChecks: readonly Check[] = [
     name: 'out-of-range',
     summary: 'what begins or ends outside, or on no whole block, is refused, and nothing is written',
     async run(disk) {
-      const { block, channel, memory } = disk;
-      const size = disk.bdev.sizeBytes;
-      const buffer = disk.take(4 * block);
+      const { block, unit, channel, memory } = disk;
+      const size = disk.sizeBytes;
+      const buffer = disk.take(4 * unit);
       const outside: [string, number, number][] = [
         ['at the end', size, block],
-        ['across the end', size - block, 2 * block],
+        ['across the end', size - unit, 2 * unit],
         ['far outside', size * 2, block],
         ['before the start', -block, block],
         ['of no length', 0, 0],
@@ -198,7 +201,7 @@ export const typeChecks: readonly Check[] = [
         ['of half a block', 0, block / 2],
       ];
       const round = disk.round();
-      if (disk.bdev.writable) await disk.write(size - block, block, round);
+      if (disk.bdev.writable) await disk.write(size - unit, unit, round);
       for (const [where, at, bytes] of outside) {
         // A disk in memory may take parts of blocks.
         if (where.includes('half') && disk.bdev.byteTypes !== 0) continue;
@@ -207,10 +210,20 @@ export const typeChecks: readonly Check[] = [
         await disk.refused(`write ${where}`, EINVAL, (cb) => channel.write(memory, buffer, at, bytes, cb, null));
         await disk.refused(`write zeroes ${where}`, EINVAL, (cb) => channel.writeZeroes(at, bytes, 0, cb, null));
       }
+      if (disk.bdev.writable && unit > block) {
+        for (const [at, bytes] of [
+          [size - unit, block],
+          [size - unit + block, unit - block],
+        ]) {
+          const part = `of ${bytes} bytes at ${at}, which is no unit of ${unit} bytes`;
+          await disk.refused(`write ${part}`, EINVAL, (cb) => channel.write(memory, buffer, at, bytes, cb, null));
+          await disk.refused(`write zeroes ${part}`, EINVAL, (cb) => channel.writeZeroes(at, bytes, 0, cb, null));
+        }
+      }
       await disk.refused('read into memory outside', EINVAL, (cb) =>
         channel.read(memory, memory.sizeBytes - block / 2, 0, block, cb, null),
       );
-      if (disk.bdev.writable) await disk.holds(size - block, block, round);
+      if (disk.bdev.writable) await disk.holds(size - unit, unit, round);
     },
   },
   {

@@ -5,13 +5,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import { bdevRegistry } from '../bdev/index.ts';
+import { BdevDesc, bdevRegistry, dropSegment } from '../bdev/index.ts';
 import { allowedCores } from '../env/affinity.ts';
 import { App, type AppOptions } from '../event/index.ts';
 import { type DiskDefinition, defineDisk } from '../module/bdev/disk/define-disk.ts';
+import { makeGpt, SPDK_GPT_PART_TYPE_GUID } from '../module/bdev/gpt/gpt-table.ts';
 import { bdevSubsystem } from '../module/bdev/index.ts';
+import { raidLevelOf } from '../module/bdev/raid/raid-level.ts';
+import { raidRegistry } from '../module/bdev/raid/raid-registry.ts';
 import { createSplit } from '../module/bdev/split/split-bdev.ts';
 import { iobufSubsystem } from '../module/rpc/iobuf.ts';
+import { nbdSubsystem, nbdTarget } from '../nbd/index.ts';
 import { CHECKS, type CheckResult, type ConformOptions, conform, conformSubsystem } from './index.ts';
 
 const dir = mkdtempSync(join(tmpdir(), 'tspdk-conform-'));
@@ -28,7 +32,7 @@ async function check(
     cores: allowedCores().slice(0, reactors),
     pin: false,
     signals: false,
-    subsystems: [iobufSubsystem, bdevSubsystem, conformSubsystem],
+    subsystems: [iobufSubsystem, bdevSubsystem, nbdSubsystem, conformSubsystem],
   };
   const rc = await App.start(appOptions, async (app) => {
     const report = await conform(app.reactor, await make(app), { timeoutMs: 20_000, ...options });
@@ -38,6 +42,18 @@ async function check(
   });
   assert.equal(rc, 0, 'a leak would make it 1');
   return results;
+}
+
+/** Has reactors that start meanwhile do without io_uring. */
+async function withoutRing<T>(run: () => Promise<T>): Promise<T> {
+  const before = process.env.TSPDK_NO_URING;
+  process.env.TSPDK_NO_URING = '1';
+  try {
+    return await run();
+  } finally {
+    if (before === undefined) delete process.env.TSPDK_NO_URING;
+    else process.env.TSPDK_NO_URING = before;
+  }
 }
 
 const named = (results: readonly CheckResult[], status: CheckResult['status']) =>
@@ -59,6 +75,68 @@ async function file(app: App, params: object): Promise<string> {
   truncateSync(filename, SIZE);
   return (await bdevRegistry(app.reactor).create('uring', { name: 'File', filename, ...params })).name;
 }
+
+/** A RAID disk of memory disks, the last `missing` of which are not there. */
+const raid = (level: string, members: number, more: { superblock?: boolean; missing?: number } = {}) => {
+  const { superblock = false, missing = 0 } = more;
+  return async (app: App) => {
+    const baseBdevs = Array.from({ length: members }, (_, i) => (i < members - missing ? `M${i}` : ''));
+    for (const name of baseBdevs) {
+      if (name === '') continue;
+      const params = { name, block_size: 512, num_blocks: (SIZE + (superblock ? 1 << 20 : 0)) / 512 };
+      await bdevRegistry(app.reactor).create('malloc', params);
+    }
+    const stripSizeKb = level === 'raid1' ? 0 : 4;
+    const params = { name: 'R', level: raidLevelOf(level), stripSizeKb, baseBdevs, superblock, uuid: undefined };
+    await raidRegistry(app.reactor).create(params);
+    return 'R';
+  };
+};
+
+/** A partition of a memory disk. */
+async function partition(app: App): Promise<string> {
+  const [name, blocks] = ['Whole', 2 * (SIZE / 512)];
+  await bdevRegistry(app.reactor).create('malloc', { name, block_size: 512, num_blocks: blocks });
+  const first = {
+    typeGuid: SPDK_GPT_PART_TYPE_GUID,
+    uniqueGuid: '00000000-0000-4000-8000-000000000001',
+    name: 'first',
+  };
+  const { head, tail } = makeGpt({ blockSizeBytes: 512, blocks }, 'c12a7328-f81f-11d2-ba4b-00a0c93ec93b', [
+    { ...first, firstLba: 64, lastLba: 63 + SIZE / 512 },
+  ]);
+  const { id } = await app.shareSegment(32768);
+  const memory = app.reactor.segments.get(id);
+  const desc = BdevDesc.open(name, { write: true, reactor: app.reactor, onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  for (const [at, bytes] of [
+    [0, head],
+    [blocks * 512 - tail.length, tail],
+  ] as const) {
+    memory.u8.set(bytes);
+    await new Promise((resolve) => channel.write(memory, 0, at, bytes.length, resolve, null));
+  }
+  desc.close();
+  await dropSegment(app.reactor, id);
+  await bdevRegistry(app.reactor).examine(bdevRegistry(app.reactor).get(name));
+  return `${name}p1`;
+}
+
+/** An export of the same application's target as a disk. */
+async function remote(app: App): Promise<string> {
+  const bdevName = await malloc(app);
+  const target = nbdTarget(app);
+  await target.addExport({ name: 'disk', bdevName });
+  const { port } = await target.startServer({ host: '127.0.0.1', port: 0 }, 'tcp');
+  const uri = `nbd://127.0.0.1:${port}/disk`;
+  return (await bdevRegistry(app.reactor).create('nbd', { name: 'Remote', uri })).name;
+}
+
+/** A memory disk whose blocks have metadata. */
+const withMetadata = (md_interleave: boolean, dif_type: number) => async (app: App) => {
+  const format = { block_size: 512, md_size: 8, md_interleave, dif_type, num_blocks: SIZE / 512 };
+  return (await bdevRegistry(app.reactor).create('malloc', { name: 'M', ...format })).name;
+};
 
 /** A disk over the memory disk. */
 const above = (kind: string, params: object) => async (app: App) => {
@@ -89,12 +167,23 @@ function userDisk(change: (memory: Uint8Array) => Partial<DiskDefinition> = () =
 const user = (definition: DiskDefinition) => async (app: App) =>
   (await bdevRegistry(app.reactor).create('disk', { name: 'User', disk: defineDisk(definition) })).name;
 
-const DISKS: [string, (app: App) => Promise<string>, number?][] = [
+interface Special {
+  /** Checks that do not apply, besides those of what few disks have. */
+  readonly lacks?: readonly string[];
+  /** False: on reactors without io_uring. */
+  readonly ring?: boolean;
+}
+
+const NO_COMPARE = ['compare', 'compare-and-write', 'copy'];
+
+/** What it is, how it is made, on how many reactors it is checked. */
+const DISKS: [string, (app: App) => Promise<string>, number?, Special?][] = [
   ['malloc', malloc],
   ['malloc on two reactors', malloc, 2],
   ['malloc with blocks of 4096', (app) => malloc(app, 4096)],
   ['file', (app) => file(app, {}), 2],
   ['file, direct', (app) => file(app, { direct: true })],
+  ['file without io_uring', (app) => file(app, {}), 2, { ring: false }],
   ['passthru', above('passthru', {}), 2],
   ['error without a rule', above('error', { base_name: 'Base' })],
   [
@@ -129,11 +218,22 @@ const DISKS: [string, (app: App) => Promise<string>, number?][] = [
       return (await registry.create('logwrites', { name: 'Top', ...bases })).name;
     },
   ],
+  ['raid0', raid('raid0', 3), 2],
+  ['concat', raid('concat', 2)],
+  ['raid1 with a superblock', raid('raid1', 2, { superblock: true }), 2],
+  ['raid1 with one member left', raid('raid1', 2, { missing: 1 })],
+  ['raid5f with a superblock', raid('raid5f', 3, { superblock: true }), 2, { lacks: ['unmap'] }],
+  ['raid5f with a member missing', raid('raid5f', 4, { missing: 1 }), 1, { lacks: ['unmap'] }],
+  ['a GPT partition', partition, 2],
+  ['an NBD export', remote, 2],
+  ['malloc with metadata in its blocks, protected', withMetadata(true, 1), 2, { lacks: NO_COMPARE }],
+  ['malloc with metadata apart, protected', withMetadata(false, 3), 1, { lacks: NO_COMPARE }],
+  ['malloc with metadata that is the user’s', withMetadata(true, 0), 1, { lacks: NO_COMPARE }],
 ];
 
-for (const [what, make, reactors = 1] of DISKS) {
+for (const [what, make, reactors = 1, { lacks = [], ring = true } = {}] of DISKS) {
   test(`${what}: every check passes`, async () => {
-    const results = await check(make, {}, reactors);
+    const results = await (ring ? check(make, {}, reactors) : withoutRing(() => check(make, {}, reactors)));
     assert.deepEqual(failures(results), []);
     assert.deepEqual(
       results.map(({ name }) => name),
@@ -142,7 +242,9 @@ for (const [what, make, reactors = 1] of DISKS) {
     const skipped = named(results, 'skipped');
     for (const name of skipped) {
       assert.ok(
-        ['read-only', 'zero-copy', 'parts-of-blocks', ...(reactors === 1 ? ['every-core'] : [])].includes(name),
+        ['read-only', 'zero-copy', 'parts-of-blocks', ...(reactors === 1 ? ['every-core'] : []), ...lacks].includes(
+          name,
+        ),
         `${name} was skipped`,
       );
     }
@@ -208,7 +310,7 @@ const BROKEN: [string, (memory: Uint8Array) => Partial<DiskDefinition>, Record<s
         if (offset + buffer.length < SIZE) memory[offset + buffer.length] ^= 1;
       },
     }),
-    { neighbours: /1 blocks written from block 0 on, and nothing else changed: byte 512 of the disk/ },
+    { neighbours: /512 bytes written at 0, and nothing else changed: byte 512 of the disk/ },
   ],
   [
     'reads short',

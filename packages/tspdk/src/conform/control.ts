@@ -14,7 +14,7 @@ interface ReadRequest {
 /** Reads the start of a disk into shared memory. The status. */
 export const readThere = defineControl('conform.read', async (request: ReadRequest, reactor): Promise<number> => {
   const { name, segment, at, bytes } = request;
-  const desc = BdevDesc.open(name, { write: false, reactor, onEvent: () => {} });
+  const desc = BdevDesc.open(name, { write: false, hideMetadata: true, reactor, onEvent: () => {} });
   try {
     return await new Promise<number>((resolve) => {
       const channel = desc.getIoChannel();

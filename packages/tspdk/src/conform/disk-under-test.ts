@@ -43,8 +43,12 @@ export class DiskUnderTest {
   readonly channel: BdevChannel;
   readonly memory: Segment;
   readonly settings: ConformSettings;
+  /** Bytes of a block, and of the disk: of a disk with metadata, of its data, which is all that the checks see of it. */
   readonly block: number;
-  /** From the disk's start: what the checks write to, besides its last blocks. A multiple of the block. */
+  readonly sizeBytes: number;
+  /** What is written is a multiple of it, and so is where: the disk's write unit, of most disks the block. */
+  readonly unit: number;
+  /** From the disk's start: what the checks write to, besides its last units. A multiple of the unit. */
   readonly areaBytes: number;
   /** I/Os that were started and have not ended. */
   underWay = 0;
@@ -62,19 +66,23 @@ export class DiskUnderTest {
     this.desc = BdevDesc.open(name, {
       write: isWritable(reactor, name),
       reactor,
+      hideMetadata: true,
       onEvent: (event) => {
         if (event === 'remove') this.removed = true;
       },
     });
     this.bdev = this.desc.bdev;
     this.channel = this.desc.getIoChannel();
-    this.block = this.bdev.blockSizeBytes;
-    const area = Math.min(this.bdev.sizeBytes, AREA_BYTES_MAX);
-    this.areaBytes = area - (area % this.block);
+    this.block = this.desc.blockSizeBytes;
+    this.sizeBytes = this.desc.sizeBytes;
+    this.unit = this.block * Math.max(1, this.bdev.limits.writeUnitBlocks);
+    const area = Math.min(this.sizeBytes, AREA_BYTES_MAX);
+    this.areaBytes = area - (area % this.unit);
   }
 
-  get blocks(): number {
-    return this.areaBytes / this.block;
+  /** Units of the area. */
+  get units(): number {
+    return this.areaBytes / this.unit;
   }
 
   /** @throws {NotForThisDisk} */
@@ -85,8 +93,14 @@ export class DiskUnderTest {
     this.needsWrite();
     if (!this.bdev.ioTypeSupported(IO_UNMAP)) throw new NotForThisDisk('it does not offer unmap');
   }
-  needsBlocks(blocks: number): void {
-    if (this.blocks < blocks) throw new NotForThisDisk(`it has ${this.blocks} blocks, and ${blocks} are needed`);
+  needsUnits(units: number): void {
+    if (this.units >= units) return;
+    const what = this.unit === this.block ? 'blocks' : 'units that it is written in';
+    throw new NotForThisDisk(`it has ${this.units} ${what}, and ${units} are needed`);
+  }
+  /** For compares and copies. */
+  needsNoMetadata(): void {
+    if (this.desc.bare) throw new NotForThisDisk('its blocks have metadata, which the checks do not see');
   }
 
   // ---- memory

@@ -13,12 +13,15 @@ import type { Segment } from '../../../env/segment.ts';
 import { LOG_FLUSH_FLAG, LOG_FUA_FLAG, LOG_MARK_FLAG } from '../logwrites/log-format.ts';
 import { LogReader, logInMemory } from '../logwrites/log-replay.ts';
 import { markLogWrites } from '../logwrites/logwrites-bdev.ts';
-import { raidRegistry } from './raid-registry.ts';
-import { malloc } from './raid-setup.sim.ts';
+import type { RaidDisk } from './raid-disk.ts';
+import { examineRaidMember, raidRegistry } from './raid-registry.ts';
+import { allGood, malloc, setUpRaid } from './raid-setup.sim.ts';
 
 export const BLOCK = 512;
 /** Before the data of a member. */
 const HEAD = 2048;
+/** Where the data of a member begins. */
+const DATA_AT = HEAD * BLOCK;
 /** Of the head, what superblocks take. */
 const SB_BYTES = 4096;
 
@@ -88,6 +91,8 @@ const uuidOf = (member: number) => `00000000-0000-4000-9000-00000000000${member}
 interface Durable {
   readonly label: string;
   readonly ids: Uint32Array;
+  /** The number of the next write. */
+  readonly nextId: number;
 }
 
 /** A RAID disk on logged slices, and what its user knows. */
@@ -96,6 +101,7 @@ export class PowerRun {
   readonly members: number;
   readonly memberBlocks: number;
   readonly blocks: number;
+  /** What is written at once is a multiple of so many blocks. */
   readonly unit: number;
   readonly random: Random;
   readonly durable: Durable[] = [];
@@ -104,12 +110,13 @@ export class PowerRun {
   readonly #acked: Uint32Array;
   readonly #buf: Segment;
 
-  private constructor(cluster: Cluster, members: number, dataBlocks: number, unit: number, seed: number) {
+  private constructor(cluster: Cluster, members: number, dataBlocks: number, seed: number) {
     this.cluster = cluster;
     this.members = members;
     this.memberBlocks = HEAD + dataBlocks;
-    this.unit = unit;
-    this.blocks = cluster.bdevs.get('R').blocks;
+    const { blocks, limits } = cluster.bdevs.get('R');
+    this.unit = Math.max(1, limits.writeUnitBlocks);
+    this.blocks = blocks;
     this.random = new Random(seed);
     this.#acked = new Uint32Array(this.blocks);
     this.#buf = cluster.memory(this.blocks * BLOCK);
@@ -120,7 +127,6 @@ export class PowerRun {
     create: (names: string[]) => Promise<unknown>,
     members: number,
     dataBlocks: number,
-    unit: number,
     seed: number,
   ): Promise<PowerRun> {
     const memberBlocks = HEAD + dataBlocks;
@@ -135,7 +141,7 @@ export class PowerRun {
     }
     await cluster.until(cluster.bdevs.waitForExamine());
     await create(names);
-    const run = new PowerRun(cluster, members, dataBlocks, unit, seed);
+    const run = new PowerRun(cluster, members, dataBlocks, seed);
     await run.mark();
     return run;
   }
@@ -190,7 +196,7 @@ export class PowerRun {
 
   async mark(): Promise<void> {
     const label = `durable ${this.durable.length}`;
-    this.durable.push({ label, ids: this.#acked.slice() });
+    this.durable.push({ label, ids: this.#acked.slice(), nextId: this.writes.length });
     await this.cluster.until(markLogWrites(this.cluster.reactors[0], 'W', label));
   }
 
@@ -215,12 +221,63 @@ export class PowerRun {
 
   /** The log as bytes. The disks are gone afterwards. */
   async end(): Promise<Uint8Array> {
-    await this.mark();
+    await this.flush();
     const log = Uint8Array.from(memoryOf(this.cluster.bdevs.get('Log')).u8);
     this.cluster.forget(this.#buf);
     await this.cluster.close();
     return log;
   }
+}
+
+/** The raid that `disks`, looked at in this order, assemble to after a power cut, if there is one: none need be while it is being made. */
+export async function assemble(cluster: Cluster, disks: readonly Bdev[], point: CrashPoint): Promise<RaidDisk | null> {
+  const raids = raidRegistry(cluster.reactors[0]);
+  await cluster.until(Promise.all(disks.map((bdev) => examineRaidMember(bdev, cluster.reactors[0]))));
+  const [raid = null] = raids.list('online');
+  if (raid !== null) return raid;
+  assert.ok(!point.made, `${point.at}: it assembles`);
+  for (const { params } of raids.list()) await cluster.until(raids.delete(params.name));
+  return null;
+}
+
+/** Writes, a member that fails, one that is pulled and comes back, rebuilds under load: what the power is cut in. */
+export async function powerWorkload(
+  level: string,
+  seed: number,
+  members: number,
+  dataBlocks: number,
+): Promise<{ run: PowerRun; log: Uint8Array }> {
+  const { cluster, create, raids } = await setUpRaid();
+  raids.options.process_window_size_kb = 1;
+  const strips = level === 'raid1' ? {} : { strip_size_kb: 1 };
+  const make = (names: string[]) => create(level, names, { superblock: true, ...strips });
+  const run = await PowerRun.start(cluster, make, members, dataBlocks, seed);
+  const { random } = run;
+  const some = async (rounds: number): Promise<void> => {
+    for (let i = 0; i < rounds; i++) {
+      await run.write(1 + random.int(4));
+      if (random.chance(0.4)) await run.flush();
+    }
+  };
+  for (let turn = 0; turn < 3; turn++) {
+    await some(6);
+    const victim = random.int(members);
+    if (random.chance(0.5)) {
+      await run.failNextWrite(victim);
+      await run.write(4);
+      // From here on the member that lacks it must not be read, whenever the power goes.
+      await run.flush();
+      if (run.raid.slots[victim].base !== null) await run.pull(victim);
+      else await run.pull(victim).catch(() => {});
+    } else await run.pull(victim);
+    await cluster.untilTrue(() => run.raid.slots[victim].base === null);
+    await some(6);
+    await run.plug(victim);
+    await some(4);
+    await allGood(cluster);
+    await some(3);
+  }
+  return { run, log: await run.end() };
 }
 
 interface Write {
@@ -229,8 +286,21 @@ interface Write {
   readonly fua: boolean;
 }
 
-/** How a power cut treats what was written since the last flush: all of it is there, or some of it, but what was written through the cache. */
+/** How a power cut treats what was written since the last flush: all of it is there, or some blocks of it, but what was written through the cache. */
 export type Cut = 'prefix' | 'cache lost';
+
+/** What a power cut has left, and what must be found in it. */
+export interface CrashPoint {
+  /** The raid had been made. */
+  readonly made: boolean;
+  /** Of each member. */
+  readonly bytes: readonly Uint8Array[];
+  /** By block, the number of the last durable write. */
+  readonly ids: Uint32Array;
+  /** By block, 1 when nobody has begun to write to it since. */
+  readonly quiet: Uint8Array;
+  readonly at: string;
+}
 
 /** The disks as they are after a power cut, once more in a machine that runs. */
 export class AfterPower {
@@ -256,32 +326,42 @@ export class AfterPower {
     return new AfterPower(cluster, run, seed);
   }
 
-  /** Goes through the log, and cuts the power after each entry. */
-  async replay(log: Uint8Array, look: (members: Uint8Array[], ids: Uint32Array, at: string) => Promise<void>) {
+  /** Goes through the log, and cuts the power after each entry, marks included. */
+  async replay(log: Uint8Array, look: (point: CrashPoint) => Promise<void>) {
     const reader = new LogReader(logInMemory(log));
-    let begun = false;
+    let made = false;
+    let quiet = this.#quiet();
     while (reader.next()) {
       const { entry } = reader;
       if (entry.has(LOG_MARK_FLAG)) {
         const at = this.#run.durable.findIndex(({ label }) => label === reader.label);
         assert.ok(at >= 0, reader.label);
         this.#durable = at;
-        begun = true;
-        continue;
-      }
-      if (entry.has(LOG_FLUSH_FLAG)) this.#settle();
+        quiet = this.#quiet();
+        // A moment as others are: nothing was written, but more was promised.
+        made = true;
+      } else if (entry.has(LOG_FLUSH_FLAG)) this.#settle();
       else this.#take(reader);
-      // Before the disk was made there is nothing to look at.
-      if (!begun) continue;
       this.points++;
       for (const cut of ['prefix', 'cache lost'] as const) {
         this.#restore(cut);
         const at = `after entry ${reader.index}, ${cut}`;
-        await look(this.#members(), this.#run.durable[this.#durable].ids, at);
+        await look({ made, bytes: this.#members(), ids: this.#run.durable[this.#durable].ids, quiet, at });
       }
     }
     assert.equal(reader.torn, null);
     assert.equal(this.#durable, this.#run.durable.length - 1);
+  }
+
+  /** Between the mark that was met last and the next. */
+  #quiet(): Uint8Array {
+    const { blocks, durable, writes } = this.#run;
+    const quiet = new Uint8Array(blocks).fill(1);
+    const until = durable[this.#durable + 1]?.nextId ?? writes.length;
+    for (let id = durable[this.#durable].nextId; id < until; id++) {
+      quiet.fill(0, writes[id].first, writes[id].first + writes[id].blocks);
+    }
+    return quiet;
   }
 
   #take(reader: LogReader): void {
@@ -313,32 +393,32 @@ export class AfterPower {
     copy(0, SB_BYTES);
     copy(HEAD * BLOCK, memberBytes);
     for (const { offset, data, fua } of this.#pending) {
-      if (cut === 'cache lost' && !fua && this.#random.chance(0.5)) continue;
       const member = Math.floor(offset / memberBytes);
-      members[member].set(data, offset - member * memberBytes);
+      const to = offset - member * memberBytes;
+      for (let at = 0; at < data.length; at += BLOCK) {
+        if (cut === 'cache lost' && !fua && this.#random.chance(0.5)) continue;
+        members[member].set(data.subarray(at, at + BLOCK), to + at);
+      }
     }
   }
 
-  /** The number of the write that a block of `bytes` holds; its data starts at `from`. */
-  idAt(bytes: Uint8Array, from: number, block: number, what: string): number {
-    const words = new Uint32Array(bytes.buffer, bytes.byteOffset + from + block * BLOCK, BLOCK / 4);
-    const id = words[0];
-    for (let i = 1; i < words.length; i++) if (words[i] !== id) assert.fail(`${what}: block ${block} is torn`);
-    return id;
+  /** The number that block `block` of a member's data, or of `bytes` that begin with it, is full of. */
+  idAt(bytes: Uint8Array, block: number, what: string, from = DATA_AT): number {
+    const at = from + block * BLOCK;
+    // All bytes are those of the number before: so each is that of the first.
+    if (Buffer.compare(bytes.subarray(at, at + BLOCK - 4), bytes.subarray(at + 4, at + BLOCK)) !== 0) {
+      assert.fail(`${what}: block ${block} is torn`);
+    }
+    return (bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> 0;
   }
 
-  /** `bytes` from `from` on hold, for each block, the last durable write or a later one. */
-  check(bytes: Uint8Array, from: number, ids: Uint32Array, what: string): void {
-    for (let block = 0; block < ids.length; block++) {
-      const id = this.idAt(bytes, from, block, what);
-      const write = this.#run.writes[id];
-      assert.ok(
-        write !== undefined && block >= write.first && block < write.first + write.blocks,
-        `${what}: block ${block} holds write ${id}, which went elsewhere`,
-      );
-      assert.ok(id >= ids[block], `${what}: block ${block} holds write ${id}, older than ${ids[block]}`);
-    }
+  /** Block `block` holds write `id`, which is the last durable one of `ids` or a later one. */
+  check(block: number, id: number, ids: Uint32Array, what: string): void {
+    const write = this.#run.writes[id];
+    assert.ok(
+      write !== undefined && block >= write.first && block < write.first + write.blocks,
+      `${what}: block ${block} holds write ${id}, which went elsewhere`,
+    );
+    assert.ok(id >= ids[block], `${what}: block ${block} holds write ${id}, older than ${ids[block]}`);
   }
 }
-
-export const DATA_AT = HEAD * BLOCK;

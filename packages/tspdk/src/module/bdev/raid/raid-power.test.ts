@@ -1,66 +1,38 @@
 /**
- * raid1 under power cuts: whatever the moment, the raid assembles, and every member that the superblock calls good holds what was acknowledged and flushed. Every prefix of the log of all
+ * raid0, concat and raid1 under power cuts. raid1: whatever the moment, the raid assembles, and every member that the superblock calls good holds what was acknowledged and flushed. Every prefix of the log of all
  * members' writes is looked at, twice: as it is, and with a part of what was in the disks' caches gone.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { allGood, setUpRaid } from './raid-setup.sim.ts';
+import { contents, setUpRaid } from './raid-setup.sim.ts';
 import '../logwrites/logwrites-bdev.ts';
-import { AfterPower, DATA_AT, PowerRun } from './raid-power.sim.ts';
-import { examineRaidMember } from './raid-registry.ts';
+import { AfterPower, assemble, PowerRun, powerWorkload } from './raid-power.sim.ts';
 
 const DATA_BLOCKS = 48;
 
-/** Writes, a member that fails, one that is pulled and comes back, rebuilds under load. */
-async function workload(seed: number, members: number): Promise<{ run: PowerRun; log: Uint8Array }> {
-  const { cluster, create, raids } = await setUpRaid();
-  raids.options.process_window_size_kb = 1;
-  const make = (names: string[]) => create('raid1', names, { superblock: true });
-  const run = await PowerRun.start(cluster, make, members, DATA_BLOCKS, 1, seed);
-  const { random } = run;
-  const some = async (rounds: number): Promise<void> => {
-    for (let i = 0; i < rounds; i++) {
-      await run.write(1 + random.int(4));
-      if (random.chance(0.4)) await run.flush();
-    }
-  };
-  for (let turn = 0; turn < 3; turn++) {
-    await some(6);
-    const victim = random.int(members);
-    if (random.chance(0.5)) {
-      await run.failNextWrite(victim);
-      await run.write(4);
-      if (run.raid.slots[victim].base !== null) await run.pull(victim);
-      else await run.pull(victim).catch(() => {});
-    } else await run.pull(victim);
-    await cluster.untilTrue(() => run.raid.slots[victim].base === null);
-    await some(6);
-    await run.plug(victim);
-    await some(4);
-    await allGood(cluster);
-    await some(3);
-  }
-  return { run, log: await run.end() };
-}
-
 /** Looks at every crash point; how many there were. */
 async function cutEverywhere(seed: number, members: number): Promise<number> {
-  const { run, log } = await workload(seed, members);
+  const { run, log } = await powerWorkload('raid1', seed, members, DATA_BLOCKS);
   const { cluster, raids } = await setUpRaid();
   // What is rebuilt is of no interest here.
   raids.options.process_max_bandwidth_mb_sec = 1;
   raids.options.process_window_size_kb = 1;
   const after = await AfterPower.start(cluster, run, seed);
   const disks = Array.from({ length: members }, (_, i) => cluster.bdevs.get(`I${i}`));
-  await after.replay(log, async (bytes, ids, at) => {
+  await after.replay(log, async (point) => {
+    const { bytes, ids, at } = point;
     // In any order.
     const order = after.points % 2 === 0 ? disks : [...disks].reverse();
-    await cluster.until(Promise.all(order.map((bdev) => examineRaidMember(bdev, cluster.reactors[0]))));
-    const [raid] = raids.list('online');
-    assert.ok(raid !== undefined, `${at}: it assembles`);
+    const raid = await assemble(cluster, order, point);
+    if (raid === null) return;
     const good = raid.slots.filter((slot) => slot.good);
     assert.ok(good.length > 0);
-    for (const slot of good) after.check(bytes[slot.index], DATA_AT, ids, `${at}: member ${slot.index}`);
+    for (const { index } of good) {
+      const what = `${at}: member ${index}`;
+      for (let block = 0; block < ids.length; block++) {
+        after.check(block, after.idAt(bytes[index], block, what), ids, what);
+      }
+    }
     await cluster.until(raids.delete('R'));
     assert.deepEqual(raids.list(), []);
   });
@@ -74,3 +46,33 @@ test('2,000 and more power cuts, with two members and with three', async (t) => 
   t.diagnostic(`${points} crash points`);
   assert.ok(points >= 2000);
 });
+
+for (const level of ['raid0', 'concat']) {
+  test(`${level}: whatever the moment, it is there once it was made, and holds what was flushed`, async () => {
+    const { cluster: before, create } = await setUpRaid();
+    const make = (names: string[]) => create(level, names, { superblock: true, strip_size_kb: 1 });
+    const run = await PowerRun.start(before, make, 3, DATA_BLOCKS, 1);
+    for (let round = 0; round < 8; round++) {
+      await run.write(4);
+      if (round % 3 === 1) await run.flush();
+    }
+    const log = await run.end();
+    const { cluster, raids } = await setUpRaid();
+    const after = await AfterPower.start(cluster, run, 1);
+    const disks = Array.from({ length: 3 }, (_, i) => cluster.bdevs.get(`I${i}`));
+    let unmade = 0;
+    await after.replay(log, async (point) => {
+      if ((await assemble(cluster, disks, point)) === null) {
+        unmade++;
+        return;
+      }
+      const bytes = await contents(cluster, 'R');
+      for (let block = 0; block < point.ids.length; block++) {
+        after.check(block, after.idAt(bytes, block, point.at, 0), point.ids, point.at);
+      }
+      await cluster.until(raids.delete('R'));
+    });
+    assert.ok(unmade > 0, 'it was cut while it was being made');
+    await cluster.close();
+  });
+}
