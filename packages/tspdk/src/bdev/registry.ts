@@ -90,6 +90,7 @@ export class BdevRegistry {
     bdev_io_cache_size: limits.bdev_io_grow,
     bdev_auto_examine: true,
   };
+  /** Look at each disk that has been made, in this order, one after the other; what is added looks at those to come. */
   readonly examineHooks: ExamineHook[] = [];
   /** All disks are going: one that loses another must not take it for a failure. */
   finishing = false;
@@ -114,7 +115,7 @@ export class BdevRegistry {
     this.reactor = reactor;
   }
 
-  /** Called when a disk has been made, and when one has gone. */
+  /** Called when a disk has been made, and when one has gone. The subsystem's, for notifications. */
   onRegister: (bdev: Bdev) => void = () => {};
   onUnregister: (bdev: Bdev) => void = () => {};
   readonly #awaited = new Set<(bdev: Bdev) => void>();
