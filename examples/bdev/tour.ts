@@ -44,6 +44,8 @@ async function createDisks(app: App): Promise<void> {
     console.log(`${name}: ${productName}, ${blocks} blocks, ${writable ? 'writable' : 'read-only'}`);
   }
   await bdevs.delete('Zeroes');
+  // GPT and RAID look at a new disk, and what they read is counted.
+  await bdevs.waitForExamine();
 }
 
 async function doIo(channel: BdevChannel, memory: Segment): Promise<void> {

@@ -89,7 +89,7 @@ test('a disk of a configuration, with a fault of its own', () => {
   const raid = { name: 'Raid0', raid_level: 'raid0', strip_size_kb: 64, base_bdevs: ['M0', 'M1'] };
   const calls = [malloc('M0'), malloc('M1'), { method: 'bdev_raid_create', params: raid }];
   writeFileSync(config, JSON.stringify({ subsystems: [{ subsystem: 'bdev', config: calls }] }));
-  const { status, stdout, stderr } = run('--json', config, '-T', 'Raid0');
+  const { status, stdout, stderr } = run('--json', config, '-T', 'Raid0', '--only', 'edges', '--only', 'removal');
   assert.equal(status, 0, stdout + stderr);
   assert.match(stdout, /^ok {7}removal /m);
   const faulty = ['--only', 'write-read', '--fault', 'op=write,action=error,errno=ENOSPC', '--json-output'];

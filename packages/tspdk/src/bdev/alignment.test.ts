@@ -8,7 +8,7 @@ import { alignedOffset, type Segment } from '../env/segment.ts';
 import type { BdevIo } from './bdev-io.ts';
 import { startCluster } from './cluster.sim.ts';
 import type { BdevLimits } from './module.ts';
-import { make, setUp } from './stub-setup.sim.ts';
+import { make, setUp, takeLargeBuffers } from './stub-setup.sim.ts';
 
 const BLOCK = 512;
 const addressOf = (io: BdevIo, i = 0): number => (io.iovs.segment[i] as Segment).address + io.iovs.offset[i];
@@ -135,8 +135,7 @@ test('buffers are waited for, and the first failure ends it', async () => {
   const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp({ limits: { requiredAlignmentBytes: 512 } });
   const at = alignedOffset(buf, 4096) + 1;
   const { iobuf } = cluster.reactors[0];
-  const taken = [];
-  for (let each = iobuf.getLarge(); each !== null; each = iobuf.getLarge()) taken.push(each);
+  const taken = takeLargeBuffers(iobuf);
   assert.equal(channel.read(buf, at, 0, BLOCK, cb, 'r'), 0);
   cluster.turns();
   assert.equal(stub.outstanding.length, 0);

@@ -124,13 +124,13 @@ export class Bdev {
     this.sizeBytes = spec.blocks * spec.blockSizeBytes;
     this.manager = manager;
     this.shared = new SharedState(spec.shared);
-    this.lockedTypes = lockedTypes(spec.ioTypes);
     const emulated = emulatedTypes(spec.ioTypes, spec.metadata !== null);
     this.metadata = spec.metadata === null ? null : new Metadata(spec.metadata, spec.blockSizeBytes);
     const away = spec.homeCore >= 0 && spec.homeCore !== manager.reactor.core;
     this.split = new SplitRules(spec.limits, spec.blockSizeBytes, away ? CARRY_PIECES_MAX : undefined);
     // In pieces it would not be one step.
     this.moduleIoTypes = spec.ioTypes & ~(this.split.types & emulated & ONE_STEP);
+    this.lockedTypes = lockedTypes(this.moduleIoTypes);
     this.takenTypes = spec.ioTypes | emulated;
     this.ioTypes = spec.ioTypes | (emulated & TOLD_EMULATIONS) | (1 << IO_RESET) | (1 << IO_ABORT);
     // Pieces are of whole blocks.

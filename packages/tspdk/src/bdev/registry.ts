@@ -98,7 +98,7 @@ export class BdevRegistry {
   /** Sizes the caches of I/O buffers, before there are disks. Set by who has the pools. */
   setIoBufCaches: (sizes: { readonly smallCache: number; readonly largeCache: number }) => Promise<void> =
     async () => {};
-  /** Called when a disk has been made, and when one has gone. */
+  /** Called when a disk has been made, and when one has gone. The subsystem's, for notifications. */
   onRegister: (bdev: Bdev) => void = () => {};
   onUnregister: (bdev: Bdev) => void = () => {};
   readonly #awaited = new Set<(bdev: Bdev) => void>();
@@ -275,10 +275,11 @@ export class BdevRegistry {
   /** Takes the names, which are added to `reserve`. @throws {SpdkError} EEXIST when one is taken; as `newSpec` */
   #specOf(moduleName: string, made: NewBdev, reserve: string[]): BdevSpec {
     const spec = newSpec(++this.#ids, moduleName, made);
-    const names = [spec.name, ...spec.aliases];
-    for (const each of names) if (this.has(each)) throw new SpdkError('EEXIST', `bdev name "${each}" is taken`);
-    for (const each of names) this.#reserved.add(each);
-    reserve.push(...names);
+    for (const each of [spec.name, ...spec.aliases]) {
+      if (this.has(each)) throw new SpdkError('EEXIST', `bdev name "${each}" is taken`);
+      this.#reserved.add(each);
+      reserve.push(each);
+    }
     return spec;
   }
 
