@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { IoBuf } from '../env/iobuf.ts';
 import { IoVecs } from '../env/iovecs.ts';
+import '../module/bdev/passthru/passthru-bdev.ts';
 import { Thread } from '../thread/index.ts';
 import type { BdevChannel } from './channel.ts';
 import { startCluster } from './cluster.sim.ts';
@@ -193,6 +194,31 @@ test('what the module has no memory for while a reset is under way ends with it'
   settle();
   assert.deepEqual(done, ['r -125', 'reset 0']);
   assert.deepEqual([stub.outstanding.length, channel.shared.queued], [0, 0]);
+  await close();
+});
+
+test('what goes on to a disk below as it is, and has no memory there, ends with a reset of the disk above', async () => {
+  const { cluster, cores, done, cb, settle, close, buf } = await onCores(1);
+  await cluster.until(cluster.bdevs.create('stub', { name: 'B' }));
+  await cluster.until(cluster.bdevs.create('passthru', { name: 'P', base_bdev_name: 'B' }));
+  const desc = cluster.on(0, () => BdevDesc.open('P', { write: true, onEvent: () => {} }));
+  const above = cluster.on(0, () => desc.getIoChannel());
+  const stub = stubChannel('B');
+  stub.abortable = false;
+  above.read(buf, 0, 0, BLOCK, cb, 'r');
+  assert.equal(stub.outstanding[0].levels, 1);
+  above.reset(cb, 'reset');
+  settle();
+  assert.deepEqual(done, []);
+  stub.complete(1, -12);
+  settle();
+  assert.deepEqual(done, ['r -125', 'reset 0']);
+  assert.equal(stub.outstanding.length, 0);
+  assert.equal(stub.resets, 1);
+  cluster.on(0, () => desc.close());
+  cores[0].channel.read(buf, 0, 0, BLOCK, cb, 'other');
+  cores[0].stub.complete(1);
+  assert.equal(done[2], 'other 0');
   await close();
 });
 

@@ -74,7 +74,8 @@ class SimDiskChannel implements BackendChannel {
       return;
     }
     this.#outstanding.add(io);
-    if (random.chance(this.#hangs[0])) return;
+    // Not drawn where nothing hangs, so that other simulations stay the same.
+    if (this.#hangs[0] > 0 && random.chance(this.#hangs[0])) return;
     if (random.chance(0.2)) this.#finish(io);
     else this.#thread.after(random.int(this.#data.delayUs + 1), () => this.#finish(io));
   }

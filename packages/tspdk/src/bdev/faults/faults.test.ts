@@ -132,30 +132,6 @@ test('a fault that would not show does not strike: a byte beyond the I/O, a writ
   await tearDown();
 });
 
-test('delay: an abort or a reset ends it at once, before the disk has it or after', async () => {
-  const { cluster, channel, stub, buf, done, cb, add, settle, tearDown } = await faulty();
-  const from = cluster.clock.nowUs;
-  await add('op=read,action=delay,delay_us=50000');
-  await add('op=write,action=delay,delay_us=50000,stage=completion');
-  for (const end of ['abort', 'reset']) {
-    channel.read(buf, 0, 0, BLOCK, cb, 'read');
-    channel.write(buf, 0, 0, BLOCK, cb, 'write');
-    stub.complete(1);
-    settle();
-    if (end === 'reset') channel.reset(cb, 'reset');
-    else for (const ctx of ['read', 'write']) assert.equal(channel.abort(ctx), 1);
-    await cluster.untilTrue(() => done.length === (end === 'reset' ? 3 : 2));
-    assert.deepEqual(done.splice(0), ['read -125', 'write -125', ...(end === 'reset' ? ['reset 0'] : [])]);
-    assert.equal(stub.outstanding.length, 0);
-  }
-  assert.ok(cluster.clock.nowUs - from < 50_000);
-  // Their time comes, and nothing happens.
-  cluster.clock.nowUs += 100_000;
-  settle();
-  assert.deepEqual(done, []);
-  await tearDown();
-});
-
 /** A memory disk of zeroes, and reads and writes that wait for their end. */
 async function memory() {
   const cluster = await startCluster();
