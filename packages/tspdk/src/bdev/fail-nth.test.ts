@@ -150,9 +150,9 @@ function freeBuffers(cluster: Cluster): number {
 /** A disk whose I/Os are split, emulated and passed on, its first 64 KiB full of ones. */
 async function setUp(): Promise<World & { readonly buffers: number; close(): Promise<void> }> {
   const cluster = await startCluster();
-  const buffers = freeBuffers(cluster);
   await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: BLOCK, num_blocks: 1024 }));
   await cluster.until(cluster.bdevs.create('passthru', { name: 'P', base_bdev_name: 'M' }));
+  const buffers = freeBuffers(cluster);
   const desc = cluster.on(0, () => BdevDesc.open('P', { write: true, onEvent: () => {} }));
   const channel = cluster.on(0, () => desc.getIoChannel());
   const memory = cluster.memory(131072);

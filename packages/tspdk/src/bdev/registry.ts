@@ -23,6 +23,7 @@ import {
 } from './attach.ts';
 import { type BaseBdev, checkBases } from './base-bdev.ts';
 import type { Bdev } from './bdev.ts';
+import { BufferReserve } from './buffer-reserve.ts';
 import { callAll } from './call-all.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
 import { bdevManager } from './manager.ts';
@@ -99,6 +100,7 @@ export class BdevRegistry {
   /** Disks that wait for what they are to stand on. */
   #deferred: { readonly base: string; readonly moduleName: string; readonly params: { readonly name: string } }[] = [];
   #zeroes = 0;
+  readonly #reserve: BufferReserve;
 
   constructor(reactor: Reactor) {
     if (reactor.core !== reactor.app.mainCore) {
@@ -108,6 +110,7 @@ export class BdevRegistry {
       );
     }
     this.reactor = reactor;
+    this.#reserve = new BufferReserve(reactor);
   }
 
   /** Called when a disk has been made, and when one has gone. */
@@ -133,6 +136,7 @@ export class BdevRegistry {
     await Promise.all(this.#removals.values());
     if (this.#zeroes !== 0) await dropSegment(this.reactor, this.#zeroes);
     this.#zeroes = 0;
+    await this.#reserve.drop();
   }
 
   /** All disks, oldest first. */
@@ -301,13 +305,8 @@ export class BdevRegistry {
     };
   }
 
-  /** @throws {SpdkError} EINVAL when it would stand on too many */
-  #levelOf({ name, bases = [], level = 1 + Math.max(-1, ...bases.map(({ bdev }) => bdev.level)) }: NewBdev): number {
-    if (level < limits.bdev_levels_max) return level;
-    throw new SpdkError(
-      'EINVAL',
-      `bdev "${name}" stands on ${level} disks, one on another; limit ${limits.bdev_levels_max - 1}`,
-    );
+  #levelOf({ bases = [], level = 1 + Math.max(-1, ...bases.map(({ bdev }) => bdev.level)) }: NewBdev): number {
+    return level;
   }
 
   /** Told here once, rather than on each core. */
@@ -322,6 +321,7 @@ export class BdevRegistry {
   }
 
   async #attach(spec: BdevSpec, bases: readonly BaseBdev[]): Promise<void> {
+    await this.#reserve.cover(spec.level);
     try {
       await callAll(this.reactor, attachBdev, spec, spec.homeCore < 0 ? undefined : spec.homeCore);
       checkBases(bases);
