@@ -2,7 +2,7 @@
  * The ranks of I/O buffers that are needed on the way of an I/O (env/iobuf.ts, buffered-io.ts): at each level of disks the module's, above it that of what the layer does for an I/O of its own
  * that has a buffer, and above that the layer's.
  */
-const RANKS_OF_LEVEL = 3;
+export const RANKS_OF_LEVEL = 3;
 
 interface Levelled {
   readonly level: number;

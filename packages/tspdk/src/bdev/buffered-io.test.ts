@@ -4,7 +4,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { heldIoBufs, type IoBuf, type IoBufWaiter } from '../env/iobuf.ts';
-import { limits } from '../env/limits.ts';
 import '../module/bdev/malloc/malloc-bdev.ts';
 import '../module/bdev/passthru/passthru-bdev.ts';
 import '../module/bdev/verify/verify-bdev.ts';
@@ -164,16 +163,25 @@ test('so do I/Os of the layer that need a buffer for one of their own that has o
   await cluster.close();
 });
 
-test('a disk that would stand on more disks than there are ranks of buffers is refused', async () => {
-  const cluster = await startCluster();
-  await malloc(cluster, 'P0');
-  const on = (i: number) =>
-    cluster.until(cluster.bdevs.create('passthru', { name: `P${i}`, base_bdev_name: `P${i - 1}` }));
-  for (let i = 1; i < limits.bdev_levels_max; i++) assert.equal((await on(i)).level, i);
-  await assert.rejects(on(limits.bdev_levels_max), {
-    code: 'EINVAL',
-    message: /bdev "P16" stands on 16 disks, one on another; limit 15/,
-  });
-  assert.equal(3 * limits.bdev_levels_max, limits.iobuf_ranks);
-  await cluster.close();
+test('the reserve grows with the levels of disks, on every core, and goes with the last disk', async () => {
+  const cluster = await few();
+  const [{ segments }] = cluster.reactors;
+  const before = segments.count;
+  await Promise.all(['A', 'B', 'C'].map((name) => malloc(cluster, name)));
+  assert.equal(segments.count, before + 3 + 1, 'three disks, one level');
+  await cluster.until(cluster.bdevs.create('passthru', { name: 'P', base_bdev_name: 'A' }));
+  const top = await cluster.until(cluster.bdevs.create('passthru', { name: 'Q', base_bdev_name: 'P' }));
+  assert.deepEqual([top.level, segments.count], [2, before + 3 + 3]);
+  for (const { iobuf } of cluster.reactors) {
+    while (iobuf.getLarge() !== null);
+    const bufs = Array.from({ length: 9 }, (_, rank) => iobuf.getLargeOf(rank) as IoBuf);
+    const places = new Set(bufs.map(({ segment, offset }) => `${segment.id} ${offset}`));
+    assert.equal(places.size, 9);
+    assert.ok(bufs.every(({ segment, offset, sizeBytes }) => offset + sizeBytes <= segment.sizeBytes));
+    assert.deepEqual([iobuf.getLargeOf(8), iobuf.getLargeOf(9)], [null, null]);
+    for (const buf of bufs) iobuf.put(buf);
+    assert.throws(() => iobuf.put(bufs[0]), { code: 'EDOUBLEFREE' });
+    if (iobuf === cluster.reactors[1].iobuf) iobuf.getLargeOf(4);
+  }
+  await assert.rejects(cluster.until(cluster.bdevs.fini()), /leak: 1 I\/O buffer\(s\) of the reserve/);
 });

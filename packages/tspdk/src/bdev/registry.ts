@@ -23,6 +23,7 @@ import {
 } from './attach.ts';
 import { type BaseBdev, checkBases } from './base-bdev.ts';
 import type { Bdev } from './bdev.ts';
+import { BufferReserve } from './buffer-reserve.ts';
 import { callAll } from './call-all.ts';
 import { type ExamineHook, Examiner } from './examiner.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
@@ -84,6 +85,7 @@ export class BdevRegistry {
   readonly #associations = new Associations();
   readonly #examiner = new Examiner((bdev) => this.#createWaiting(bdev));
   #zeroes = 0;
+  readonly #reserve: BufferReserve;
 
   constructor(reactor: Reactor) {
     if (reactor.core !== reactor.app.mainCore) {
@@ -93,6 +95,7 @@ export class BdevRegistry {
       );
     }
     this.reactor = reactor;
+    this.#reserve = new BufferReserve(reactor);
   }
 
   /** Sizes the caches of I/O buffers, before there are disks. Set by who has the pools. */
@@ -122,6 +125,7 @@ export class BdevRegistry {
     await Promise.all(this.#removals.values());
     if (this.#zeroes !== 0) await dropSegment(this.reactor, this.#zeroes);
     this.#zeroes = 0;
+    await this.#reserve.drop();
   }
 
   /** All disks, oldest first. */
@@ -284,6 +288,7 @@ export class BdevRegistry {
   }
 
   async #attach(spec: BdevSpec, bases: readonly BaseBdev[]): Promise<void> {
+    await this.#reserve.cover(spec.level);
     try {
       await callAll(this.reactor, attachBdev, spec, spec.homeCore < 0 ? undefined : spec.homeCore);
       checkBases(bases);

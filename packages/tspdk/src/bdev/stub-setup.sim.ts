@@ -2,7 +2,6 @@
  * What the tests of the block layer start from: a stub disk on one reactor, open, with a channel and a list of what completed.
  */
 import type { IoBuf, IoBufChannel } from '../env/iobuf.ts';
-import { limits } from '../env/limits.ts';
 import type { BdevChannel } from './channel.ts';
 import { type Cluster, startCluster } from './cluster.sim.ts';
 import { BdevDesc, type BdevEvent } from './desc.ts';
@@ -16,10 +15,13 @@ export const open = (cluster: Cluster, name: string, write = true, events: strin
   );
 export const channelOf = (cluster: Cluster, desc: BdevDesc): BdevChannel => cluster.on(0, () => desc.getIoChannel());
 
+/** More than any test has. */
+const RANKS = 32;
+
 /** Every large buffer that there is, those of the reserve too. */
 export function takeLargeBuffers(iobuf: Pick<IoBufChannel, 'getLargeOf'>): IoBuf[] {
   const taken: IoBuf[] = [];
-  for (let rank = 0; rank < limits.iobuf_ranks; rank++) {
+  for (let rank = 0; rank < RANKS; rank++) {
     for (let buf = iobuf.getLargeOf(rank); buf !== null; buf = iobuf.getLargeOf(rank)) taken.push(buf);
   }
   return taken;

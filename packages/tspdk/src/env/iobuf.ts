@@ -34,8 +34,6 @@ const TOLD = 2;
 export interface IoBufKind {
   readonly count: number;
   readonly bytes: number;
-  /** Buffers of each core's reserve, behind all others. */
-  readonly reserve: number;
   /** Buffers a core keeps for itself. */
   readonly cache: number;
   readonly data: SharedArrayBuffer;
@@ -73,7 +71,6 @@ export function createIoBufMemory(cores: number, options: IoBufOptions = {}): Io
     options.smallCount ?? limits.iobuf_small_count,
     options.smallBytes ?? limits.iobuf_small_bytes,
     options.smallCache ?? limits.iobuf_small_cache,
-    0,
     cores,
   );
   const large = makeKind(
@@ -81,20 +78,12 @@ export function createIoBufMemory(cores: number, options: IoBufOptions = {}): Io
     options.largeCount ?? limits.iobuf_large_count,
     options.largeBytes ?? limits.iobuf_large_bytes,
     options.largeCache ?? limits.iobuf_large_cache,
-    limits.iobuf_ranks,
     cores,
   );
   return { small, large, starving: new SharedArrayBuffer(cores * 2 * 4) };
 }
 
-function makeKind(
-  name: string,
-  count: number,
-  bytes: number,
-  cache: number,
-  reserve: number,
-  cores: number,
-): IoBufKind {
+function makeKind(name: string, count: number, bytes: number, cache: number, cores: number): IoBufKind {
   if (!Number.isInteger(count) || count < 1)
     throw new SpdkError('EINVAL', `iobuf ${name} pool of ${count} buffers, at least 1`);
   if (!Number.isInteger(bytes) || bytes < 4096 || bytes % limits.iobuf_align_bytes !== 0) {
@@ -104,17 +93,15 @@ function makeKind(
   const ring = new SharedArrayBuffer(sharedRingBytes(ringCapacity));
   const filled = new SharedRing(ring, ringCapacity, true);
   for (let i = 0; i < count; i++) filled.push(i);
-  const all = count + cores * reserve;
   return {
     count,
     bytes,
-    reserve,
     // The caches of all cores together never hold more than half the pool.
     cache: Math.min(cache, Math.floor(count / (2 * cores))),
-    data: new SharedArrayBuffer(all * bytes + limits.iobuf_align_bytes),
+    data: new SharedArrayBuffer(count * bytes + limits.iobuf_align_bytes),
     ring,
     ringCapacity,
-    states: new SharedArrayBuffer(all * 4),
+    states: new SharedArrayBuffer(count * 4),
   };
 }
 
@@ -161,9 +148,9 @@ class CoreKind {
   readonly #starving: Int32Array;
   readonly #word: number;
   readonly #cores: number;
-  /** Where this core's reserve begins, and which ranks of it are out. */
-  readonly #reserve: number;
-  readonly #reserveOut: Uint8Array;
+  /** This core's reserve, by rank, and whether each is out. */
+  readonly #reserve: IoBuf[] = [];
+  readonly #reserveOut: boolean[] = [];
   readonly #cache: Int32Array;
   readonly #bufs: (IoBuf | undefined)[];
   readonly #port: IoBufPort;
@@ -191,11 +178,9 @@ class CoreKind {
     this.#starving = new Int32Array(memory.starving);
     this.#cores = cores;
     this.#word = (large ? cores : 0) + index;
-    this.#reserve = kind.count + index * kind.reserve;
-    this.#reserveOut = new Uint8Array(kind.reserve);
     // Room for all: what the ring refuses for a moment stays here.
     this.#cache = new Int32Array(kind.count);
-    this.#bufs = new Array<IoBuf | undefined>(kind.count + cores * kind.reserve);
+    this.#bufs = new Array<IoBuf | undefined>(kind.count);
     this.#port = port;
   }
 
@@ -205,12 +190,33 @@ class CoreKind {
     return this.#take();
   }
 
-  /** The reserve's buffer of a rank; null while it is out. */
+  /** The next ranks' buffers. Their numbers are behind those of the pool. */
+  addReserve(segment: Segment, offset: number, ranks: number): void {
+    const { bytes, count } = this.#kind;
+    for (let i = 0; i < ranks; i++) {
+      const index = count + this.#reserve.length;
+      this.#reserve.push({ segment, offset: offset + i * bytes, sizeBytes: bytes, index, large: this.#large });
+      this.#reserveOut.push(false);
+    }
+  }
+
+  /** Forgets the reserve. How many of it are still out. */
+  dropReserve(): number {
+    this.#reserve.length = 0;
+    return this.#reserveOut.splice(0).filter((out) => out).length;
+  }
+
+  /** The reserve's buffer of a rank; null while it is out, or when there is none. */
   reserved(rank: number): IoBuf | null {
-    if (!(rank >= 0 && rank < this.#kind.reserve)) throw new SpdkError('EINVAL', `I/O buffer of rank ${rank}`);
-    if (this.#reserveOut[rank] !== 0) return null;
-    this.#reserveOut[rank] = 1;
-    return this.#hand(this.#reserve + rank);
+    if (this.#reserveOut[rank] !== false) return null;
+    this.#reserveOut[rank] = true;
+    return this.#fromReserve(rank);
+  }
+
+  #fromReserve(rank: number): IoBuf {
+    const buf = this.#reserve[rank];
+    if (sanitizer !== null) sanitizer.alloc('pool', 'iobuf', buf.segment.u8, buf.offset, buf.sizeBytes);
+    return buf;
   }
 
   wait(waiter: IoBufWaiter): void {
@@ -240,6 +246,10 @@ class CoreKind {
   }
 
   put(buf: IoBuf): void {
+    if (buf.index >= this.#kind.count) {
+      this.#putReserved(buf);
+      return;
+    }
     if (Atomics.exchange(this.#states, buf.index, 0) === 0) {
       const kind = this.#large ? 'large' : 'small';
       throw new SpdkError(
@@ -248,10 +258,6 @@ class CoreKind {
       );
     }
     if (sanitizer !== null) sanitizer.free(this.#segment.u8, (this.#bufs[buf.index] ?? this.#make(buf.index)).offset);
-    if (buf.index >= this.#kind.count) {
-      this.#putReserved(buf.index);
-      return;
-    }
     const waiter = this.#first;
     if (waiter !== null) {
       this.#shift();
@@ -263,15 +269,19 @@ class CoreKind {
   }
 
   /** The next of that rank has it, wherever it stands in the queue. */
-  #putReserved(index: number): void {
-    const rank = index - this.#reserve;
+  #putReserved(buf: IoBuf): void {
+    const rank = buf.index - this.#kind.count;
+    if (this.#reserveOut[rank] !== true) {
+      throw new SpdkError('EDOUBLEFREE', `I/O buffer of rank ${rank} put on core ${this.#core}: it is in the reserve`);
+    }
+    if (sanitizer !== null) sanitizer.free(buf.segment.u8, buf.offset);
     for (let at = this.#first; at !== null; at = at.nextWaiter ?? null) {
       if (at.bufRank !== rank) continue;
       this.cancel(at);
-      at.onBuf(this.#hand(index));
+      at.onBuf(this.#fromReserve(rank));
       return;
     }
-    this.#reserveOut[rank] = 0;
+    this.#reserveOut[rank] = false;
   }
 
   /** Gives buffers that have become available to those who wait here. */
@@ -422,7 +432,15 @@ export class IoBufChannel {
   getLarge(): IoBuf | null {
     return this.#large.get();
   }
-  /** A large buffer for who may be waited for by one who has a large buffer already; null: then `waitLarge`, with `bufRank`. @throws {SpdkError} EINVAL for no such rank */
+  /** Memory for the next `ranks` ranks of the reserve, a large buffer each. */
+  addReserve(segment: Segment, offset: number, ranks: number): void {
+    this.#large.addReserve(segment, offset, ranks);
+  }
+  /** Forgets the reserve. How many of it are still out. */
+  dropReserve(): number {
+    return this.#large.dropReserve();
+  }
+  /** A large buffer for who may be waited for by one who has a large buffer already; null: then `waitLarge`, with `bufRank`. */
   getLargeOf(rank: number): IoBuf | null {
     return this.#large.get() ?? this.#large.reserved(rank);
   }

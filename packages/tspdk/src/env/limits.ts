@@ -56,8 +56,6 @@ export const limits = {
   /** Buffers of each kind, default; none left means wait, never fail (SPDK: 8192 and 1024). */
   iobuf_small_count: 1024,
   iobuf_large_count: 256,
-  /** Large buffers of each core's reserve, for I/Os that need one while their submitter has one: three for each level of disks. */
-  iobuf_ranks: 48,
   /** Buffers that a core keeps for itself, default (SPDK: 128 and 16). */
   iobuf_small_cache: 64,
   iobuf_large_cache: 16,
@@ -77,8 +75,6 @@ export const limits = {
   stall_repeat_ms: 10_000,
   /** Entries of a reactor's submission ring; a full ring is submitted and goes on. */
   uring_entries: 512,
-  /** Levels of disks that stand on each other. */
-  bdev_levels_max: 16,
   /** Files that a ring registers with the kernel, segments of I/O memory, and bytes of them, which stay in memory. */
   uring_files: 256,
   uring_buffers: 64,
