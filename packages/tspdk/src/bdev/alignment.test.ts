@@ -1,4 +1,4 @@
-/** Memory where a disk wants it. Checklist: SPDK's bdev_ut bdev_io_alignment, bdev_io_alignment_with_boundary; titles carry their names. */
+/** Memory where a disk wants it. Checklist: SPDK's bdev_ut bdev_io_alignment, bdev_io_alignment_with_boundary, bdev_io_ext_bounce_buffer; titles carry their names. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -145,6 +145,36 @@ test('buffers are waited for, and the first failure ends it', async () => {
   stub.complete(1, -5);
   cluster.turns();
   assert.deepEqual(done, ['r -5']);
+  await tearDown();
+});
+
+test('bdev_io_ext_bounce_buffer: metadata in memory of its own goes with the pieces of its data', async () => {
+  const metadata = { bytes: 8, interleaved: false, difType: 0, difIsHeadOfMd: false, difFlags: 0 };
+  const { cluster, channel, stub, done, cb, tearDown } = await setUp({
+    blocks: 8192,
+    metadata,
+    limits: { requiredAlignmentBytes: 512 },
+  });
+  const blocks = 300;
+  const buf = cluster.memory(blocks * (BLOCK + 8) + 8192);
+  const [iovs, md] = [new IoVecs(1), new IoVecs(2)];
+  iovs.push(buf, alignedOffset(buf, 4096) + 1, blocks * BLOCK);
+  const at = blocks * BLOCK + 8000;
+  md.push(buf, at, 100);
+  md.push(buf, at + 100, blocks * 8 - 100);
+  assert.equal(channel.writevWithMd(iovs, md, 0, cb, 'w'), 0);
+  let next = 0;
+  while (done.length === 0) {
+    assert.equal(stub.outstanding.length, 1);
+    const { byteOffset, bytes, mdIovs } = stub.outstanding[0];
+    const list = mdIovs as IoVecs;
+    assert.deepEqual([byteOffset, list.totalBytes], [next * BLOCK, (bytes / BLOCK) * 8]);
+    assert.equal(list.offset[0], at + next * 8);
+    next += bytes / BLOCK;
+    stub.complete(1);
+    cluster.turns();
+  }
+  assert.deepEqual([done, next], [['w 0'], blocks]);
   await tearDown();
 });
 

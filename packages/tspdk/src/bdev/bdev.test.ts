@@ -3,8 +3,8 @@
  * in split.test.ts, compare.test.ts and qos.test.ts: I/Os in pieces, compares, copies and locks of ranges, rate limits.
  *
  * Checklist: SPDK's test/unit/lib/bdev/bdev.c (bdev_ut) and mt/bdev.c (bdev_ut of mt); titles carry their names.
- * Elsewhere: alignment (alignment.test.ts), examine (examiner.test.ts), histograms and set_qd_sampling (observe.test.ts), set_io_timeout (io-timeout.test.ts), DIF (metadata.test.ts).
- * No such thing here: memory domains (get_memory_domains, get_memory_domain_types, bdev_io_ext_bounce_buffer), numa_id, write_uncorrectable (an NVMe command; here a fault rule has a block fail).
+ * Elsewhere: alignment, bdev_io_ext_bounce_buffer (alignment.test.ts), examine (examiner.test.ts), histograms and set_qd_sampling (observe.test.ts), set_io_timeout (io-timeout.test.ts), DIF and the other bdev_io_ext (metadata.test.ts).
+ * No such thing here: memory domains (get_memory_domains, get_memory_domain_types), numa_id, write_uncorrectable (an NVMe command; here a fault rule has a block fail).
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,8 +12,10 @@ import fc from 'fast-check';
 import { IoVecs } from '../env/iovecs.ts';
 import '../module/bdev/malloc/malloc-bdev.ts';
 import '../module/bdev/null/null-bdev.ts';
+import type { BdevChannel } from './channel.ts';
 import { startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
+import { EXTENT_HOLE, Extents } from './extents.ts';
 import { IO_READ, ioTypes } from './io-type.ts';
 import { describeBdev } from './rpc.ts';
 import {
@@ -437,6 +439,42 @@ test('resize: told to all, refused when it would shrink under somebody', async (
   await cluster.until(cluster.bdevs.resize('S', 1024));
   assert.equal(cluster.bdevs.get('S').sizeBytes, 1024 * 512);
   await tearDown();
+});
+
+test('bdev_seek_test: where data and holes begin is told by block status; a disk that cannot tell has data alone', async () => {
+  const cluster = await startCluster();
+  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 512, num_blocks: 4096 }));
+  await make(cluster, { name: 'Seek' });
+  const chunk = 65536;
+  const buf = cluster.memory(chunk);
+  const seek = (channel: BdevChannel, from: number, hole: boolean): number => {
+    const extents = new Extents(16);
+    let at = from;
+    while (at < channel.bdev.sizeBytes) {
+      extents.reset();
+      assert.equal(channel.blockStatus(at, channel.bdev.sizeBytes - at, extents), 0);
+      for (let i = 0; i < extents.count; i++) {
+        if (((extents.flags[i] & EXTENT_HOLE) !== 0) === hole) return at;
+        at += extents.bytes[i];
+      }
+    }
+    return -1;
+  };
+  const descs = [open(cluster, 'M'), open(cluster, 'Seek')];
+  const [memory, stub] = descs.map((desc) => channelOf(cluster, desc));
+  assert.deepEqual([seek(memory, 0, false), seek(memory, 512, true)], [-1, 512], 'nothing is written');
+  assert.equal(
+    memory.write(buf, 0, 3 * chunk, chunk, () => {}, null),
+    0,
+  );
+  cluster.turns();
+  assert.deepEqual(
+    [seek(memory, 0, false), seek(memory, 3 * chunk, true), seek(memory, 4 * chunk, false)],
+    [3 * chunk, 4 * chunk, -1],
+  );
+  assert.deepEqual([seek(stub, 1024, false), seek(stub, 0, true)], [1024, -1]);
+  for (const desc of descs) desc.close();
+  await cluster.close();
 });
 
 test('waitFor: answers when the disk comes, or that it has not', async () => {

@@ -349,7 +349,7 @@ test('bdev_compare, bdev_compare_emulated: with interleaved metadata its bytes a
   }
 });
 
-test('memory of its own for metadata: it is split with the data, and must be of its length', async () => {
+test('bdev_io_ext, bdev_io_ext_no_opts, bdev_io_ext_invalid_opts, bdev_io_ext_split: memory of its own for metadata is passed on, split with the data, and must be of its length', async () => {
   const cluster = await startCluster();
   const metadata: MetadataFormat = { bytes: 8, interleaved: false, difType: 0, difIsHeadOfMd: false, difFlags: 0 };
   await make(cluster, { name: 'S', metadata, limits: { maxRwBlocks: 2 } });
@@ -381,6 +381,20 @@ test('memory of its own for metadata: it is split with the data, and must be of 
   stub.complete(3);
   cluster.turns();
   assert.deepEqual(done, [0]);
+  // Without splitting it is the caller's own list; without metadata there is none.
+  const [data, md] = [vec(buf, 0, 1024), vec(buf, 9000, 16)];
+  assert.equal(channel.readvWithMd(data, md, 0, cb, null), 0);
+  assert.equal(channel.readv(data, 0, cb, null), 0);
+  assert.deepEqual(
+    stub.outstanding.map(({ iovs: own, mdIovs }) => [own === data, mdIovs === md, mdIovs === null]),
+    [
+      [true, true, false],
+      [true, false, true],
+    ],
+  );
+  stub.complete(2);
+  cluster.turns();
+  assert.deepEqual(done, [0, 0, 0]);
   desc.close();
   await cluster.close();
 });

@@ -101,8 +101,9 @@ export class BdevRegistry {
   /** Sizes the caches of I/O buffers, before there are disks. Set by who has the pools. */
   setIoBufCaches: (sizes: { readonly smallCache: number; readonly largeCache: number }) => Promise<void> =
     async () => {};
-  /** Called when a disk has been made, and when one has gone. The subsystem's, for notifications. */
+  /** Called when a disk has been made, when it has another size, and when it has gone. The subsystem's, for notifications. */
   onRegister: (bdev: Bdev) => void = () => {};
+  onResize: (bdev: Bdev) => void = () => {};
   onUnregister: (bdev: Bdev) => void = () => {};
   readonly #awaited = new Set<(bdev: Bdev) => void>();
 
@@ -356,6 +357,14 @@ export class BdevRegistry {
       throw new SpdkError('EBUSY', `bdev "${name}" is open and cannot shrink from ${bdev.blocks} to ${blocks} blocks`);
     }
     await callAll(this.reactor, resizeBdev, { id: bdev.id, blocks });
+    this.onResize(bdev);
+  }
+
+  /** What a disk stands on has another size, and so has the disk: `blocks`. When that cannot be, the log says so. */
+  follow(name: string, blocks: number): void {
+    this.resize(name, blocks).catch((error: unknown) =>
+      bdevLog.warn(`bdev "${name}" keeps its size: ${explain(error)}`),
+    );
   }
 
   /**

@@ -68,7 +68,9 @@ export const bdevSubsystem: Subsystem = {
     const notify = notifyOf(app.reactor);
     notify.registerType('bdev_register');
     notify.registerType('bdev_unregister');
+    notify.registerType('bdev_resize');
     registry.onRegister = (bdev) => void notify.send('bdev_register', bdev.name);
+    registry.onResize = (bdev) => void notify.send('bdev_resize', bdev.name);
     registry.onUnregister = (bdev) => void notify.send('bdev_unregister', bdev.name);
     notify.registerType('fault_struck');
     faultRegistry(app.reactor).onStruck = ({ name, id, struck }) =>

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { BdevDesc, bdevRegistry, IO_FLAG_FUA, IO_FLAG_NO_HOLE } from '../../bdev/index.ts';
 import { IoVecs } from '../../env/iovecs.ts';
 import { Random } from '../../env/random.ts';
+import { notifyOf } from '../../notify/index.ts';
 import { withTarget } from '../target-fixture.sim.ts';
 import * as wire from '../wire.ts';
 import { create, io, withRemote } from './remote.sim.ts';
@@ -257,6 +258,39 @@ test('a server that comes back with another disk is not the one that was lost', 
     while (server.connections < last + 3) await new Promise((resolve) => setImmediate(resolve));
     server.script.option = undefined;
     assert.equal(await next, 0);
+  });
+});
+
+test('a server that comes back with a larger export has the disk grow; losses and returns are notified, once each', async () => {
+  // It has room for the disk that it says it has.
+  const server = await ScriptedServer.start({ sizeBytes: 2 << 20 });
+  server.script.sizeBytes = 1 << 20;
+  await withRemote(server, async ({ app, bdev, channel, memory }) => {
+    assert.equal(await io(app, (cb) => channel.write(memory, 0, 0, 512, cb, null)), 0);
+    const news = () =>
+      notifyOf(app.reactor)
+        .events()
+        .filter(({ type }) => type !== 'bdev_register')
+        .map(({ type, context }) => `${type} ${context}`);
+    assert.deepEqual(news(), []);
+    const before = server.script.sizeBytes;
+    server.script.sizeBytes = 2 * before;
+    server.cut();
+    assert.equal(await io(app, (cb) => channel.read(memory, 0, 0, 512, cb, null)), 0);
+    while (bdev.sizeBytes === before) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(bdev.sizeBytes, 2 * before);
+    assert.equal(await io(app, (cb) => channel.write(memory, 0, before, 512, cb, null)), 0);
+    assert.deepEqual(news().sort(), ['bdev_nbd_back R', 'bdev_nbd_lost R', 'bdev_resize R']);
+    // From now on it must have that.
+    server.script.sizeBytes = before;
+    server.cut();
+    const connections = server.connections;
+    const waiting = io(app, (cb) => channel.read(memory, 0, 0, 512, cb, null));
+    while (server.connections < connections + 3) await new Promise((resolve) => setImmediate(resolve));
+    server.script.sizeBytes = 2 * before;
+    assert.equal(await waiting, 0);
+    while (news().length < 5) await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(news().slice(3), ['bdev_nbd_lost R', 'bdev_nbd_back R']);
   });
 });
 

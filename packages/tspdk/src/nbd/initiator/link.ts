@@ -1,7 +1,8 @@
 /**
  * Keeps one channel connected: connects, and connects again when the connection is lost, for as long as the channel lives. Control path.
  *
- * I/O waits for a connection that answers up to a time-out, then fails; the attempts go on. A server that comes back with another export under the name is not the one that was lost.
+ * I/O waits for a connection that answers up to a time-out, then fails; the attempts go on. A server that comes back with another export under the name is not the one that was lost, but for one that has
+ * grown.
  */
 import { explain, SpdkError } from '../../env/errors.ts';
 import { log } from '../../log/index.ts';
@@ -25,9 +26,25 @@ export interface LinkOptions {
   readonly ioTimeoutMs: number;
 }
 
-/** @throws {SpdkError} EIO when it is another */
-function checkSame(found: RemoteExport, expected: RemoteExport): void {
-  for (const key of ['sizeBytes', 'flags', 'minBlockBytes', 'structured'] as const) {
+/** The disk, as its connections know it. */
+export interface LinkHost {
+  /** It is being removed: nothing waits for a connection any more. */
+  isGoing(): boolean;
+  /** Bytes of it, which an export must have. */
+  sizeBytes(): number;
+  /** The export has more. */
+  grown(sizeBytes: number): void;
+  /** The connection is lost, answers again, or was lost and is given up. */
+  news(what: 'lost' | 'back' | 'closed'): void;
+}
+
+/** @throws {SpdkError} EIO when it is another; one that is larger is not */
+function checkSame(found: RemoteExport, expected: RemoteExport, sizeBytes: number): void {
+  if (found.sizeBytes < sizeBytes) {
+    const sizes = `sizeBytes was ${sizeBytes} and is ${found.sizeBytes}`;
+    throw new SpdkError('EIO', `the export is another than before: ${sizes}`);
+  }
+  for (const key of ['flags', 'minBlockBytes', 'structured'] as const) {
     if (found[key] === expected[key]) continue;
     throw new SpdkError('EIO', `the export is another than before: ${key} was ${expected[key]} and is ${found[key]}`);
   }
@@ -41,7 +58,7 @@ export class Link {
   readonly #options: LinkOptions;
   readonly #socks: SockGroup;
   readonly #channel: InitiatorChannel;
-  readonly #isGoing: () => boolean;
+  readonly #host: LinkHost;
   readonly #abort = new AbortController();
   #retry: NodeJS.Timeout | null = null;
   #deadline: NodeJS.Timeout | null = null;
@@ -51,9 +68,8 @@ export class Link {
   /** Since the last answer something has gone wrong, which has been said. */
   #failed = false;
 
-  /** @param isGoing whether the disk is being removed: then nothing waits for a connection */
-  constructor(name: string, options: LinkOptions, socks: SockGroup, channel: InitiatorChannel, isGoing: () => boolean) {
-    this.#isGoing = isGoing;
+  constructor(name: string, options: LinkOptions, socks: SockGroup, channel: InitiatorChannel, host: LinkHost) {
+    this.#host = host;
     this.#name = name;
     this.#options = options;
     this.#socks = socks;
@@ -76,8 +92,8 @@ export class Link {
     if (proven || !this.#failed) {
       initiatorLog.warn(`bdev "${this.#name}": the connection to ${addressText(address)} is lost: ${reason}`);
     }
-    this.#failed = true;
-    if (this.#isGoing()) this.#channel.refuse();
+    this.#fail();
+    if (this.#host.isGoing()) this.#channel.refuse();
     else if (proven) this.connect();
     else this.#retry = setTimeout(() => this.connect(), reconnectDelayMs);
   }
@@ -86,8 +102,15 @@ export class Link {
   proven(): void {
     if (this.#deadline !== null) clearTimeout(this.#deadline);
     this.#deadline = null;
-    if (this.#failed) initiatorLog.notice(`bdev "${this.#name}": ${addressText(this.#options.address)} answers again`);
+    if (!this.#failed) return;
+    initiatorLog.notice(`bdev "${this.#name}": ${addressText(this.#options.address)} answers again`);
     this.#failed = false;
+    this.#host.news('back');
+  }
+
+  #fail(): void {
+    if (!this.#failed) this.#host.news('lost');
+    this.#failed = true;
   }
 
   /**
@@ -100,7 +123,7 @@ export class Link {
     this.#oldest = oldest;
     if (oldest === 0) return false;
     const { ioTimeoutMs } = this.#options;
-    const going = this.#isGoing();
+    const going = this.#host.isGoing();
     // Without a time-out a lost server is not waited for; a slow one is.
     const most = ioTimeoutMs === 0 ? Number.POSITIVE_INFINITY : ioTimeoutMs;
     if (this.#waitedMs >= (going ? Math.min(most, FAREWELL_MS) : most)) this.#channel.refuse();
@@ -113,7 +136,7 @@ export class Link {
     const { signal } = this.#abort;
     const found = await connectNbd(address, exportName, signal);
     try {
-      checkSame(found.remote, remote);
+      checkSame(found.remote, remote, this.#host.sizeBytes());
     } catch (error) {
       found.socket.destroy();
       throw error;
@@ -125,11 +148,12 @@ export class Link {
     const fd = handOver(this.#socks, found.socket);
     if (fd < 0) throw new SpdkError('EMFILE', 'no descriptor is left');
     this.#channel.attach(fd);
+    this.#host.grown(found.remote.sizeBytes);
   }
 
   #tryAgain(error: unknown): void {
     if (this.#abort.signal.aborted) return;
-    if (this.#isGoing()) {
+    if (this.#host.isGoing()) {
       this.#channel.refuse();
       return;
     }
@@ -137,12 +161,13 @@ export class Link {
     if (!this.#failed) {
       initiatorLog.warn(`bdev "${this.#name}": ${explain(error)}; tried again every ${reconnectDelayMs} ms`);
     }
-    this.#failed = true;
+    this.#fail();
     this.#retry = setTimeout(() => this.connect(), reconnectDelayMs);
   }
 
   /** No further attempt. */
   close(): void {
+    if (this.#failed && !this.#abort.signal.aborted) this.#host.news('closed');
     this.#abort.abort();
     if (this.#retry !== null) clearTimeout(this.#retry);
     if (this.#deadline !== null) clearTimeout(this.#deadline);

@@ -26,8 +26,9 @@ import { openSockGroup, type SockGroup } from '../../sock/index.ts';
 import { parseNbdAddress } from '../uri.ts';
 import * as wire from '../wire.ts';
 import { type ChannelHost, InitiatorChannel } from './channel.ts';
+import { registerNbdEvents, sendConnectionNews, sendGrown } from './connection-news.ts';
 import { addressText, connectNbd, type RemoteExport } from './handshake.ts';
-import { Link, type LinkOptions, WATCH_MS } from './link.ts';
+import { Link, type LinkHost, type LinkOptions, WATCH_MS } from './link.ts';
 
 export interface NbdBdevParams {
   readonly name: string;
@@ -59,7 +60,7 @@ const BLOCK_BYTES_MIN = 512;
 /** Of one trim or write of zeroes: the wire has 32 bits for it. */
 const RANGE_BYTES_MAX = 1024 * 1024 * 1024;
 
-class NbdBackend implements BdevBackend, ChannelHost, Pollable {
+class NbdBackend implements BdevBackend, ChannelHost, LinkHost, Pollable {
   readonly name: string;
   readonly socks: SockGroup;
   readonly flags: number;
@@ -87,11 +88,28 @@ class NbdBackend implements BdevBackend, ChannelHost, Pollable {
     reactor.addPollable(this);
   }
 
-  readonly #isGoing = (): boolean => this.#manager.byId.get(this.#id)?.removing !== false;
+  isGoing(): boolean {
+    return this.#manager.byId.get(this.#id)?.removing !== false;
+  }
+
+  sizeBytes(): number {
+    return this.#manager.byId.get(this.#id)?.sizeBytes ?? 0;
+  }
+
+  grown(sizeBytes: number): void {
+    const bdev = this.#manager.byId.get(this.#id);
+    if (bdev === undefined) return;
+    const blocks = Math.floor(sizeBytes / bdev.blockSizeBytes);
+    if (blocks > bdev.blocks) sendGrown(this.#reactor, this.name, this.#id, blocks);
+  }
+
+  news(what: 'lost' | 'back' | 'closed'): void {
+    sendConnectionNews(this.#reactor, { id: this.#id, name: this.name, what });
+  }
 
   createChannel(): BackendChannel {
     const channel = new InitiatorChannel(this);
-    this.#links.set(channel, new Link(this.name, this.#options, this.socks, channel, this.#isGoing));
+    this.#links.set(channel, new Link(this.name, this.#options, this.socks, channel, this));
     const close = channel.close.bind(channel);
     channel.close = () => {
       this.#links.get(channel)?.close();
@@ -193,6 +211,7 @@ export const nbdModule: BdevModule<NbdBdevParams> = registerBdevModule<NbdBdevPa
 
   async create(params: NbdBdevParams, reactor: Reactor): Promise<NewBdev> {
     const { name, uri, uuid } = params;
+    registerNbdEvents(reactor);
     const { address, exportName } = parseNbdAddress(uri);
     const reconnectDelayMs = params.reconnect_delay_ms ?? RECONNECT_DELAY_MS;
     const timeoutSec = params.io_timeout_sec ?? IO_TIMEOUT_SEC;

@@ -177,7 +177,8 @@ test('a disk that is going waits for no connection', () => {
   };
   let going = false;
   const channel = new InitiatorChannel(host);
-  const link = new Link('R', options, host.socks, channel, () => going);
+  const disk = { isGoing: () => going, sizeBytes: () => 512, grown: () => {}, news: () => {} };
+  const link = new Link('R', options, host.socks, channel, disk);
   const statuses: number[] = [];
   assert.equal(link.watch(), false, 'there is nothing to wait for');
   channel.submit({ complete: (status: number) => void statuses.push(status) } as unknown as BdevIo);

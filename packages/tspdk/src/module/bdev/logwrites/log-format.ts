@@ -139,7 +139,7 @@ export class LogEntry {
 export class LogTail {
   readonly sectorSize: number;
   /** Sectors of the log itself. */
-  readonly logSectors: number;
+  logSectors: number;
   nextSector = 1;
   nrEntries = 0;
 
@@ -149,6 +149,11 @@ export class LogTail {
     this.sectorSize = sectorSize;
     this.logSectors = Math.floor(logBytes / sectorSize);
     if (this.logSectors < 2) throw new SpdkError('EINVAL', `a log of ${logBytes} bytes holds no entry`);
+  }
+
+  /** The log's disk has another size, which is no smaller. */
+  grow(logBytes: number): void {
+    this.logSectors = Math.max(this.logSectors, Math.floor(logBytes / this.sectorSize));
   }
 
   /** Takes the room for an entry and its data: the byte at which the entry starts, or -1 when the log is full. Data path. */

@@ -9,6 +9,7 @@ import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, make, open } from '../../../bdev/stub-setup.sim.ts';
 import '../malloc/malloc-bdev.ts';
+import '../null/null-bdev.ts';
 import { LOG_DISCARD_FLAG, LOG_FLUSH_FLAG, LOG_FUA_FLAG, LOG_MARK_FLAG } from './log-format.ts';
 import { diskInMemory, entriesBeforeMark, LogReader, logInMemory, replayLog } from './log-replay.ts';
 import { LOG_OPS } from './log-state.ts';
@@ -409,5 +410,45 @@ test('the log’s disk is reset by others, who share what it stands on: what was
   own.complete(1);
   stub.complete(1);
   await cluster.until(closing);
+  await cluster.close();
+});
+test('it grows with the disk below, and its log with the log’s', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  for (const [name, num_blocks] of [
+    ['M', 16],
+    ['L', 4],
+  ] as const) {
+    await cluster.until(cluster.bdevs.create('null', { name, block_size: 512, num_blocks }));
+  }
+  const bdev = await over(cluster, 'M', 'L');
+  const desc = open(cluster, 'W');
+  const channel = channelOf(cluster, desc);
+  const buf = cluster.memory(4096);
+  const write = async (block: number): Promise<number> => {
+    let status: number | null = null;
+    const rc = channel.write(
+      buf,
+      0,
+      block * 512,
+      512,
+      (_, result) => {
+        status = result;
+      },
+      null,
+    );
+    if (rc !== 0) return rc;
+    await cluster.untilTrue(() => status !== null);
+    return status as unknown as number;
+  };
+  assert.equal(await write(20), -22);
+  assert.equal(await write(15), 0);
+  assert.equal(await write(15), -28, 'the log is full');
+  await cluster.until(cluster.bdevs.resize('L', 6));
+  assert.equal(await write(15), 0);
+  await cluster.until(cluster.bdevs.resize('M', 32));
+  await cluster.untilTrue(() => bdev.blocks === 32);
+  await cluster.until(cluster.bdevs.resize('L', 8));
+  assert.equal(await write(20), 0);
+  desc.close();
   await cluster.close();
 });

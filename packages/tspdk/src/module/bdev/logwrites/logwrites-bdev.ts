@@ -13,6 +13,7 @@ import {
   type BdevDesc,
   type BdevModule,
   type BdevSpec,
+  bdevRegistry,
   dropSegment,
   IO_FLUSH,
   IO_READ,
@@ -83,6 +84,11 @@ class LogWritesBackend implements BdevBackend {
     return new LogWritesChannel(...openChannels(this.#base, this.#log), this.#state);
   }
 
+  /** There is room for more. */
+  grow(logBytes: number): void {
+    this.#state.tail.grow(logBytes);
+  }
+
   /** Writes the superblock. @throws {SpdkError} what the log's disk says; ENOMEM */
   async saveSuper(): Promise<void> {
     await this.#ask((op, onDone) => {
@@ -147,9 +153,13 @@ export const logWritesModule: BdevModule<LogWritesBdevParams> = registerBdevModu
   async create({ name, base_bdev_name, log_bdev_name, uuid }: LogWritesBdevParams, reactor: Reactor): Promise<NewBdev> {
     const bases: BaseBdev[] = [];
     try {
-      const base = BaseBdev.open(reactor, base_bdev_name);
+      const base = BaseBdev.open(reactor, base_bdev_name, {
+        onResize: ({ blocks }) => bdevRegistry(reactor).follow(name, blocks),
+      });
       bases.push(base);
-      const log = BaseBdev.open(reactor, log_bdev_name);
+      const log = BaseBdev.open(reactor, log_bdev_name, {
+        onResize: ({ sizeBytes }) => reactor.local(backends).get(name)?.grow(sizeBytes),
+      });
       bases.push(log);
       const sectorSize = checkSectors(base, log);
       const { bdev } = base;

@@ -113,7 +113,7 @@ export function newPassthru(
 ): NewBdev {
   const base = BaseBdev.open(reactor, base_bdev_name, {
     metadata: true,
-    onResize: ({ blocks }) => void bdevRegistry(reactor).resize(name, blocks),
+    onResize: ({ blocks }) => bdevRegistry(reactor).follow(name, blocks),
   });
   const { bdev } = base;
   return {

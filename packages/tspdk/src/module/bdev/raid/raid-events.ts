@@ -1,6 +1,7 @@
-/** What a RAID disk's reactors tell the app core. */
+/** What a RAID disk's reactors tell the app core, and that tells others. */
 import { defineEvent } from '../../../env/event-fn.ts';
-import { currentReactor, localKey } from '../../../event/reactor.ts';
+import { currentReactor, localKey, type Reactor } from '../../../event/reactor.ts';
+import { notifyOf } from '../../../notify/index.ts';
 
 /** Hears of it. Set by the app core's registry of RAID disks. */
 export const raidListener = localKey('bdev_raid_listener', () => ({
@@ -11,3 +12,14 @@ export const raidListener = localKey('bdev_raid_listener', () => ({
 export const failedEvent = defineEvent('raid.member.failed', (key, slot, generation) =>
   currentReactor().local(raidListener).memberFailed(key, slot, generation),
 );
+
+/** A member less is up to date; one more is, again; the disk does not work any more. */
+export const RAID_DEGRADED_EVENT = 'bdev_raid_degraded';
+export const RAID_REBUILT_EVENT = 'bdev_raid_rebuilt';
+export const RAID_OFFLINE_EVENT = 'bdev_raid_offline';
+
+/** Makes the notifications known. App core. */
+export function registerRaidEvents(reactor: Reactor): void {
+  for (const type of [RAID_DEGRADED_EVENT, RAID_REBUILT_EVENT, RAID_OFFLINE_EVENT])
+    notifyOf(reactor).registerType(type);
+}

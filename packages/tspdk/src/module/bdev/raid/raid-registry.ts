@@ -10,7 +10,7 @@ import { explain, SpdkError } from '../../../env/errors.ts';
 import { localKey, type Reactor } from '../../../event/reactor.ts';
 import { levelRule } from './raid-data.ts';
 import { RaidDisk, type RaidParams, type RaidState } from './raid-disk.ts';
-import { raidListener } from './raid-events.ts';
+import { raidListener, registerRaidEvents } from './raid-events.ts';
 import { raidConfigCalls } from './raid-info.ts';
 import { raidLevelName } from './raid-level.ts';
 import { raidLog } from './raid-log.ts';
@@ -38,6 +38,7 @@ export class RaidRegistry {
 
   constructor(reactor: Reactor) {
     this.reactor = reactor;
+    registerRaidEvents(reactor);
     reactor.local(raidListener).memberFailed = (key, slot, generation) =>
       this.#disks.get(key)?.memberFailed(slot, generation);
     this.bdevs.examineHooks.push((bdev) => examineRaidMember(bdev, reactor));

@@ -7,6 +7,7 @@ import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
+import { notifyOf } from '../../../notify/index.ts';
 import { allGood, answering, contents, malloc, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 
 test('every member holds what was written, from every reactor, with and without a superblock', async () => {
@@ -295,7 +296,7 @@ test('it works without members from the start, and takes them later; it does not
   await cluster.close();
 });
 
-test('a member is pulled and put back: it is rebuilt, window by window, with its progress told and its rate limited', async () => {
+test('test_raid_process_with_qos: a member is pulled and put back: it is rebuilt, window by window, with its progress told and its rate limited', async () => {
   const { cluster, create, call, list, settle, raids } = await setUpRaid({ reactors: 2, roundUs: 100 });
   const disks = [];
   for (const name of ['P0', 'P1', 'P2']) disks.push(await Pluggable.make(cluster, name, 2048 + 256));
@@ -332,7 +333,15 @@ test('a member is pulled and put back: it is rebuilt, window by window, with its
     assert.equal(Buffer.compare((await disk.contents()).subarray(2048 * 512), buf.u8), 0, disk.name);
   }
   assert.equal((await list('online'))[0].num_base_bdevs_operational, 3);
+  const news = () =>
+    notifyOf(cluster.reactors[0])
+      .events()
+      .map(({ type, context }) => `${type} ${context}`);
+  assert.deepEqual(news(), ['bdev_raid_degraded R', 'bdev_raid_rebuilt R']);
   desc.close();
+  for (const disk of disks) await disk.pull();
+  await cluster.untilTrue(() => raids.list().length === 0);
+  assert.deepEqual(news().slice(2), ['bdev_raid_degraded R', 'bdev_raid_degraded R', 'bdev_raid_offline R']);
   await cluster.close();
 });
 

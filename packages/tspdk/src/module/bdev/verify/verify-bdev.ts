@@ -7,6 +7,7 @@ import {
   type BaseRef,
   type BdevModule,
   type BdevSpec,
+  bdevRegistry,
   IO_FLUSH,
   IO_READ,
   IO_UNMAP,
@@ -55,10 +56,17 @@ export const verifyModule: BdevModule<VerifyBdevParams> = registerBdevModule<Ver
 
   create({ name, base_bdev_name, mirror_bdev_name, uuid }: VerifyBdevParams, reactor: Reactor): NewBdev {
     notifyOf(reactor).registerType(DIFFERENCE_EVENT);
-    const base = BaseBdev.open(reactor, base_bdev_name);
     let mirror: BaseBdev | null = null;
+    // It grows when both have.
+    const onResize = (): void => {
+      const blocks = Math.min(base.bdev.blocks, mirror?.bdev.blocks ?? 0);
+      const registry = bdevRegistry(reactor);
+      const own = registry.list().find((each) => each.name === name);
+      if (own !== undefined && own.blocks < blocks) registry.follow(name, blocks);
+    };
+    const base = BaseBdev.open(reactor, base_bdev_name, { onResize });
     try {
-      mirror = BaseBdev.open(reactor, mirror_bdev_name);
+      mirror = BaseBdev.open(reactor, mirror_bdev_name, { onResize });
       checkAlike(base, mirror);
     } catch (error) {
       base.close();

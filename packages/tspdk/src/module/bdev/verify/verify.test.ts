@@ -385,3 +385,20 @@ test('a hole is where both have one', async () => {
   desc.close();
   await cluster.close();
 });
+
+test('it grows when both of its disks have', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  for (const name of ['A', 'B']) await make(cluster, { name, blocks: 64 });
+  await over(cluster, 'A', 'B');
+  const events: string[] = [];
+  const desc = open(cluster, 'V', false, events);
+  const size = (name: string, blocks: number) => cluster.until(cluster.bdevs.resize(name, blocks));
+  await size('A', 128);
+  cluster.turns();
+  assert.deepEqual([cluster.bdevs.get('V').blocks, events], [64, []]);
+  await size('B', 96);
+  await cluster.untilTrue(() => events.length > 0);
+  assert.equal(cluster.bdevs.get('V').blocks, 96);
+  desc.close();
+  await cluster.close();
+});
