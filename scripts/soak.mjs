@@ -1,14 +1,15 @@
-// `npm run soak [-- MINUTES]`: builds what is needed and runs interop/src/soak.ts. With `--tsan` it runs the checks with real clients that put load on a target, over and over, with every target
-// under the thread sanitizer: as it is and perturbed, by turns. That takes too long for npm test: a target is some twenty times slower then.
+// `npm run soak [-- MINUTES]`: builds what is needed and runs interop/src/soak.ts. With `--tsan` it runs under the thread sanitizer, over and over, as it is and perturbed by turns, what takes too long
+// for that in npm test: the checks with real clients that put load on a target, which is some twenty times slower then, and tests of disks on real threads.
 
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { bootstrap, command, root } from './bootstrap.mjs';
 import { runNode } from './child.mjs';
 import { missingPackages } from './debian.mjs';
 import { runFile } from './run-file.mjs';
 import { sanitized } from './sanitized.mjs';
 
-const underLoad = ['consistency', 'crash', 'fio', 'fio-modules', 'initiator', 'qemu', 'raid'];
+const clients = ['consistency', 'crash', 'fio', 'fio-modules', 'initiator', 'qemu', 'raid'];
+const units = ['conform/conform', 'conform/broken-module', 'nbd/initiator/initiator', 'nbd/initiator/waiting'];
 const fileTimeoutMs = 20 * 60_000;
 
 await command((args) => {
@@ -34,17 +35,18 @@ async function soakSanitized(minutes) {
   let failed = 0;
   for (let pass = 0; pass < 2 || performance.now() < until; pass++) {
     const { mode, options } = sanitized.modes()[pass % 2];
-    const env = { TSPDK_FIO_SECONDS: '20', ...options.env, TSPDK_INTEROP_TSAN: '1' };
-    for (const name of underLoad) {
-      const file = join(root, 'interop', 'dist', `${name}.test.js`);
-      const { passed, failures, seconds, output } = await runFile(file, { timeoutMs: fileTimeoutMs, env });
-      console.log(
-        `${failures.length === 0 ? 'ok  ' : 'FAIL'} ${name} (${mode}): ${passed} passed, ${seconds.toFixed(0)} s`,
-      );
+    const check = async (file, how) => {
+      const { passed, failures, seconds, output } = await runFile(file, { timeoutMs: fileTimeoutMs, ...how });
+      const mark = failures.length === 0 ? 'ok  ' : 'FAIL';
+      console.log(`${mark} ${relative(root, file)} (${mode}): ${passed} passed, ${seconds.toFixed(0)} s`);
       for (const failure of failures) console.log(`${failure.name}\n${failure.text}`);
       if (failures.length > 0) console.log(output);
       failed += failures.length;
-    }
+    };
+    for (const name of units) await check(join(root, 'packages', 'tspdk', 'dist', `${name}.test.js`), options);
+    // The target is what is looked at, not the check.
+    const env = { TSPDK_FIO_SECONDS: '20', ...options.env, TSPDK_INTEROP_TSAN: '1' };
+    for (const name of clients) await check(join(root, 'interop', 'dist', `${name}.test.js`), { env });
   }
   console.log(`${failed} failed`);
   return failed > 0 ? 1 : 0;

@@ -31,7 +31,10 @@ writeFileSync(
        const segment = await shareSegment(reactor, 4 << 20);
        const zcopy = options.broken === 'zero-copy' || options.broken === 'parts-of-blocks' ? ['zcopy'] : [];
        const ioTypes = ['read', 'write', 'flush', 'unmap', 'write_zeroes', 'compare', 'compare_and_write', 'copy', ...zcopy];
-       return { sizeBytes: 4 << 20, ioTypes, data: { segment, broken: options.broken } };
+       const limits = options.broken.includes('unit')
+         ? { writeUnitBlocks: 4, splitOnWriteUnit: options.broken === 'in units' }
+         : {};
+       return { sizeBytes: 4 << 20, ioTypes, limits, data: { segment, broken: options.broken } };
      },
      attach({ data: { segment, broken } }, reactor) {
        // Each core its own: what is written on one is not seen on the other.
@@ -125,6 +128,7 @@ const failedIn = (results: readonly CheckResult[]) =>
 for (const [what, how] of [
   ['as it should be', ''],
   ['that takes its time', 'slow'],
+  ['that is written in units', 'in units'],
 ] as const) {
   test(`the module ${what} passes`, async () => {
     assert.deepEqual([...failedIn(await check(how, 2))], []);
@@ -190,3 +194,10 @@ for (const [what, broken, message] of [
     }
   });
 }
+
+test('out-of-range: a module that takes parts of the units that it says it is written in is found', async () => {
+  const failed = failedIn(await check('parts of units', 1, 'out-of-range'));
+  const message =
+    /write of 512 bytes at 4192256, which is no unit of 2048 bytes to end with EINVAL \(-22\); got success/;
+  assert.match(failed.get('out-of-range') ?? '', message);
+});

@@ -217,7 +217,6 @@ export const typeChecks: readonly Check[] = [
         ]) {
           const part = `of ${bytes} bytes at ${at}, which is no unit of ${unit} bytes`;
           await disk.refused(`write ${part}`, EINVAL, (cb) => channel.write(memory, buffer, at, bytes, cb, null));
-          await disk.refused(`write zeroes ${part}`, EINVAL, (cb) => channel.writeZeroes(at, bytes, 0, cb, null));
         }
       }
       await disk.refused('read into memory outside', EINVAL, (cb) =>
