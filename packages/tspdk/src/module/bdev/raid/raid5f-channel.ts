@@ -235,7 +235,8 @@ export class Raid5fChannel extends RaidChannel {
   #notReconstructed(op: RaidOp, status: number): void {
     this.#mapRead(op);
     if (op.status !== 0 || !this.#isReadable(this.#range.member)) {
-      this.finish(op, status);
+      // A member that was reset has not failed.
+      this.finish(op, op.status === ECANCELED ? ECANCELED : status);
       return;
     }
     this.backend.giveBuffer(op.buffer);

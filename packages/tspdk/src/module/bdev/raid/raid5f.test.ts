@@ -186,6 +186,12 @@ test('a read goes to the member of its strip; when that fails, the others make i
   assert.equal(channel.abort('u'), 1);
   cluster.turns();
   assert.deepEqual(done.slice(3), ['u -125']);
+  // Its member is reset by others, and the rest cannot stand for it.
+  channel.read(buf, 0, at, 512, cb, 'v');
+  stub[3].complete(1, -125);
+  stub[0].complete(1, -5);
+  cluster.turns();
+  assert.deepEqual(done.slice(4), ['v -125'], 'that says nothing about the data');
   await tearDown();
 });
 
