@@ -44,7 +44,7 @@ export interface AppOptions {
   readonly modules?: readonly string[];
   /** Stop on SIGINT and SIGTERM. Default true. */
   readonly signals?: boolean;
-  /** Runs first when the application stops (SPDK: shutdown_cb). */
+  /** Runs when the application stops and its subsystems have heard of it, before anything is taken down (SPDK: shutdown_cb). */
   readonly shutdownFn?: (app: App) => Promise<void> | void;
   /** Shared heap, bytes. */
   readonly heapBytes?: number;

@@ -45,6 +45,23 @@ test('stop from a worker core; the first return code wins', async () => {
   );
 });
 
+test('a stop: subsystems hear of it, the shutdown function runs, services stop, subsystems finish; what fails makes the code 1', async () => {
+  const story: string[] = [];
+  const say = (what: string) => () => void story.push(what);
+  const part = {
+    name: 'part',
+    stopping: () => {
+      story.push('stopping');
+      throw new SpdkError('EIO', 'on purpose');
+    },
+    fini: say('fini'),
+  };
+  const services = [{ name: 'service', stop: say('service') }];
+  const options = { ...base, subsystems: [part], services, shutdownFn: say('shutdown') };
+  assert.equal(await App.start(options, (app) => app.stop(0)), 1);
+  assert.deepEqual(story, ['stopping', 'shutdown', 'service', 'fini']);
+});
+
 test('a fault in an event stops the application with code 1', async () => {
   assert.equal(await App.start(base, (app) => app.reactor.send(1, throwHere, 0, 0, 0)), 1);
 });

@@ -272,6 +272,10 @@ export class App implements AppHandle {
   async #shutdown(): Promise<number> {
     const { options } = this;
     let rc = this.#rc as number;
+    for (const { name, error } of await this.subsystems.stopping(this)) {
+      appLog.error(`subsystem "${name}" failed to stop: ${error instanceof Error ? error.stack : String(error)}`);
+      rc ||= 1;
+    }
     try {
       await options.shutdownFn?.(this);
     } catch (error) {

@@ -24,7 +24,7 @@ export interface Subsystem {
   /** Registers RPC methods; before any initialisation, so that STARTUP methods can be called. */
   registerRpc?(app: App): void;
   init?(app: App): Promise<void> | void;
-  /** The application stops. Called for each, in reverse, before the first `fini`: all is still there, and whoever finishes may wait for I/O. */
+  /** The application stops. Called for each, in reverse, before anything is taken down: whoever finishes may wait for I/O. */
   stopping?(app: App): Promise<void> | void;
   fini?(app: App): Promise<void> | void;
   /** What would have to be called to have this state again. */
@@ -93,21 +93,33 @@ export class SubsystemGraph {
     }
   }
 
+  /** Tells all that the application stops, in reverse order. The errors come back. */
+  async stopping(app: App): Promise<SubsystemError[]> {
+    const errors: SubsystemError[] = [];
+    for (const each of [...this.#initialised].reverse()) await attempt(each, () => each.stopping?.(app), errors);
+    return errors;
+  }
+
   /** Finishes in reverse order. A failing one does not keep the others from finishing; the errors come back. */
-  async fini(app: App): Promise<{ name: string; error: unknown }[]> {
-    const errors: { name: string; error: unknown }[] = [];
-    const step = async ({ name }: Subsystem, work: () => Promise<void> | void): Promise<void> => {
-      try {
-        await work();
-      } catch (error) {
-        errors.push({ name, error });
-      }
-    };
-    for (const each of [...this.#initialised].reverse()) await step(each, () => each.stopping?.(app));
+  async fini(app: App): Promise<SubsystemError[]> {
+    const errors: SubsystemError[] = [];
     for (let each = this.#initialised.pop(); each !== undefined; each = this.#initialised.pop()) {
       const last = each;
-      await step(last, () => last.fini?.(app));
+      await attempt(last, () => last.fini?.(app), errors);
     }
     return errors;
+  }
+}
+
+interface SubsystemError {
+  readonly name: string;
+  readonly error: unknown;
+}
+
+async function attempt({ name }: Subsystem, work: () => Promise<void> | void, errors: SubsystemError[]): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    errors.push({ name, error });
   }
 }
