@@ -12,10 +12,9 @@ import { type Bdev, bdevRegistry, dropSegment, type NewBdev, shareSegment } from
 import { bdevManager } from '../../../bdev/manager.ts';
 import { explain, SpdkError } from '../../../env/errors.ts';
 import type { Reactor } from '../../../event/reactor.ts';
-import { notifyOf } from '../../../notify/index.ts';
 import { addRaidMember, dropRaidMember, refuseRaidDrop, setRaidReadable } from './raid-backend.ts';
 import { levelRule, type RaidData } from './raid-data.ts';
-import { RAID_DEGRADED_EVENT, RAID_OFFLINE_EVENT, RAID_REBUILT_EVENT } from './raid-events.ts';
+import { RAID_DEGRADED_EVENT, RAID_OFFLINE_EVENT, RAID_REBUILT_EVENT, tellRaid } from './raid-events.ts';
 import { raidGeometry } from './raid-geometry.ts';
 import { RAID5F } from './raid-level.ts';
 import { raidLog } from './raid-log.ts';
@@ -112,10 +111,6 @@ export class RaidDisk {
     return this.blocks / this.stripes;
   }
 
-  #notify(type: string): void {
-    notifyOf(this.reactor).send(type, this.params.name);
-  }
-
   get #good(): RaidSlot[] {
     return this.slots.filter(({ good }) => good);
   }
@@ -184,7 +179,7 @@ export class RaidDisk {
       throw error;
     }
     raidLog.info(`raid "${this.params.name}" is online with ${this.#good.length} of ${this.slots.length} base bdevs`);
-    if (this.#good.length < this.slots.length) this.#notify(RAID_DEGRADED_EVENT);
+    if (this.#good.length < this.slots.length) tellRaid(this, RAID_DEGRADED_EVENT);
     // One may have begun to go before there was anything to do about it.
     for (const slot of this.slots) if (slot.base?.removed === true) this.#removed(slot);
     this.#rebuildNext();
@@ -337,7 +332,7 @@ export class RaidDisk {
     // Not before: it may wait for a write that has waited for the drop.
     await process?.ended;
     raidLog.warn(`raid "${this.params.name}" goes on without "${name}"`);
-    if (good) this.#notify(RAID_DEGRADED_EVENT);
+    if (good) tellRaid(this, RAID_DEGRADED_EVENT);
   }
 
   /** The others could not be told by a superblock. */
@@ -355,7 +350,7 @@ export class RaidDisk {
   #goOffline(): void {
     if (this.state === 'offline') return;
     this.state = 'offline';
-    this.#notify(RAID_OFFLINE_EVENT);
+    tellRaid(this, RAID_OFFLINE_EVENT);
     const { bdev } = this;
     if (bdev === null) return;
     void bdevRegistry(this.reactor)
@@ -446,7 +441,7 @@ export class RaidDisk {
       const name = `raid "${this.params.name}": "${slot.name}"`;
       if (done) {
         raidLog.info(`${name} is rebuilt`);
-        this.#notify(RAID_REBUILT_EVENT);
+        tellRaid(this, RAID_REBUILT_EVENT);
       } else raidLog.error(`${name} could not be rebuilt`);
       // Dropped by a superblock that says so: one that says otherwise may be on another member.
       if (!done) await this.drop(slot, generation, RAID_SB_FAILED);

@@ -23,3 +23,11 @@ export function registerRaidEvents(reactor: Reactor): void {
   for (const type of [RAID_DEGRADED_EVENT, RAID_REBUILT_EVENT, RAID_OFFLINE_EVENT])
     notifyOf(reactor).registerType(type);
 }
+
+/** Notifies of what has become of a RAID disk. App core. */
+export function tellRaid(
+  raid: { readonly reactor: Reactor; readonly params: { readonly name: string } },
+  type: string,
+): void {
+  notifyOf(raid.reactor).send(type, raid.params.name);
+}
