@@ -312,9 +312,9 @@ export class RaidDisk {
     }
     const process = this.process?.slot === slot ? this.process : null;
     process?.stop();
+    slot.leaving = true;
     await callAll(reactor, setRaidReadable, { ...call, readable: false });
     slot.good = false;
-    slot.leaving = true;
     slot.sbState = sbState;
     if (!(await this.#commit())) {
       slot.good = good;
@@ -340,8 +340,10 @@ export class RaidDisk {
     if (slot.dropDue) return;
     slot.dropDue = true;
     const retry = (): void => {
-      slot.dropDue = false;
-      void this.serial(() => this.drop(slot, generation, sbState));
+      void this.serial(() => {
+        slot.dropDue = false;
+        return this.drop(slot, generation, sbState);
+      });
     };
     this.reactor.local(bdevManager).retryAfter(AGAIN_US, { retry });
   }
@@ -416,7 +418,8 @@ export class RaidDisk {
   /** Members that are claimed and not up to date are rebuilt, one after the other. */
   #rebuildNext(): void {
     if (this.process !== null || this.state !== 'online' || this.#closed) return;
-    const slot = this.slots.find(({ base, good, leaving }) => base !== null && !good && !leaving);
+    // One that is to be dropped is still written on every core: it is not added a second time.
+    const slot = this.slots.find(({ base, good, leaving, dropDue }) => base !== null && !good && !leaving && !dropDue);
     if (slot === undefined) return;
     const process = new RaidProcess(this, slot, this.#options);
     this.process = process;

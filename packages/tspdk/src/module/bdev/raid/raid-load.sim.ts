@@ -138,15 +138,17 @@ async function chaos(sim: Sim, app: App, disk: RaidDisk, o: LoadOptions, over: (
   const bdevs = bdevRegistry(app.reactor);
   const raids = raidRegistry(app.reactor);
   let made = o.members;
+  // They may be about to be dropped.
+  const faulty = new Set<string>();
   for (let turn = 0; turn < 60 && !over(); turn++) {
     await sim.sleep(random.int(300));
     // A member that has just become good is not read everywhere yet.
     await disk.serial(async () => {});
     const good = disk.slots.filter((slot) => slot.good && slot.base?.removed === false);
-    // Where members fail, one more may be about to be dropped.
-    const spare = good.length > disk.least + (o.faults ? 1 : 0);
+    const sure = good.filter(({ name }) => !faulty.has(name));
+    const spare = good.filter((slot) => sure.length - (sure.includes(slot) ? 1 : 0) >= disk.least);
     const what = random.pick(['pull', 'add', 'add', 'fail']);
-    if (what === 'pull' && spare) await bdevs.delete(random.pick(good).name);
+    if (what === 'pull' && spare.length > 0) await bdevs.delete(random.pick(spare).name);
     else if (what === 'add' && disk.slots.some(({ base }) => base === null)) {
       const name = `D${made++}`;
       await bdevs.create('sim', simDisk(sim, name, o));
@@ -156,7 +158,9 @@ async function chaos(sim: Sim, app: App, disk: RaidDisk, o: LoadOptions, over: (
     } else if (what === 'fail' && o.faults && good.length > 0) {
       const op = random.pick(['read', 'write', 'all'] as const);
       const rule = { op, action: 'error', errno: 'EIO', count: 1 + random.int(2) } as const;
-      await faultRegistry(app.reactor).add(random.pick(good).name, rule);
+      const { name } = random.pick(good);
+      faulty.add(name);
+      await faultRegistry(app.reactor).add(name, rule);
     }
   }
 }

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { faultRegistry } from '../../../bdev/faults/registry.ts';
 import { IO_READ, IO_WRITE, IO_ZCOPY } from '../../../bdev/io-type.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
@@ -342,6 +343,34 @@ test('test_raid_process_with_qos: a member is pulled and put back: it is rebuilt
   for (const disk of disks) await disk.pull();
   await cluster.untilTrue(() => raids.list().length === 0);
   assert.deepEqual(news().slice(2), ['bdev_raid_degraded R', 'bdev_raid_degraded R', 'bdev_raid_offline R']);
+  await cluster.close();
+});
+
+test('a member that could not be dropped for want of a superblock is not added a second time; it is dropped when there is one', async () => {
+  const { cluster, create, call, list, raids } = await setUpRaid({ reactors: 2, roundUs: 1000 });
+  for (const name of ['M0', 'M1', 'M2']) await malloc(cluster, name, 4096);
+  await create('raid1', ['M0', 'M1', ''], { superblock: true });
+  const faults = faultRegistry(cluster.reactors[0]);
+  const superblocks = { op: 'write', action: 'error', num_blocks: 8 } as const;
+  // The new member does not take its own; dropping it M1 does not, nor M0 the next one; nor the one that says so of M1.
+  await cluster.until(faults.add('M2', { ...superblocks, count: 1 }));
+  await cluster.until(faults.add('M1', { ...superblocks, skip: 1, count: 1 }));
+  await cluster.until(faults.add('M0', { ...superblocks, skip: 2, count: 2 }));
+  await call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev: 'M2' });
+  const [disk] = raids.list();
+  await cluster.untilTrue(() => disk.slots[1].dropDue);
+  assert.deepEqual(
+    disk.slots.map(({ good, base }) => good && base !== null),
+    [true, false, false],
+  );
+  const { nowUs } = cluster.clock;
+  await cluster.untilTrue(() => cluster.clock.nowUs > nowUs + 3_000_000);
+  assert.equal((await list('online'))[0].num_base_bdevs_operational, 1);
+  assert.deepEqual(
+    ['M0', 'M1', 'M2'].map((name) => cluster.bdevs.get(name).shared.descs > 0),
+    [true, false, false],
+    'nobody holds on to those that were dropped',
+  );
   await cluster.close();
 });
 
