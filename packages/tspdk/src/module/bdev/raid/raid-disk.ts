@@ -339,13 +339,11 @@ export class RaidDisk {
   #dropLater(slot: RaidSlot, generation: number, sbState: number): void {
     if (slot.dropDue) return;
     slot.dropDue = true;
-    const retry = (): void => {
-      void this.serial(() => {
-        slot.dropDue = false;
-        return this.drop(slot, generation, sbState);
-      });
+    const again = (): Promise<void> => {
+      slot.dropDue = false;
+      return this.drop(slot, generation, sbState);
     };
-    this.reactor.local(bdevManager).retryAfter(AGAIN_US, { retry });
+    this.reactor.local(bdevManager).retryAfter(AGAIN_US, { retry: () => void this.serial(again) });
   }
 
   /** Not enough members are left: the disk goes. */
@@ -418,8 +416,7 @@ export class RaidDisk {
   /** Members that are claimed and not up to date are rebuilt, one after the other. */
   #rebuildNext(): void {
     if (this.process !== null || this.state !== 'online' || this.#closed) return;
-    // One that is to be dropped is still written on every core: it is not added a second time.
-    const slot = this.slots.find(({ base, good, leaving, dropDue }) => base !== null && !good && !leaving && !dropDue);
+    const slot = this.slots.find(({ rebuildable }) => rebuildable);
     if (slot === undefined) return;
     const process = new RaidProcess(this, slot, this.#options);
     this.process = process;

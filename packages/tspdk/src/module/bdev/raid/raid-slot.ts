@@ -61,6 +61,11 @@ export class RaidSlot {
     return this.#io;
   }
 
+  /** It has a disk that is not up to date, and stays. One that is to be dropped is still written on every core, and must not be added a second time. */
+  get rebuildable(): boolean {
+    return this.base !== null && !this.good && !this.leaving && !this.dropDue;
+  }
+
   /** Does the disk of this name, alias or uuid belong here? */
   wants(names: readonly string[]): boolean {
     return this.base === null && this.name !== '' && names.includes(this.name);
