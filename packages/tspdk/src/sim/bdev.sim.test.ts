@@ -246,14 +246,14 @@ function changeRates(sim: Sim, app: App, disk: string): Promise<unknown>[] {
   });
 }
 
-/** Somebody opens the disk, perhaps reads, and closes it again. */
-function visit(sim: Sim, app: App, disk: string): Promise<unknown> {
+/** Somebody opens the disk, perhaps reads, and closes it again; what may hang is aborted, also after that. */
+function visit(sim: Sim, app: App, { name, hangs }: Scenario): Promise<unknown> {
   const { random } = sim;
   return new Promise<void>((resolve) => {
     sim.at(random.pick(app.cores), random.int(300), (reactor) => {
       let desc: BdevDesc;
       try {
-        desc = BdevDesc.open(disk, { write: random.chance(0.5), reactor, onEvent: () => {} });
+        desc = BdevDesc.open(name, { write: random.chance(0.5), reactor, onEvent: () => {} });
       } catch (error) {
         unlessGone(error as { code?: string });
         return resolve();
@@ -271,7 +271,8 @@ function visit(sim: Sim, app: App, disk: string): Promise<unknown> {
           end();
         };
         left++;
-        assert.equal(channel.read(buf.segment, buf.offset, 0, BLOCK, done, null), 0);
+        assert.equal(channel.read(buf.segment, buf.offset, 0, BLOCK, done, buf), 0);
+        if (hangs) sim.at(reactor.core, random.int(400), () => void channel.abort(buf));
       }
       sim.at(reactor.core, random.int(60), () => {
         desc.close();
@@ -282,12 +283,12 @@ function visit(sim: Sim, app: App, disk: string): Promise<unknown> {
 }
 
 /** What goes on beside the users: locks, rates, a closer look. Each ends before the disk does, or with it. */
-function disturb(sim: Sim, app: App, disk: string): Promise<unknown>[] {
+function disturb(sim: Sim, app: App, disk: Scenario): Promise<unknown>[] {
   const { random } = sim;
   const going: Promise<unknown>[] = [];
   const registry = bdevRegistry(app.reactor);
-  const bdev = registry.get(disk);
-  if (random.chance(0.3)) going.push(...changeRates(sim, app, disk));
+  const bdev = registry.get(disk.name);
+  if (random.chance(0.3)) going.push(...changeRates(sim, app, disk.name));
   for (let i = random.int(4); i > 0; i--) going.push(visit(sim, app, disk));
   if (random.chance(0.3)) going.push(setSamplingPeriod(bdev, 1 + random.int(50)));
   if (random.chance(0.3)) {
@@ -299,7 +300,7 @@ function disturb(sim: Sim, app: App, disk: string): Promise<unknown>[] {
     going.push(
       new Promise<void>((resolve) => {
         sim.at(random.pick(app.cores), random.int(200), (reactor) => {
-          const own = reactor.local(bdevManager).byName.get(disk);
+          const own = reactor.local(bdevManager).byName.get(disk.name);
           if (own === undefined) return resolve();
           const lock = lockRange(own, at, bytes, quiesce, (status) => {
             assert.equal(status, 0);
@@ -317,7 +318,7 @@ async function scenario(sim: Sim, app: App, disk: Scenario, remove: string | nul
   const { random } = sim;
   const count = 1 + random.int(6);
   const memory = await app.shareSegment(count * MEMORY);
-  const disturbances = disturb(sim, app, disk.name);
+  const disturbances = disturb(sim, app, disk);
   let left = count;
   await new Promise<void>((resolve) => {
     const done = (): void => {
