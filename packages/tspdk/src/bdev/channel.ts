@@ -208,7 +208,8 @@ export class BdevChannel {
 
   /**
    * Aborts this thread's I/Os that were submitted with `ioCtx` as their context; they complete with -ECANCELED as far as the
-   * module can still stop them. Returns how many that were (SPDK: spdk_bdev_abort). Not a data path: looks at all of the pool.
+   * module can still stop them. Returns how many that were; what was carried to a home core counts, though it may
+   * end well there before it is reached (SPDK: spdk_bdev_abort). Not a data path: looks at all of the pool.
    */
   abort(ioCtx: unknown): number {
     const { faults } = this.bdev;
