@@ -29,6 +29,7 @@ const TEXTS: ReadonlyMap<number, string> = new Map([
   [38, 'Function not implemented'],
   [71, 'Protocol error'],
   [75, 'Value too large for defined data type'],
+  [84, 'Invalid or incomplete multibyte or wide character'],
   [95, 'Operation not supported'],
   [98, 'Address already in use'],
   [99, 'Cannot assign requested address'],
