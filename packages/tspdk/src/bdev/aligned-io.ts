@@ -31,7 +31,9 @@ export class AlignedIo extends BufferedIo {
     const io = this.take();
     if (io === null) return;
     if (this.#done === 0) this.#cursor.start(parent.iovs);
-    this.#length = Math.min(parent.bytes - this.#done, wholeBlocks(buf, this.channel.bdev.blockSizeBytes));
+    const { blockSizeBytes, limits } = this.channel.bdev;
+    const unit = parent.type === IO_WRITE ? Math.max(1, limits.writeUnitBlocks) : 1;
+    this.#length = Math.min(parent.bytes - this.#done, wholeBlocks(buf, unit * blockSizeBytes));
     if (parent.type === IO_WRITE) this.#cursor.copy(false, buf.segment, buf.offset, this.#length);
     io.ownIovs.push(buf.segment, buf.offset, this.#length);
     if (parent.mdIovs !== null) this.#giveMetadata(io);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { IoBuf } from '../env/iobuf.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import { alignedOffset, type Segment } from '../env/segment.ts';
@@ -178,9 +179,50 @@ test('bdev_io_ext_bounce_buffer: metadata in memory of its own goes with the pie
   await tearDown();
 });
 
+test('a buffer that comes while it is asked for is used once', async () => {
+  const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp({ limits: { requiredAlignmentBytes: 512 } });
+  const { iobuf } = cluster.reactors[0];
+  const { getLargeOf } = iobuf;
+  // Another core puts one back in between.
+  iobuf.getLargeOf = () => null;
+  iobuf.waitLarge = (waiter) => {
+    Reflect.deleteProperty(iobuf, 'getLargeOf');
+    waiter.onBuf(getLargeOf.call(iobuf, 0) as IoBuf);
+  };
+  assert.equal(channel.read(buf, alignedOffset(buf, 4096) + 1, 0, BLOCK, cb, 'r'), 0);
+  assert.equal(stub.outstanding.length, 1);
+  Reflect.deleteProperty(iobuf, 'waitLarge');
+  stub.complete(1);
+  cluster.turns();
+  assert.deepEqual(done, ['r 0']);
+  await tearDown();
+});
+
+test('an unaligned write goes in whole write units', async () => {
+  const unit = 96;
+  const { cluster, channel, stub, done, cb, tearDown } = await setUp({
+    blocks: 8192,
+    limits: { requiredAlignmentBytes: 512, writeUnitBlocks: unit, splitOnWriteUnit: false },
+  });
+  const buf = cluster.memory(8 * unit * BLOCK);
+  assert.equal(channel.write(buf, alignedOffset(buf, 4096) + 1, 0, 4 * unit * BLOCK, cb, 'w'), 0);
+  const pieces: number[] = [];
+  while (done.length === 0) {
+    pieces.push(stub.outstanding[0].bytes / BLOCK);
+    stub.complete(1);
+    cluster.turns();
+  }
+  assert.deepEqual([done, pieces], [['w 0'], [2 * unit, 2 * unit]]);
+  await tearDown();
+});
+
 test('an alignment that cannot be had is refused', async () => {
   const cluster = await startCluster();
   const tryIt = (wants: Partial<BdevLimits>) => make(cluster, { name: 'A', limits: wants });
+  await assert.rejects(tryIt({ requiredAlignmentBytes: 512, writeUnitBlocks: 512 }), {
+    code: 'EINVAL',
+    message: /262144 bytes, limit/,
+  });
   for (const requiredAlignmentBytes of [3, -512, 0.5, 2 * limits.iobuf_align_bytes]) {
     await assert.rejects(tryIt({ requiredAlignmentBytes }), {
       code: 'EINVAL',

@@ -5,6 +5,13 @@ import type { BdevIoDone, IoWaitEntry } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
 import { ENODEV, ENOMEM } from './status.ts';
 
+/**
+ * A reset by others, who share what a disk stands on, ends an I/O below with -ECANCELED, which says nothing about the disk: what must be done is done again, so often, with so long in
+ * between. What goes on answering so is taken at its word.
+ */
+export const RESET_RETRIES = 10_000;
+export const RESET_RETRY_US = 100;
+
 class BaseReset implements IoWaitEntry {
   readonly #bases: readonly BdevChannel[];
   readonly #cb: BdevIoDone;

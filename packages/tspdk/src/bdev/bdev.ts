@@ -33,6 +33,7 @@ import { BDEV_READY, SharedState } from './shared-state.ts';
 import { SplitRules } from './split.ts';
 import { ThreadChannel } from './thread-channel.ts';
 
+const READ_AND_WRITE = (1 << IO_READ) | (1 << IO_WRITE);
 const BYTE_TYPES = (1 << IO_READ) | (1 << IO_WRITE) | (1 << IO_WRITE_ZEROES);
 const ONE_STEP = 1 << IO_COMPARE_AND_WRITE;
 const TOLD_EMULATIONS = (1 << IO_WRITE_ZEROES) | (1 << IO_COPY);
@@ -204,6 +205,14 @@ export class Bdev {
   /** True when a request of `type` (IO_*) is taken: by the module, or emulated by the layer. */
   ioTypeSupported(type: number): boolean {
     return (this.ioTypes & (1 << type)) !== 0;
+  }
+
+  /** Reads and writes may begin and end at any byte. */
+  get takesBytes(): boolean {
+    return (
+      (this.byteTypes & READ_AND_WRITE) !== 0 &&
+      (this.byteTypes & READ_AND_WRITE) === (this.moduleIoTypes & READ_AND_WRITE)
+    );
   }
 
   /** What whoever sees its data alone takes for its size. */

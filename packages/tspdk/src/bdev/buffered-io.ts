@@ -36,7 +36,9 @@ export abstract class BufferedIo extends LayerIo implements IoBufWaiter {
     this.buf = iobuf.getLargeOf(this.bufRank);
     if (this.buf === null) {
       this.#waits = true;
+      // It may come at once, and `proceed` has then been called.
       iobuf.waitLarge(this);
+      return null;
     }
     return this.buf;
   }

@@ -11,13 +11,15 @@ import { BufferedIo } from './buffered-io.ts';
 import { IO_COMPARE_AND_WRITE, IO_READ, IO_WRITE } from './io-type.ts';
 import { LayerChild } from './layer-io.ts';
 import { type LbaLock, lockRange } from './lba-lock.ts';
-import { EILSEQ } from './status.ts';
+import { ECANCELED, EILSEQ } from './status.ts';
 
 const START = 0;
 const LOCKING = 1;
 const COMPARING = 2;
 const WRITING = 3;
 const UNLOCKING = 4;
+/** Aborted before it had its lock. */
+const GIVEN_UP = 5;
 
 export class CompareIo extends BufferedIo {
   readonly #child = new LayerChild(this);
@@ -43,6 +45,10 @@ export class CompareIo extends BufferedIo {
   #takeLock(): void {
     const { channel, parent } = this;
     this.#lock = lockRange(channel.bdev, parent.byteOffset, parent.bytes, false, (status) => {
+      if (this.#stage === GIVEN_UP) {
+        if (status === 0) this.#lock?.release();
+        return;
+      }
       this.#stage = COMPARING;
       if (status !== 0) {
         this.#lock = null;
@@ -51,6 +57,15 @@ export class CompareIo extends BufferedIo {
       if (this.status === 0) this.proceed();
       else this.finish();
     });
+  }
+
+  /** What waits for its lock has nothing under way: it ends now, and lets the lock go when it comes. */
+  override abort(): boolean {
+    if (this.#stage !== LOCKING) return super.abort();
+    this.#stage = GIVEN_UP;
+    this.status = ECANCELED;
+    super.finish();
+    return true;
   }
 
   #compareNext(): void {

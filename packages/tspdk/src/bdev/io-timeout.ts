@@ -99,7 +99,7 @@ export class TimeoutWatch {
       .sort((a, b) => b.elapsedUs - a.elapsedUs);
     for (const { io, ctx, elapsedUs } of overdue) {
       // Whoever was told of an earlier one may have ended this one.
-      if (io.state !== IO_FREE && io.ctx === ctx) this.#tell(io, elapsedUs);
+      if (io.ctx === ctx && offsetIn(io, io.sink as ThreadChannel) >= 0) this.#tell(io, elapsedUs);
     }
     this.#lookLater();
   }

@@ -136,9 +136,16 @@ export abstract class LayerIo implements IoWaitEntry {
       this.finish();
       return true;
     }
-    for (const io of pool.all) {
-      if (io.state !== IO_SUBMITTED && io.state !== IO_QUEUED) continue;
-      if (io.sink === this.channel && (io.ctx as LayerChild)?.owner === this) this.channel.abort(io);
+    const { channel } = this;
+    // What ends inside an abort is reported later: this object may then be another I/O's.
+    channel.manager.depth++;
+    try {
+      for (const io of pool.all) {
+        if (io.state !== IO_SUBMITTED && io.state !== IO_QUEUED) continue;
+        if (io.sink === channel && (io.ctx as LayerChild)?.owner === this) channel.abort(io);
+      }
+    } finally {
+      channel.manager.depth--;
     }
     return true;
   }

@@ -37,7 +37,7 @@ export function newSpec(id: number, moduleName: string, made: NewBdev): BdevSpec
   if (!(blocks > 0 && Number.isSafeInteger(blocks * blockSizeBytes))) {
     throw new SpdkError('EINVAL', `bdev "${name}": ${blocks} blocks of ${blockSizeBytes} bytes is no size`);
   }
-  checkAlignment(name, made.limits);
+  checkAlignment(name, blockSizeBytes, made.limits);
   const uuid = (made.uuid ?? randomUUID()).toLowerCase();
   const aliases = [...(made.aliases ?? [])];
   if (uuid !== name && !aliases.includes(uuid)) aliases.push(uuid);
@@ -78,7 +78,8 @@ function levelOf({ bases = [], level = 1 + Math.max(-1, ...bases.map(({ bdev }) 
 
 function checkAlignment(
   name: string,
-  { requiredAlignmentBytes = 0, maxSegmentBytes = 0 }: Partial<BdevLimits> = {},
+  blockSizeBytes: number,
+  { requiredAlignmentBytes = 0, maxSegmentBytes = 0, writeUnitBlocks = 0 }: Partial<BdevLimits> = {},
 ): void {
   if (requiredAlignmentBytes === 0) return;
   const most = limits.iobuf_align_bytes;
@@ -91,6 +92,11 @@ function checkAlignment(
   ) {
     const what = `required alignment of ${requiredAlignmentBytes} bytes`;
     throw new SpdkError('EINVAL', `bdev "${name}": ${what}, limit a power of two up to ${most}`);
+  }
+  const unitBytes = Math.max(1, writeUnitBlocks) * blockSizeBytes;
+  if (requiredAlignmentBytes > 1 && unitBytes > limits.iobuf_large_bytes) {
+    const what = `aligned memory for what is written in units of ${unitBytes} bytes`;
+    throw new SpdkError('EINVAL', `bdev "${name}": ${what}, limit ${limits.iobuf_large_bytes}`);
   }
   // Else what is cut to size would have to be aligned again, and so on.
   if (maxSegmentBytes % requiredAlignmentBytes !== 0) {

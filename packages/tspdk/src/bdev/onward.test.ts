@@ -250,6 +250,18 @@ test('a fault of aborts goes by the place in the disk that the abort is for', as
   await tearDown();
 });
 
+test('a fault of the disk above counts once there, and once in each disk below', async () => {
+  const { cluster, stub, read, done, stat, tearDown } = await setUp();
+  const faults = faultRegistry(cluster.reactors[0]);
+  await cluster.until(faults.add('P', { op: 'read', action: 'delay', stage: 'completion', delay_us: 5 }));
+  read('r');
+  await cluster.untilTrue(() => stub.outstanding.length === 1);
+  stub.complete(1);
+  await cluster.untilTrue(() => done.length === 1);
+  for (const name of ['P', 'Sp1', 'S']) assert.equal(stat(name).num_read_ops, 1, name);
+  await tearDown();
+});
+
 test('one that takes too long is told of with its place in the disk that it was submitted to', async () => {
   const { cluster, top, stub, read, tearDown } = await setUp();
   const told: unknown[] = [];

@@ -2,13 +2,10 @@
 import { SpdkError } from '../env/errors.ts';
 import type { IoBuf } from '../env/iobuf.ts';
 import type { Reactor } from '../event/reactor.ts';
+import { RESET_RETRIES, RESET_RETRY_US } from './base-reset.ts';
 import type { BdevChannel } from './channel.ts';
 import type { BdevDesc } from './desc.ts';
 import { ECANCELED, ENOMEM } from './status.ts';
-
-/** A reset by others ends a read, and says nothing about the disk: it is tried again, so often, with so long in between. */
-const RESET_RETRIES = 10_000;
-const RESET_RETRY_US = 100;
 
 /** A large I/O buffer, as soon as there is one. */
 export function largeBuffer({ iobuf }: Reactor): Promise<IoBuf> {

@@ -13,7 +13,9 @@ import { startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
 import { faultRegistry } from './faults/registry.ts';
 import { IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
+import { lockRange } from './lba-lock.ts';
 import { type StubParams, stubChannel } from './stub-module.sim.ts';
+import { channelOf, make, open, runIo, setUp } from './stub-setup.sim.ts';
 
 const BLOCK = 512;
 
@@ -288,4 +290,40 @@ test('enomem_multi_io_target: each core’s channel waits for its own memory, an
   b.stub.complete(1);
   assert.deepEqual(done.slice(2), ['1 module 0', '1 waits 0']);
   await close();
+});
+
+test('a reset that the disk below has no memory for says so, and the next one goes through', async () => {
+  const cluster = await startCluster();
+  await make(cluster, { name: 'Low' });
+  await cluster.until(cluster.bdevs.create('passthru', { name: 'High', base_bdev_name: 'Low' }));
+  const faults = faultRegistry(cluster.reactors[0]);
+  await cluster.until(faults.add('Low', 'op=reset,action=error,errno=ENOMEM,count=1'));
+  const desc = open(cluster, 'High');
+  const channel = channelOf(cluster, desc);
+  const reset = () => runIo(cluster, (cb) => channel.reset(cb, null));
+  assert.deepEqual([await reset(), await reset(), await reset()], [-12, 0, 0]);
+  assert.equal(channel.shared.resets, 0);
+  desc.close();
+  await cluster.close();
+});
+
+test('a compare-and-write that waits for its lock ends with a reset, and lets the lock go when it comes', async () => {
+  const { cluster, desc, channel, buf, done, cb, stub, tearDown } = await setUp();
+  const iovs = new IoVecs(1);
+  iovs.push(buf, 0, 512);
+  let held = 0;
+  const lock = () => cluster.on(0, () => lockRange(desc.bdev, 0, 512, true, () => void held++));
+  const first = lock();
+  assert.equal(channel.comparevAndWritev(iovs, iovs, 0, cb, 'waits'), 0);
+  await cluster.untilTrue(() => held === 1);
+  channel.reset(cb, 'reset');
+  await cluster.untilTrue(() => done.length === 2);
+  assert.deepEqual(done, ['waits -125', 'reset 0']);
+  first.release();
+  const second = lock();
+  await cluster.untilTrue(() => held === 2);
+  second.release();
+  for (let i = 0; i < 20; i++) cluster.turns();
+  assert.equal(stub.outstanding.length, 0);
+  await tearDown();
 });

@@ -203,7 +203,8 @@ export class ThreadChannel implements IoSink {
 
   complete(io: BdevIo, status: number): void {
     if (io.state !== IO_SUBMITTED) this.#completedTwice();
-    if (status === ENOMEM) {
+    // A reset has nothing to wait for: it says what is below.
+    if (status === ENOMEM && io.type !== IO_RESET) {
       const holder = this.#holder(io);
       if (this.#isReset(io)) status = ECANCELED;
       else if (!holder.bdev.removing) {
@@ -242,7 +243,8 @@ export class ThreadChannel implements IoSink {
   #account(io: BdevIo, status: number, child: boolean): number {
     const { bdev } = this;
     this.outstanding--;
-    if ((io.flags & IO_FLAG_EMULATED) === 0) {
+    // The flag is about the disk that it was submitted to.
+    if ((io.flags & IO_FLAG_EMULATED) === 0 || io.sink !== this) {
       if (status === 0) this.stat.count(io.type, io.bytes, this.#clock, this.#pool.submitUs, io.index);
       else this.stat.countError(status);
     }
@@ -392,6 +394,7 @@ export class ThreadChannel implements IoSink {
 
   #abort(io: BdevIo): boolean {
     if (io.driver instanceof LayerIo) return io.driver.abort();
+    if (io.type === IO_RESET) return false;
     if (io.state === IO_QUEUED) {
       if (this.gates?.remove(io) === true) {
         this.#completeHere(io, ECANCELED);

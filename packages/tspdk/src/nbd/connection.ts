@@ -25,6 +25,7 @@ import { Receiver } from './receiver.ts';
 import { Replier } from './replier.ts';
 import { Request, type RequestOwner } from './request.ts';
 import { CMD_READ, CMD_WRITE } from './wire.ts';
+import { pieceBytes } from './write-buffers.ts';
 
 /** What a connection asks of its poll group. */
 export interface ConnectionHost extends NegotiatorHost<ExportPort> {
@@ -211,7 +212,7 @@ export class Connection implements RequestOwner, Due {
     this.export = exp;
     this.structured = negotiator.structured;
     this.allocationContext = negotiator.allocationContext;
-    this.pieceBytes = Math.min(limits.nbd_piece_bytes, 2 ** Math.floor(Math.log2(this.buffers.largeBytes)));
+    this.pieceBytes = pieceBytes(this.buffers.largeBytes);
     this.at = new Float64Array(indices);
     this.ioAt = new Float64Array(indices);
     for (let i = 0; i < limits.nbd_requests; i++) this.#slots.push(new Request(this, i));

@@ -71,7 +71,7 @@ export class NbdExport implements ExportPort {
     // read, merge and write instead would need a lock over the writes of all reactors, or an acknowledged write beside the merged
     // one could be undone. Who asks for block sizes obeys them (qemu, libnbd); who does not uses 512 or more (the kernel, old clients), which
     // suits every disk of 512-byte blocks.
-    this.minBlockBytes = this.memory ? 1 : this.blockBytes;
+    this.minBlockBytes = this.memory && bdev.takesBytes ? 1 : this.blockBytes;
     this.preferredBlockBytes = Math.max(PREFERRED_BLOCK_BYTES, 2 ** Math.ceil(Math.log2(this.blockBytes)));
     this.canTrim = bdev.ioTypeSupported(IO_UNMAP) && !config.readOnly;
     this.canFlush = bdev.ioTypeSupported(IO_FLUSH);

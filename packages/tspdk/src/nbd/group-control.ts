@@ -52,10 +52,14 @@ export const drainConnections = defineControl(
 export const openExport = defineControl('nbd.export.open', (config: ExportConfig, reactor): void => {
   const group = groupOf(reactor);
   group.openExport(config, (exp) => {
-    if (group.exports.get(exp.name) === exp) group.exports.delete(exp.name);
-    void exp.remove();
+    group.exportGoes(exp);
     if (reactor.core === reactor.app.mainCore) reactor.local(groupEvents).exportRemoved(exp.name);
   });
+});
+
+/** Resolves when exports of that name whose bdev went by itself are closed here. */
+export const awaitRemoval = defineControl('nbd.export.await_removal', async (payload: { name: string }, reactor) => {
+  await reactor.local(pollGroups).group?.removalOf(payload.name);
 });
 
 export const closeExport = defineControl(

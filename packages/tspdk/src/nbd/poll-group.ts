@@ -61,6 +61,8 @@ export class PollGroup implements ConnectionHost {
   readonly lanes = new LanePool();
   readonly extents = new Extents(DESCRIPTORS_MAX);
   readonly exports = new Map<string, NbdExport>();
+  /** Whose bdev goes by itself, until it is closed. */
+  readonly #leaving = new Map<NbdExport, Promise<void>>();
   readonly connections = new Map<number, Connection>();
   /** Connections to run at the next poll, and the list of the poll that is under way. */
   #dirty: Connection[] = [];
@@ -183,6 +185,18 @@ export class PollGroup implements ConnectionHost {
     if (found === undefined) return;
     this.exports.delete(name);
     await found.remove();
+  }
+
+  /** The bdev of an export goes by itself. */
+  exportGoes(exp: NbdExport): void {
+    if (this.exports.get(exp.name) === exp) this.exports.delete(exp.name);
+    const closed = exp.remove().then(() => void this.#leaving.delete(exp));
+    this.#leaving.set(exp, closed);
+  }
+
+  /** Resolves when those of that name that `exportGoes` named are closed. */
+  async removalOf(name: string): Promise<void> {
+    await Promise.all([...this.#leaving].filter(([exp]) => exp.name === name).map(([, closed]) => closed));
   }
 
   /** Closes one connection, in order. */

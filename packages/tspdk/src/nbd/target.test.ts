@@ -9,6 +9,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { bdevRegistry } from '../bdev/index.ts';
 import type { App } from '../event/index.ts';
+import { createSplit } from '../module/bdev/split/split-bdev.ts';
 import { RPC_RUNTIME } from '../rpc/index.ts';
 import { request } from './client.sim.ts';
 import { pollGroups } from './poll-group.ts';
@@ -117,6 +118,24 @@ test('a disk that grows: the new size counts from the next request on', async ()
   assert.equal(rc, 0);
 });
 
+test('memory that is split at boundaries takes whole blocks, and so does a part of it; clients are told', async () => {
+  const rc = await withTarget(async ({ app, target, address }) => {
+    const registry = bdevRegistry(app.reactor);
+    const params = { name: 'M', block_size: 512, num_blocks: 1024, optimal_io_boundary: 8 };
+    const bdev = await registry.create('malloc', params);
+    const [part] = await createSplit(app.reactor, { base_bdev: 'M', split_count: 2 });
+    assert.deepEqual([bdev.takesBytes, registry.get(part).takesBytes], [false, false]);
+    assert.equal(registry.get('Malloc0').takesBytes, true);
+    await target.addExport({ name: 'part', bdevName: part });
+    const client = await SocketClient.enter(address, 'part');
+    assert.equal((await client.ask({ type: 0, offset: 3, length: 5 })).error, 22);
+    assert.equal((await client.read(512, 512)).length, 512);
+    await client.disconnect();
+    await target.removeExport('part');
+  });
+  assert.equal(rc, 0);
+});
+
 test('clients that sit on all buffers cost themselves, not those who wait', async () => {
   const dir = mkdtempSync(join(tmpdir(), 'tspdk-'));
   const filename = join(dir, 'disk');
@@ -172,12 +191,8 @@ test('a disk that is written in stripes: exported with memory for whole ones, wh
     const disks = ['A', 'B', 'C', 'D', 'E', 'F'];
     for (const name of disks) await makeMemoryDisk(app, name, 4 * 1024 * 1024);
     app.rpc.state = RPC_RUNTIME;
-    await app.rpc.call('bdev_raid_create', {
-      name: 'R',
-      raid_level: 'raid5f',
-      strip_size_kb: 64,
-      base_bdevs: disks,
-    });
+    const raid = { raid_level: 'raid5f', strip_size_kb: 64, base_bdevs: disks };
+    await app.rpc.call('bdev_raid_create', { ...raid, name: 'R' });
     const before = segments.count;
     await target.addExport({ name: 'raid', bdevName: 'R' });
     assert.equal(segments.count, before + 1);
@@ -187,8 +202,18 @@ test('a disk that is written in stripes: exported with memory for whole ones, wh
     assert.equal((await client.ask({ type: 1, offset: stripe, data })).error, 0);
     assert.equal(Buffer.compare(await client.read(stripe, data.length), data), 0);
     assert.equal((await client.ask({ type: 1, offset: stripe, data: data.subarray(0, 65536) })).error, 22);
-    await client.disconnect();
     const count = segments.count;
+    // When the disk goes by itself its memory goes too, after the last who uses it.
+    const gone = app.rpc.call('bdev_raid_delete', { name: 'R' });
+    await client.closed;
+    await gone;
+    assert.deepEqual(
+      target.exports.map(({ name }) => name),
+      ['disk'],
+    );
+    while (segments.count > count - 1) await turn();
+    await app.rpc.call('bdev_raid_create', { ...raid, name: 'Again' });
+    await target.addExport({ name: 'raid', bdevName: 'Again' });
     await target.removeExport('raid');
     assert.equal(segments.count, count - 1);
   });

@@ -15,6 +15,7 @@ import type { ExportConfig } from './export.ts';
 import {
   addLanes,
   adoptConnection,
+  awaitRemoval,
   closeExport,
   closeGroup,
   drainConnections,
@@ -25,7 +26,7 @@ import {
 } from './group-control.ts';
 import { LANE_BYTES } from './lane.ts';
 import { type ConnectionInfo, groupEvents } from './poll-group.ts';
-import { WRITE_BUFFERS, writeBufferBytes } from './write-buffers.ts';
+import { pieceBytes, WRITE_BUFFERS, writeBufferBytes } from './write-buffers.ts';
 
 const nbdLog = log.register('nbd');
 /** Lanes that a group gets at once. */
@@ -85,8 +86,10 @@ export class NbdTarget {
     const events = app.reactor.local(groupEvents);
     events.connectionGone = (id) => this.#gone(id);
     events.exportRemoved = (name) => {
+      const config = this.#exports.get(name);
       this.#exports.delete(name);
       nbdLog.notice(`export "${name}" is gone: its bdev was removed`);
+      if (config?.writeBuffers != null) void this.#afterRemoval(config);
     };
   }
 
@@ -126,16 +129,20 @@ export class NbdTarget {
     }
     const basic = { name, bdevName, description, readOnly, rotational, writeBuffers: null };
     this.#exports.set(name, basic);
+    let config: ExportConfig = basic;
     try {
       await this.#ready();
-      const config: ExportConfig = { ...basic, writeBuffers: readOnly ? null : await this.#makeWriteBuffers(bdevName) };
+      if (!readOnly) config = { ...basic, writeBuffers: await this.#makeWriteBuffers(bdevName) };
+      if (this.#exports.get(name) !== basic) throw new SpdkError('ENODEV', `export "${name}" was removed meanwhile`);
       this.#exports.set(name, config);
       await this.#app.callAll(openExport, config);
     } catch (error) {
-      const failed = this.#exports.get(name);
-      this.#exports.delete(name);
-      if (this.#open !== null) await this.#app.callAll(closeExport, { name });
-      if (failed !== undefined) await this.#dropWriteBuffers(failed);
+      // Another of that name may be there by now.
+      if ([basic, config].includes(this.#exports.get(name) as ExportConfig)) {
+        this.#exports.delete(name);
+        if (this.#open !== null) await this.#app.callAll(closeExport, { name });
+      }
+      await this.#dropWriteBuffers(config);
       throw error;
     }
   }
@@ -153,7 +160,7 @@ export class NbdTarget {
   async #makeWriteBuffers(bdevName: string): Promise<ExportConfig['writeBuffers']> {
     const { limits: wants, blockSizeBytes, metadata } = bdevRegistry(this.#app.reactor).get(bdevName);
     const unitBytes = Math.max(1, wants.writeUnitBlocks) * (metadata?.dataBytes ?? blockSizeBytes);
-    const bytes = writeBufferBytes(unitBytes, limits.nbd_piece_bytes);
+    const bytes = writeBufferBytes(unitBytes, pieceBytes(this.#app.reactor.iobuf.largeBytes));
     if (bytes === 0) return null;
     if (bytes > limits.nbd_payload_bytes_max) {
       nbdLog.warn(
@@ -164,6 +171,12 @@ export class NbdTarget {
     const segment = await this.#app.shareSegment(this.#app.cores.length * WRITE_BUFFERS * bytes);
     this.#segments.push(segment);
     return { bytes, segmentId: segment.id };
+  }
+
+  /** Its bdev went by itself: what its connections still hold is given back first. */
+  async #afterRemoval(config: ExportConfig): Promise<void> {
+    await this.#app.callAll(awaitRemoval, { name: config.name });
+    await this.#dropWriteBuffers(config);
   }
 
   /** Nobody has the export open any more. */

@@ -5,6 +5,7 @@
  * They are one export's on one reactor, made with it. Several I/O buffers would not do in their place: a connection that holds some and waits for more beside others that do the same
  * waits for ever. A connection holds one of these at a time while it receives, so whoever waits for one waits for a client or a disk, never for another who waits. Data path.
  */
+import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
 import type { BufferPort, BufferWaiterPort } from './ports.ts';
 
@@ -50,9 +51,14 @@ export class WriteBuffers {
   }
 }
 
+/** The most that one I/O buffer of `largeBytes` is used for: a power of two. */
+export function pieceBytes(largeBytes: number): number {
+  return Math.min(limits.nbd_piece_bytes, 2 ** Math.floor(Math.log2(largeBytes)));
+}
+
 /**
- * How much of a disk that is written in units of `unitBytes` a buffer must hold; 0: an I/O buffer, of which `pieceBytes` are used at a time, holds whole units as it is.
+ * How much of a disk that is written in units of `unitBytes` a buffer must hold; 0: an I/O buffer, of which `usedBytes` are used at a time, holds whole units as it is.
  */
-export function writeBufferBytes(unitBytes: number, pieceBytes: number): number {
-  return pieceBytes % unitBytes === 0 ? 0 : unitBytes * Math.ceil(pieceBytes / unitBytes);
+export function writeBufferBytes(unitBytes: number, usedBytes: number): number {
+  return usedBytes % unitBytes === 0 ? 0 : unitBytes * Math.ceil(usedBytes / unitBytes);
 }

@@ -2,7 +2,7 @@
  * The data path of a disk whose writes are logged, on one lightweight thread: a channel of the disk below and one of the log's. What is asked goes to the disk
  * below; what has changed it then goes to the log, from the memory it came from, and completes when it is there. See log-state.ts for the order.
  */
-import { resetBases } from '../../../bdev/base-reset.ts';
+import { RESET_RETRIES, RESET_RETRY_US, resetBases } from '../../../bdev/base-reset.ts';
 import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import type { Extents } from '../../../bdev/extents.ts';
@@ -20,9 +20,6 @@ import type { LogOp, LogState } from './log-state.ts';
 
 /** Stands in the log where a flush was submitted that then failed. */
 export const FLUSH_FAILED_MARK = 'flush failed';
-
-/** When an entry whose write was aborted is written again. */
-const RETRY_US = 100;
 
 export class LogWritesChannel implements BackendChannel {
   readonly log: BdevChannel;
@@ -135,11 +132,11 @@ export class LogWritesChannel implements BackendChannel {
     op.pending--;
     if (status !== 0 && (op.logStatus === 0 || op.logStatus === ECANCELED)) op.logStatus = status;
     if (op.pending > 0 || op.step < op.steps) return;
-    if (op.logStatus === ECANCELED) {
+    if (op.logStatus === ECANCELED && op.retries++ < RESET_RETRIES) {
       // Others, who share what the log's disk stands on, have reset it; that says nothing about the log.
       op.logStatus = 0;
       op.step = 0;
-      this.log.shared.manager.retryAfter(RETRY_US, op);
+      this.log.shared.manager.retryAfter(RESET_RETRY_US, op);
     } else this.#logged(op);
   }
 

@@ -8,6 +8,7 @@
  * mark has come to the front, which complete after it. A log that could not be written has a gap for ever: from then on nothing that changes
  * the disk is taken any more.
  */
+import { RESET_RETRIES, RESET_RETRY_US } from '../../../bdev/base-reset.ts';
 import type { BdevIo, IoWaitEntry } from '../../../bdev/bdev-io.ts';
 import type { Retry } from '../../../bdev/manager.ts';
 import { ECANCELED, EIO, ENOMEM } from '../../../bdev/status.ts';
@@ -24,9 +25,6 @@ const ALIGN_BYTES = 4096;
 export function logMemoryBytes(sectorSize: number): number {
   return (LOG_OPS + 1) * sectorSize + ALIGN_BYTES;
 }
-
-/** When a superblock whose write was aborted is written again. */
-const RETRY_US = 100;
 
 /** An entry on its way; reused. */
 export class LogOp implements IoWaitEntry, Retry {
@@ -52,6 +50,8 @@ export class LogOp implements IoWaitEntry, Retry {
   step = 0;
   steps = 0;
   pending = 0;
+  /** How often it was written again. */
+  retries = 0;
   /** All of it is in the log, or never will be. */
   logged = false;
   next: LogOp | null = null;
@@ -87,6 +87,8 @@ export class LogState implements IoWaitEntry, Retry {
   readonly #waiters: LogOp[] = [];
   readonly #superSlot: number;
   #superBusy = false;
+  /** How often it was written again. */
+  #superRetries = 0;
   #superEntries = 0;
   #superChannel: LogWritesChannel | null = null;
 
@@ -127,6 +129,7 @@ export class LogState implements IoWaitEntry, Retry {
     op.baseStatus = 0;
     op.logStatus = 0;
     op.step = 0;
+    op.retries = 0;
     op.pending = 0;
     op.logged = false;
     op.next = null;
@@ -198,10 +201,11 @@ export class LogState implements IoWaitEntry, Retry {
   }
 
   superDone(status: number): void {
-    if (status === ECANCELED) {
-      (this.#superChannel as LogWritesChannel).log.shared.manager.retryAfter(RETRY_US, this);
+    if (status === ECANCELED && this.#superRetries++ < RESET_RETRIES) {
+      (this.#superChannel as LogWritesChannel).log.shared.manager.retryAfter(RESET_RETRY_US, this);
       return;
     }
+    this.#superRetries = 0;
     this.#superBusy = false;
     this.#superChannel = null;
     if (status !== 0) this.broken = true;

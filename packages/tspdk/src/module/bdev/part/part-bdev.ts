@@ -15,6 +15,7 @@ import {
   type BdevLimits,
   type BdevSpec,
   bdevRegistry,
+  IO_ZCOPY,
   type NewBdev,
   type Onward,
   openBase,
@@ -134,7 +135,8 @@ export function newPart(
       blockSizeBytes: bdev.blockSizeBytes,
       blocks: num_blocks,
       writable: bdev.writable,
-      ioTypes: bdev.ioTypes,
+      // What takes no single bytes below takes none here.
+      ioTypes: bdev.takesBytes ? bdev.ioTypes : bdev.ioTypes & ~(1 << IO_ZCOPY),
       volatileCache: bdev.volatileCache,
       limits: limitsAt(bdev, name, offset_blocks),
       bases: [base],
@@ -185,8 +187,10 @@ export function partsOf(reactor: Reactor, moduleName: string, base: string): str
 
 /** Removes them, and those that wait for `base`. @throws {SpdkError} ENODEV, ENOENT when there are none */
 export async function deleteParts(reactor: Reactor, moduleName: string, base: string): Promise<void> {
-  const waiting = bdevRegistry(reactor).waitingOn(base, moduleName);
-  const names = waiting.length > 0 ? waiting : partsOf(reactor, moduleName, base);
+  const registry = bdevRegistry(reactor);
+  const names = registry.waitingOn(base, moduleName);
+  if (names.length === 0 || registry.list().some((bdev) => bdev.isCalled(base)))
+    names.push(...partsOf(reactor, moduleName, base));
   if (names.length === 0) throw new SpdkError('ENOENT', `bdev "${base}" has no disks of module ${moduleName}`);
-  await Promise.all(names.map((name) => bdevRegistry(reactor).delete(name, moduleName)));
+  await Promise.all(names.map((name) => registry.delete(name, moduleName)));
 }

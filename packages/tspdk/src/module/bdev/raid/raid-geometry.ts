@@ -52,7 +52,7 @@ export function raidGeometry(shape: RaidShape, bases: readonly Bdev[], cores: nu
   }
   if (level === RAID0 || level === CONCAT) {
     const { blocks } = level === CONCAT ? new ConcatMap(sizes, stripBlocks) : new Raid0Map(sizes, stripBlocks);
-    const zcopy = bases.every(({ ioTypes: each }) => (each & (1 << IO_ZCOPY)) !== 0) ? 1 << IO_ZCOPY : 0;
+    const zcopy = bases.every(({ takesBytes }) => takesBytes) ? 1 << IO_ZCOPY : 0;
     const limits = { optimalIoBoundaryBlocks: stripBlocks, splitOnOptimalIoBoundary: slots.length > 1 };
     return { blocks, ioTypes: types | zcopy, limits, scratchBytes: 0 };
   }

@@ -2,6 +2,8 @@
  * One I/O of a verify disk: the same on both disks, one after the other, and for a read the comparison, a buffer's worth at a time. Reused. Data path, but for what is said when
  * something differs.
  */
+
+import { RESET_RETRIES, RESET_RETRY_US } from '../../../bdev/base-reset.ts';
 import type { BdevIo, IoWaitEntry } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import { firstDifference, wholeBlocks } from '../../../bdev/compare.ts';
@@ -16,9 +18,6 @@ const ON_OTHER = 1;
 /** A read of the other disk, into the buffer. */
 const COMPARING = 2;
 
-/** When a leg that was aborted is begun again. */
-const RETRY_US = 100;
-
 export class VerifyOp implements IoWaitEntry, IoBufWaiter, Retry {
   nextWaiter: IoBufWaiter | null = null;
   readonly #backend: VerifyBackend;
@@ -29,6 +28,8 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter, Retry {
   #step = ON_FIRST;
   #firstStatus = 0;
   #aborted = false;
+  /** How often a leg was begun again. */
+  #retries = 0;
   #buf: IoBuf | null = null;
   /** Bytes compared, and read to be compared. */
   #done = 0;
@@ -49,6 +50,7 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter, Retry {
     this.#step = ON_FIRST;
     this.#firstStatus = 0;
     this.#aborted = false;
+    this.#retries = 0;
     this.#done = 0;
   }
 
@@ -113,9 +115,9 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter, Retry {
       this.#end(ECANCELED);
       return;
     }
-    if (status === ECANCELED) {
+    if (status === ECANCELED && this.#retries++ < RESET_RETRIES) {
       // The disk is reset by others, who share what it stands on. Left undone on one, it would be a difference.
-      this.#channel.shared.manager.retryAfter(RETRY_US, this);
+      this.#channel.shared.manager.retryAfter(RESET_RETRY_US, this);
       return;
     }
     if (this.#step === ON_FIRST) {
