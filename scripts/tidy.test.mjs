@@ -16,7 +16,6 @@ const layers = [
   'thread',
   'event',
   'notify',
-  'trace',
   'sock',
   'bdev',
   'module',

@@ -3,7 +3,7 @@
  *
  * Every call returns 0 when the I/O was taken, and then calls back exactly once, later; or a negative errno, and then never
  * calls back: -ENOMEM (queue up with `queueIoWait` and try again), -EINVAL (range, alignment, buffer), -EBADF (not open for
- * writing), -ENOTSUP, -ENODEV (being removed). Offsets and lengths are bytes, multiples of the block size; a disk that is memory (IO_ZCOPY) takes any for reads, writes and zeroes. Memory is (segment, offset) and must
+ * writing), -ENOTSUP, -ENODEV (being removed). Offsets and lengths are bytes, multiples of the block size; a disk that is memory (IO_ZCOPY) takes any for reads, writes and zeroes that it has no limits for. Memory is (segment, offset) and must
  * stay as it is until the callback. The channel's reactor and thread only. Data path: nothing is allocated.
  */
 import type { IoVecs } from '../env/iovecs.ts';

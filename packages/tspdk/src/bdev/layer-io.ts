@@ -1,5 +1,6 @@
 /**
- * An I/O that the layer itself carries out, by others: in pieces (split.ts), or as what the module does have (emulate.ts, compare.ts, copy.ts).
+ * An I/O that the layer itself carries out, by others: in pieces (split.ts), through other memory (aligned-io.ts), with its metadata looked at (protected-io.ts), or as what
+ * the module does have (emulate.ts, compare.ts, copy.ts).
  *
  * The parent is the user's BdevIo; it counts as outstanding all the time, so that resets, removal and locks wait for it. Its children are BdevIos of their own, submitted
  * below the gates (gates.ts): what held the parent back does not hold them back again. They are what statistics count, as with SPDK. The

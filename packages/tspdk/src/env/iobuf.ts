@@ -117,7 +117,7 @@ export interface IoBuf {
 
 /** Someone who waits for a buffer; an object that its owner keeps and reuses. */
 export interface IoBufWaiter {
-  /** Called once, later, with the buffer. */
+  /** Called once, with the buffer; perhaps before `waitSmall` or `waitLarge` returns. */
   onBuf(buf: IoBuf): void;
   /** The pool's: next in the queue. */
   nextWaiter?: IoBufWaiter | null;

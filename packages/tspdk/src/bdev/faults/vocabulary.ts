@@ -37,11 +37,11 @@ export const FAULT_OPS = {
  * - `set_state`: nothing goes wrong, the disk's state becomes `new_state`
  * - `nomem`: the disk has no memory for it, this once
  * - `delay`: takes `delay_us` longer; then it ends with `errno`, if there is one
- * - `corrupt`: one byte, at `corrupt_offset` of the I/O, is another: what a write stores, or what a read gives
+ * - `corrupt`: one byte, at `corrupt_offset` of the I/O, is another: what a write stores, or what a read gives; it ends with `errno`, if there is one
  * - `torn`: only the first `torn_blocks` of a write reach the disk; it ends with `errno`, if there is one
- * - `misdirect`: goes to the place `misdirect_blocks` further on
+ * - `misdirect`: goes to the place `misdirect_blocks` further on; it ends with `errno`, if there is one
  * - `lost`: is said to be done and is not
- * - `stuck`: does not end until it is aborted, or `fault_resume` is called; then it is carried out, or ends with `errno`, if there is one
+ * - `stuck`: does not end until it is aborted, the disk is reset or goes, or `fault_resume` is called; then it is carried out, or ends with `errno`, if there is one
  */
 export const FAULT_ACTIONS = [
   'error',

@@ -16,7 +16,7 @@ import { limits } from '../../../env/limits.ts';
 
 /** The request behind a call. */
 export interface DiskRequest {
-  /** Aborted when the request is given up: its time is over, or the initiator's reset ended it. Made when first asked for. */
+  /** Aborted when the request is given up: its time is over, or an abort or a reset ended it, from whatever core. Made when first asked for. */
   readonly signal: AbortSignal;
 }
 
