@@ -3,15 +3,13 @@
  *
  * A member's reset aborts these too; they are then asked for again, as nobody else knows of them.
  */
+import { RESET_RETRIES, RESET_RETRY_US } from '../../../bdev/base-reset.ts';
 import type { BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import { type BdevDesc, IO_FLUSH } from '../../../bdev/index.ts';
 import { ECANCELED, ENODEV, ENOMEM } from '../../../bdev/status.ts';
 import { current } from '../../../env/current.ts';
 import type { Segment } from '../../../env/segment.ts';
-
-const RETRY_US = 100;
-const RETRIES = 10_000;
 
 export class BaseIo {
   readonly #channel: BdevChannel;
@@ -44,7 +42,7 @@ export class BaseIo {
   async #ask(submit: (cb: BdevIoDone) => number): Promise<number> {
     for (let turn = 0; ; turn++) {
       const status = await this.#once(submit);
-      if (status !== ECANCELED || turn === RETRIES) return status;
+      if (status !== ECANCELED || turn === RESET_RETRIES) return status;
       await this.#pause();
     }
   }
@@ -64,7 +62,7 @@ export class BaseIo {
   }
 
   #pause(): Promise<void> {
-    return new Promise((resolve) => this.#channel.shared.manager.retryAfter(RETRY_US, { retry: resolve }));
+    return new Promise((resolve) => this.#channel.shared.manager.retryAfter(RESET_RETRY_US, { retry: resolve }));
   }
 
   close(): void {

@@ -29,7 +29,7 @@ import {
   RAID_SB_MISSING,
   type RaidSuperblock,
 } from './raid-superblock.ts';
-import { fillSuperblock, wholeBlockBytes, writeRaidSuperblock } from './superblock-io.ts';
+import { fillSuperblock, wholeBlockBytes, writeRaidSuperblock, writeRaidSuperblocks } from './superblock-io.ts';
 
 /** Levels of disks that a member may have that is added later. */
 const MEMBER_LEVELS = 4;
@@ -366,19 +366,12 @@ export class RaidDisk {
     if (!this.params.superblock) return true;
     for (;;) {
       this.#seq++;
-      const failed: RaidSlot[] = [];
       const segment = this.reactor.segments.get(this.#superblock);
       const bytes = fillSuperblock(this, segment.u8);
-      const write = async (slot: RaidSlot): Promise<void> => {
-        const status = await writeRaidSuperblock(slot.io, segment, bytes);
-        if (status === 0) return;
-        raidLog.error(`raid "${this.params.name}": the superblock of "${slot.name}" cannot be written: ${status}`);
-        failed.push(slot);
-      };
-      await Promise.all(this.#good.map(write));
+      const failed = await writeRaidSuperblocks(this, this.#good, segment, bytes);
       if (last !== null) {
         // The one that is new among them must not be the only one that says so.
-        if (failed.length === 0) await write(last);
+        if (failed.length === 0) failed.push(...(await writeRaidSuperblocks(this, [last], segment, bytes)));
         return failed.length === 0;
       }
       if (failed.length === 0) return true;

@@ -6,6 +6,8 @@ import type { Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { BaseIo } from './base-io.ts';
 import type { RaidDisk } from './raid-disk.ts';
+import { raidLog } from './raid-log.ts';
+import type { RaidSlot } from './raid-slot.ts';
 import {
   decodeRaidSuperblock,
   encodeRaidSuperblock,
@@ -77,4 +79,27 @@ export function fillSuperblock(disk: RaidDisk, into: Uint8Array): number {
 /** Writes `bytes` of `segment` to the start of a member, on to stable storage. A status. */
 export function writeRaidSuperblock(io: BaseIo, segment: Segment, bytes: number): Promise<number> {
   return io.write(segment, 0, 0, bytes, IO_FLAG_FUA);
+}
+
+/**
+ * Writes `bytes` of `segment` to the start of members, on to stable storage. Returns those that did not take it. The first is written before the others: what is several blocks long a power
+ * cut may tear, but then one of all copies.
+ */
+export async function writeRaidSuperblocks(
+  disk: RaidDisk,
+  slots: readonly RaidSlot[],
+  segment: Segment,
+  bytes: number,
+): Promise<RaidSlot[]> {
+  const failed: RaidSlot[] = [];
+  const write = async (slot: RaidSlot): Promise<void> => {
+    const status = await writeRaidSuperblock(slot.io, segment, bytes);
+    if (status === 0) return;
+    raidLog.error(`raid "${disk.params.name}": the superblock of "${slot.name}" cannot be written: ${status}`);
+    failed.push(slot);
+  };
+  const [first, ...others] = slots;
+  if (first !== undefined) await write(first);
+  await Promise.all(others.map(write));
+  return failed;
 }
