@@ -15,7 +15,7 @@ import { BdevDesc } from './desc.ts';
 import { IO_FLAG_FUA, IO_FLAG_NO_HOLE } from './io-type.ts';
 
 /** One request of a batch, in blocks. */
-interface ModelOp {
+export interface ModelOp {
   readonly kind: 'write' | 'read' | 'zero' | 'unmap' | 'flush';
   readonly lba: number;
   readonly blocks: number;

@@ -25,6 +25,8 @@ export interface Segment {
   readonly sizeBytes: number;
   /** Its pages stay the same as long as it is attached: the kernel may pin them. */
   readonly pinnable: boolean;
+  /** The tables of the ring that `fixed` is about; null: of none yet. Reactors of one isolate, in tests, may share the object. Set by env/uring/fixed.ts. */
+  fixedBy: unknown;
   /** What this reactor's ring knows of it: one more than its number there; 0: not tried; negative: in vain. Set by env/uring/fixed.ts. */
   fixed: number;
 }
@@ -36,7 +38,7 @@ export function makeSegment(id: number, sab: SharedArrayBuffer, pinnable = false
   if (sanitizer !== null) tellMapped(address, u8);
   const view = new DataView(sab);
   const i32 = new Int32Array(sab, 0, sab.byteLength >>> 2);
-  return { id, sab, u8, view, i32, address, sizeBytes: sab.byteLength, pinnable, fixed: 0 };
+  return { id, sab, u8, view, i32, address, sizeBytes: sab.byteLength, pinnable, fixedBy: null, fixed: 0 };
 }
 
 /** First offset in `segment`, from `from` on, whose address is a multiple of `alignBytes` (O_DIRECT). */

@@ -73,8 +73,9 @@ export class FixedTables {
 
   /** Registers the memory of a segment, once; whether it is. What then counts is `segment.fixed`. */
   addSegment(segment: Segment): boolean {
-    if (segment.fixed !== 0) return segment.fixed > 0;
+    if (segment.fixed !== 0) return segment.fixed > 0 && segment.fixedBy === this;
     segment.fixed = REFUSED;
+    segment.fixedBy = this;
     this.errno = 0;
     if (!segment.pinnable || this.#pinnedBytes + segment.sizeBytes > limits.uring_pinned_bytes) return false;
     const count = limits.uring_buffers;
@@ -92,7 +93,7 @@ export class FixedTables {
 
   /** Nobody uses the segment any more. */
   removeSegment(segment: Segment): void {
-    if (segment.fixed <= 0) return;
+    if (segment.fixed <= 0 || segment.fixedBy !== this) return;
     const index = segment.fixed - 1;
     segment.fixed = REFUSED;
     this.#pinnedBytes -= segment.sizeBytes;

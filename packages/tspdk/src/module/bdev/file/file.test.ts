@@ -10,7 +10,7 @@ import fc from 'fast-check';
 import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
 import { BdevDesc } from '../../../bdev/desc.ts';
 import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
-import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
+import { type ModelOp, modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { describeBdev } from '../../../bdev/rpc.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import { limits } from '../../../env/limits.ts';
@@ -39,6 +39,18 @@ async function withRing(t: { skip(why: string): void }, reactors = 2): Promise<C
   await cluster.close();
   return null;
 }
+
+/** Aligned writes of two cores, from memory that both rings know, or one. */
+const twoCores: ModelOp[] = [1, 0].map((lba) => ({
+  kind: 'write',
+  lba,
+  blocks: 1,
+  seed: lba,
+  pieces: [],
+  gap: 0,
+  reactor: lba,
+  flags: 0,
+}));
 
 for (const backend of ['uring', 'uring, O_DIRECT', 'uring, no fallocate', 'node']) {
   test(`a file disk (${backend}) holds what was written, whatever the order, place and memory`, async (t) => {
@@ -70,7 +82,7 @@ for (const backend of ['uring', 'uring, O_DIRECT', 'uring, no fallocate', 'node'
         assert.equal(statSync(filename).size, bytes, 'the file keeps its size');
         rmSync(filename);
       }),
-      { numRuns: 12 },
+      { numRuns: 12, examples: [[[twoCores]]] },
     );
     if (backend === 'uring, O_DIRECT' && !direct) t.diagnostic(`O_DIRECT is not possible in ${dir}`);
   });

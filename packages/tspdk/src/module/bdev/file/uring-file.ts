@@ -104,7 +104,7 @@ export class UringFileBackend implements BdevBackend {
   /** What the ring knows of the memory of a segment: it is registered with the first I/O that uses it, if it can be. */
   fixedOf(segment: Segment): number {
     if (segment.fixed === 0) this.#register(segment);
-    const { fixed } = segment;
+    const fixed = segment.fixedBy === this.ring.fixed ? segment.fixed : 0;
     const kind = fixed > 0 ? MEMORY_REGISTERED : MEMORY_PLAIN;
     if ((this.#said & kind) === 0) this.#say(kind);
     return fixed;
