@@ -47,13 +47,7 @@ async function start(kind: string) {
     return all;
   };
   const taken = takeAll();
-  const settle = (): void => {
-    for (let i = 0; i < 4; i++) {
-      cluster.turns();
-      cluster.clock.nowUs += 100;
-    }
-    cluster.turns();
-  };
+  const settle = (): void => cluster.settle();
   /** There are buffers again: nobody takes one, and the range is not locked. */
   const end = async (): Promise<void> => {
     for (const buf of taken) iobuf.put(buf);

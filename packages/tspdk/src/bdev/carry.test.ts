@@ -21,14 +21,7 @@ async function away(params: Partial<StubParams> = {}) {
   const done: string[] = [];
   const cb = (ctx: unknown, status: number): void => void done.push(`${ctx} ${status}`);
   const { pool } = cluster.bdevs.get('H').manager;
-  /** Turns with time enough for what waits for it. */
-  const settle = (): void => {
-    for (let i = 0; i < 4; i++) {
-      cluster.turns();
-      cluster.clock.nowUs += 100;
-    }
-    cluster.turns();
-  };
+  const settle = (): void => cluster.settle();
   const close = async (): Promise<void> => {
     cluster.on(1, () => desc.close());
     await cluster.close();

@@ -137,6 +137,15 @@ export class Cluster {
     while (this.round() > 0 || this.reactors.some((reactor) => reactor.hasWork()));
   }
 
+  /** Turns, with time enough for what waits for it: retries, looks whether something has drained. */
+  settle(): void {
+    for (let i = 0; i < 4; i++) {
+      this.turns();
+      this.clock.nowUs += 100;
+    }
+    this.turns();
+  }
+
   /** Turns until `promise` settles, letting Node's loop run in between. */
   async until<T>(promise: Promise<T>): Promise<T> {
     let settled = false;

@@ -30,13 +30,7 @@ async function onCores(reactors: number, params: Partial<StubParams> = {}) {
   });
   const done: string[] = [];
   const cb = (ctx: unknown, status: number): void => void done.push(`${ctx} ${status}`);
-  const settle = (): void => {
-    for (let i = 0; i < 4; i++) {
-      cluster.turns();
-      cluster.clock.nowUs += 100;
-    }
-    cluster.turns();
-  };
+  const settle = (): void => cluster.settle();
   const close = async (): Promise<void> => {
     for (const [core, { desc }] of cores.entries()) cluster.on(core, () => desc.close());
     await cluster.close();
