@@ -318,11 +318,15 @@ export class Connection implements RequestOwner, Due {
     this.#free.push(request);
   }
 
-  /** It holds I/O buffers and waits for nothing but its client: to take replies, or to send the rest of a payload. Not a data path. */
-  get hoards(): boolean {
+  /**
+   * It holds buffers of which none are left, and waits for nothing but its client: to take replies, or to send the rest of a payload. `dry`: none are left of the pool; of its export's own
+   * they tell themselves. Not a data path.
+   */
+  hoards(dry: boolean): boolean {
     if (this.#handshake !== null || this.closing) return false;
-    if (this.directWrite.hoards) return true;
-    return this.replier.sending && (this.readStream.active || this.#slots.some((request) => request.buf !== null));
+    if (this.directWrite.hoards && (this.export.writeBuffers?.dry ?? dry)) return true;
+    if (!dry || !this.replier.sending) return false;
+    return this.readStream.active || this.#slots.some((request) => request.buf !== null);
   }
 
   /** Requests in progress. */

@@ -226,8 +226,7 @@ export class PollGroup implements ConnectionHost {
         connection.fail(`it was silent for ${limits.nbd_handshake_idle_ms} ms in the handshake`);
       } else if (connection.drainingSinceUs > 0 && now - connection.drainingSinceUs > limits.nbd_drain_ms * 1000) {
         connection.fail(`it did not take its replies within ${limits.nbd_drain_ms} ms`);
-      } else if (silentMs > limits.nbd_stall_ms && !connection.inHandshake && connection.hoards) {
-        if (!dry && connection.export.writeBuffers?.dry !== true) continue;
+      } else if (silentMs > limits.nbd_stall_ms && connection.hoards(dry)) {
         connection.fail(`it held I/O buffers, of which none were left, and was silent for ${limits.nbd_stall_ms} ms`);
       }
     }

@@ -164,7 +164,7 @@ test('clients that sit on all buffers cost themselves, not those who wait', asyn
         answered = true;
         return data;
       });
-      while (![...group.connections.values()].some((each) => each.hoards)) await turn();
+      while (![...group.connections.values()].some((each) => each.hoards(true))) await turn();
       group.look(app.reactor.clock.read());
       assert.equal(answered, false, 'nobody is dropped for a moment of silence');
       const hostile = [...group.connections.values()].slice(0, 5);

@@ -89,7 +89,10 @@ export class NbdTarget {
       const config = this.#exports.get(name);
       this.#exports.delete(name);
       nbdLog.notice(`export "${name}" is gone: its bdev was removed`);
-      if (config?.writeBuffers != null) void this.#afterRemoval(config);
+      if (config?.writeBuffers == null) return;
+      this.#afterRemoval(config).catch((error: unknown) => {
+        nbdLog.warn(`memory of export "${name}" is kept: ${error instanceof Error ? error.message : String(error)}`);
+      });
     };
   }
 
