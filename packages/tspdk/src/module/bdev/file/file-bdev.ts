@@ -38,7 +38,7 @@ export interface FileBdevParams {
   /** Unmap and zero by fallocate. Default true: it is io_uring's work here, and blocks no reactor as SPDK's does. */
   readonly fallocate?: boolean | undefined;
   readonly uuid?: string | undefined;
-  /** Bypass the page cache where possible. 'try': without a word where not, and not at the cost of the block size that is asked for (as SPDK's methods). Default false. */
+  /** Bypass the page cache where possible. 'try': without a word where not, and not at the cost of the block size (as SPDK's methods). Default false. */
   readonly direct?: boolean | 'try' | undefined;
 }
 
@@ -46,9 +46,17 @@ export type FileModuleName = 'aio' | 'uring';
 
 const PRODUCT = { aio: 'AIO disk', uring: 'URING bdev' } as const;
 
+/** Whether O_DIRECT is possible with the blocks that the disk has without it. `blockSize`: what is asked for, 0: nothing. */
+export function directFits(
+  blockSize: number,
+  file: { readonly deviceBlockBytes: number; readonly alignBytes: number },
+): boolean {
+  return (blockSize || file.deviceBlockBytes || 512) >= file.alignBytes;
+}
+
 function openFor({ filename, direct = false, block_size = 0 }: FileBdevParams, readonly: boolean, reactor: Reactor) {
   const file = openFile({ filename, readonly, direct: direct !== false && reactor.ring !== null });
-  if (direct !== 'try' || block_size === 0 || block_size >= file.alignBytes) return file;
+  if (direct !== 'try' || directFits(block_size, file)) return file;
   closeSync(file.fd);
   return openFile({ filename, readonly, direct: false });
 }

@@ -2,6 +2,7 @@
 
 import { EXTENT_HOLE, EXTENT_ZERO, type Extents } from '../../../bdev/extents.ts';
 import { ffi } from '../../../env/ffi.ts';
+import { alignedOffset, type Segment } from '../../../env/segment.ts';
 import { log } from '../../../log/index.ts';
 
 export const fileLog = log.register('bdev_file');
@@ -28,6 +29,12 @@ const MEMORY_WORDS = ['not used yet', 'registered', 'not registered', 'partly re
 /** For people: whether the memory of O_DIRECT I/O is registered with io_uring. */
 export function memoryText({ memory }: FileData): string {
   return MEMORY_WORDS[Atomics.load(new Int32Array(memory), 0)];
+}
+
+/** Where zeroes are written from: of a segment of them, what begins and ends as O_DIRECT wants it. */
+export function zeroesIn(segment: Segment): { readonly offset: number; readonly bytes: number } {
+  const offset = alignedOffset(segment, 4096);
+  return { offset, bytes: Math.floor((segment.sizeBytes - offset) / 65536) * 65536 };
 }
 
 const SEEK_DATA = 3;

@@ -18,9 +18,9 @@ import {
 import { bdevManager } from '../../../bdev/manager.ts';
 import { EIO, ENOTSUP } from '../../../bdev/status.ts';
 import { IovCursor } from '../../../env/iov-cursor.ts';
-import { alignedOffset, type Segment } from '../../../env/segment.ts';
+import type { Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
-import { blockStatusOf, type FileData } from './file-data.ts';
+import { blockStatusOf, type FileData, zeroesIn } from './file-data.ts';
 
 /** Node takes lengths of 31 bits. */
 const TRANSFER_BYTES_MAX = 1 << 30;
@@ -38,8 +38,9 @@ export class NodeFileBackend implements BdevBackend {
     this.data = data;
     this.reactor = reactor;
     this.zeroes = reactor.local(bdevManager).zeroes;
-    this.zeroesOffset = alignedOffset(this.zeroes, 4096);
-    this.zeroesBytes = Math.floor((this.zeroes.sizeBytes - this.zeroesOffset) / 65536) * 65536;
+    const { offset, bytes } = zeroesIn(this.zeroes);
+    this.zeroesOffset = offset;
+    this.zeroesBytes = bytes;
   }
 
   createChannel(): BackendChannel {

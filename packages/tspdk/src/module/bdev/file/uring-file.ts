@@ -28,10 +28,10 @@ import { codeOfErrno } from '../../../env/errors.ts';
 import { IovCursor } from '../../../env/iov-cursor.ts';
 import { limits } from '../../../env/limits.ts';
 import { sanitizer, tellForeign } from '../../../env/sanitizer.ts';
-import { alignedOffset, makeSegment, type Segment } from '../../../env/segment.ts';
+import { makeSegment, type Segment } from '../../../env/segment.ts';
 import type { Ring, RingOp } from '../../../env/uring.ts';
 import type { Reactor } from '../../../event/reactor.ts';
-import { blockStatusOf, type FileData, fileLog, MEMORY_PLAIN, MEMORY_REGISTERED } from './file-data.ts';
+import { blockStatusOf, type FileData, fileLog, MEMORY_PLAIN, MEMORY_REGISTERED, zeroesIn } from './file-data.ts';
 
 const RWF_DSYNC = 2;
 const PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01;
@@ -73,8 +73,9 @@ export class UringFileBackend implements BdevBackend {
     this.#naps = data.direct && reactor.naps;
     this.file = ring.fixed.addFile(data.fd);
     this.zeroes = reactor.local(bdevManager).zeroes;
-    this.zeroesOffset = alignedOffset(this.zeroes, 4096);
-    this.zeroesBytes = Math.floor((this.zeroes.sizeBytes - this.zeroesOffset) / 65536) * 65536;
+    const { offset, bytes } = zeroesIn(this.zeroes);
+    this.zeroesOffset = offset;
+    this.zeroesBytes = bytes;
     this.punch = data.fallocate;
     this.zeroRange = data.fallocate;
   }
@@ -105,12 +106,13 @@ export class UringFileBackend implements BdevBackend {
   fixedOf(segment: Segment): number {
     if (segment.fixed === 0) this.#register(segment);
     const fixed = segment.fixedBy === this.ring.fixed ? segment.fixed : 0;
-    const kind = fixed > 0 ? MEMORY_REGISTERED : MEMORY_PLAIN;
-    if ((this.#said & kind) === 0) this.#say(kind);
+    this.uses(fixed > 0 ? MEMORY_REGISTERED : MEMORY_PLAIN);
     return fixed;
   }
 
-  #say(kind: number): void {
+  /** O_DIRECT I/O goes by memory of a kind, MEMORY_*. */
+  uses(kind: number): void {
+    if ((this.#said & kind) !== 0) return;
     this.#said |= kind;
     Atomics.or(new Int32Array(this.data.memory), 0, kind);
   }
@@ -234,6 +236,7 @@ class FileOp implements RingOp {
     }
     const iovecs = this.#iovecs ?? this.#makeIovecs();
     const count = cursor.fill(this.#iovecWords, IOVECS);
+    if (data.direct) backend.uses(MEMORY_PLAIN);
     if (sanitizer !== null) tellIovecs(this.#iovecWords, count, io.type === IO_READ);
     if (io.type === IO_READ) ring.readv(file, iovecs.address, count, at, this);
     else ring.writev(file, iovecs.address, count, at, this, flags);
