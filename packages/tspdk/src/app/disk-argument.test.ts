@@ -114,7 +114,7 @@ test('how each kind is made, with what it is opened with', () => {
   for (const [made, expected] of [
     [recipe('1M'), { module: 'malloc', params: { name: 'd', block_size: 512, num_blocks: 2048 } }],
     [recipe('null:1M', use), { module: 'null', params: { name: 'd', block_size: 4096, num_blocks: 256 } }],
-    [recipe('/dev/null'), { module: 'uring', params: { name: 'd', filename: '/dev/null' } }],
+    [recipe('/dev/null'), { module: 'uring', params: { name: 'd', filename: '/dev/null', direct: false } }],
     [
       recipe('/dev/null', use),
       {

@@ -42,7 +42,7 @@ type DiskPlace =
 const MODULE = /\.(ts|mts|js|mjs)$/;
 const NBD = /^nbds?(\+unix)?:\/\//;
 const NBD_OPTIONS: readonly string[] = ['reconnect_delay_ms', 'io_timeout_sec'];
-const BLOCK_BYTES = 512;
+export const BLOCK_BYTES = 512;
 
 /**
  * @throws {SpdkError} EINVAL for a size that is no multiple of 512, none behind `null:` or `malloc:`, an address that is none, a fault rule that is wrong, an option for what takes none;

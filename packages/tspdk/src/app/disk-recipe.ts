@@ -4,11 +4,10 @@
 import { basename, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { SpdkError } from '../env/errors.ts';
-import { checkOption, type DiskArgument } from './disk-argument.ts';
+import { BLOCK_BYTES, checkOption, type DiskArgument } from './disk-argument.ts';
 
 type Options = Readonly<Record<string, string>>;
 
-const BLOCK_BYTES = 512;
 /** Of an image where nothing else is said. */
 const RBD_BLOCK_BYTES = 4096;
 
@@ -59,7 +58,8 @@ export function diskRecipe(name: string, disk: DiskArgument, use: DiskUse = {}):
           filename: resolve(disk.path),
           ...(blockBytes === undefined ? {} : { block_size: blockBytes }),
           ...(use.readOnly ? { readonly: true } : {}),
-          ...(use.direct ? { direct: true } : {}),
+          // Said always: the method's default is another than the module's.
+          direct: use.direct ?? false,
         },
       };
     case 'module': {
