@@ -12,6 +12,8 @@ import type { ModuleBackend, ModuleChannel } from './define-bdev-module.ts';
 import { statusOfThrown } from './io-status.ts';
 
 const diskLog = log.register('bdev_disk');
+/** Marks a channel whose `reset` is the layer's already. */
+const WRAPPED = Symbol('wrapped');
 
 export class UserModuleBackend implements BdevBackend {
   readonly #spec: BdevSpec;
@@ -39,7 +41,11 @@ export class UserModuleBackend implements BdevBackend {
     // The layer closes every channel; theirs need not care.
     if (channel.close === undefined) channel.close = () => {};
     const own = channel as unknown as BackendChannel;
-    if (channel.reset !== undefined) own.reset = this.#reset.bind(this, channel.reset.bind(channel));
+    // Theirs may be one object for all.
+    if (channel.reset !== undefined && !(WRAPPED in channel)) {
+      own.reset = this.#reset.bind(this, channel.reset.bind(channel));
+      Object.defineProperty(channel, WRAPPED, { value: true });
+    }
     return own;
   }
 

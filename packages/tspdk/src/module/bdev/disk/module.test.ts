@@ -252,6 +252,27 @@ test('other names, its uuid, another size, and what it does when it is there', a
   await cluster.close();
 });
 
+test('a module may have one channel for all', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  const module = file(
+    'one-channel.mjs',
+    `name: 'one-channel',
+     create: () => ({ sizeBytes: 4096, ioTypes: ['read'] }),
+     attach: () => ({
+       createChannel: () => (globalThis.tspdkOneChannel ??= {
+         submit: (io) => io.complete(0),
+         reset: (done) => done(0),
+       }),
+     }),`,
+  );
+  await create(cluster, module);
+  const descs = cluster.reactors.map((reactor) => BdevDesc.open('D', { write: false, reactor, onEvent: () => {} }));
+  const channels = descs.map((desc) => desc.getIoChannel());
+  for (const channel of channels) assert.equal(await runIo(cluster, (cb) => channel.reset(cb, null)), 0);
+  for (const desc of descs) desc.close();
+  await cluster.close();
+});
+
 test('a reset goes on to the disk, which says when and how it ended', async () => {
   const cluster = await startCluster({ reactors: 2 });
   const module = file(
