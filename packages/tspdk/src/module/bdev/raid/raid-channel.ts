@@ -2,7 +2,7 @@
  * The data path of a RAID disk on one lightweight thread, as far as it is the same for all levels: a channel of each member, and I/Os that go to several of them
  * (raid-op.ts). Levels say in `submitLeg` what a member gets, and in `ended` what the legs together mean.
  */
-import { resetBases } from '../../../bdev/base-reset.ts';
+import { RESET_RETRY_US, resetBases } from '../../../bdev/base-reset.ts';
 import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import type { BackendChannel } from '../../../bdev/index.ts';
@@ -10,9 +10,6 @@ import { ECANCELED, ENODEV, ENOMEM } from '../../../bdev/status.ts';
 import { current } from '../../../env/current.ts';
 import type { RaidBackend } from './raid-backend.ts';
 import { LEG_BEGUN, LEG_FAILED, LEG_OK, LEG_SETTLED, type RaidLeg, RaidOp } from './raid-op.ts';
-
-/** When a leg that was aborted is begun again. */
-const RETRY_US = 100;
 
 export abstract class RaidChannel implements BackendChannel {
   readonly backend: RaidBackend;
@@ -174,7 +171,7 @@ export abstract class RaidChannel implements BackendChannel {
   legDone(leg: RaidLeg, status: number): void {
     const { op } = leg;
     if (status === ECANCELED && this.retriesAborted) {
-      this.backend.manager.retryAfter(RETRY_US, leg);
+      this.backend.manager.retryAfter(RESET_RETRY_US, leg);
       return;
     }
     op.pending--;

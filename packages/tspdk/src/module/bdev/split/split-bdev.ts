@@ -18,7 +18,7 @@ export interface SplitBdevParams extends Split {
   readonly name: string;
   /** Which of them it is, from 0. */
   readonly index: number;
-  /** Default: a new one. */
+  /** Default: one that follows from the base's. */
   readonly uuid?: string | undefined;
 }
 
