@@ -44,8 +44,10 @@ const file =
   (method: string, direct: boolean): Make =>
   async (call, dir) => {
     const name = await call<string>(method, { name: `F${made++}`, filename: newFile(dir), direct });
-    const [bdev] = await call<{ driver_specific: { aio?: { direct: boolean } } }[]>('bdev_get_bdevs', { name });
-    if (bdev!.driver_specific.aio?.direct === !direct) notDirect.push(name);
+    type Info = { readonly direct: boolean };
+    const [bdev] = await call<{ driver_specific: { aio?: Info; uring?: Info } }[]>('bdev_get_bdevs', { name });
+    const { aio, uring } = bdev!.driver_specific;
+    if ((aio ?? uring)?.direct === !direct) notDirect.push(name);
     return name;
   };
 

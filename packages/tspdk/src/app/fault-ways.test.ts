@@ -284,7 +284,12 @@ test('tspdk serve --fault', async () => {
   const child = spawn(process.execPath, [cli, ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
   const exit = once(child, 'exit');
   try {
-    for await (const part of child.stdout.setEncoding('utf8')) if (String(part).includes('stop:')) break;
+    let said = '';
+    for await (const part of child.stdout.setEncoding('utf8')) {
+      said += String(part);
+      if (said.includes('stop:')) break;
+    }
+    assert.match(said, /stop:/);
     const rpc = await RpcClient.connect({ path: socket });
     const [{ name }] = (await rpc.call('bdev_get_bdevs')) as { name: string }[];
     await seen(rpc, name, `nbd+unix:///disk?socket=${join(dir, 'nbd.sock')}`);

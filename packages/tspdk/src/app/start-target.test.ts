@@ -1,7 +1,6 @@
 /** Targets for tests, as a user's suite starts them: several at once, with faults, and with everything that can go wrong at the start and at the end. */
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -77,7 +76,11 @@ test('a target ends with the process that started it, also when that is killed',
     setInterval(() => {}, 1000);`;
   const args = ['--input-type=module', '--eval', text];
   const parent = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-  const [uri] = (await once(parent.stdout.setEncoding('utf8'), 'data')) as [string];
+  let uri = '';
+  for await (const part of parent.stdout.setEncoding('utf8')) {
+    uri += String(part);
+    if (uri.endsWith('\n')) break;
+  }
   const { address, exportName } = parseNbdAddress(uri.trim());
   const client = await SocketClient.enter(address, exportName);
   parent.kill('SIGKILL');

@@ -86,8 +86,7 @@ test('it waits for a compare-and-write that the disk makes itself, and not for o
       at = 'at rest';
     });
     idle(cluster);
-    await null;
-    await null;
+    await cluster.until(Promise.resolve());
     if (own) {
       assert.equal(at, 'under way');
       b.stub.complete(1);
@@ -120,7 +119,7 @@ test('bdev_quiesce: a range alone, and what overlaps it in turn', async () => {
     second = quiesced;
   });
   idle(cluster);
-  await null;
+  await cluster.until(Promise.resolve());
   assert.equal(second, null);
   await cluster.until(first.unquiesce());
   await cluster.untilTrue(() => b.stub.outstanding.length === 1);

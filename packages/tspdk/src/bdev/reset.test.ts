@@ -4,7 +4,6 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { IoBuf } from '../env/iobuf.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import '../module/bdev/passthru/passthru-bdev.ts';
 import { Thread } from '../thread/index.ts';
@@ -15,7 +14,7 @@ import { faultRegistry } from './faults/registry.ts';
 import { IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
 import { lockRange } from './lba-lock.ts';
 import { type StubParams, stubChannel } from './stub-module.sim.ts';
-import { channelOf, make, open, runIo, setUp } from './stub-setup.sim.ts';
+import { channelOf, make, open, runIo, setUp, takeLargeBuffers } from './stub-setup.sim.ts';
 
 const BLOCK = 512;
 
@@ -155,8 +154,7 @@ test('what the layer carries out, or a fault holds up, does not begin while a re
   });
   const [{ channel, stub }] = cores;
   const { iobuf } = cluster.reactors[0];
-  const taken: IoBuf[] = [];
-  for (let one = iobuf.getLarge(); one !== null; one = iobuf.getLarge()) taken.push(one);
+  const taken = takeLargeBuffers(iobuf);
   const faults = faultRegistry(cluster.reactors[0]);
   const stuck = await cluster.until(faults.add('R', 'op=read,action=stuck,skip=1'));
   stub.abortable = false;

@@ -183,7 +183,15 @@ const DISKS: [string, (app: App) => Promise<string>, number?, Special?][] = [
   ['malloc with blocks of 4096', (app) => malloc(app, 4096)],
   ['file', (app) => file(app, {}), 2],
   ['file, direct', (app) => file(app, { direct: true })],
-  ['file without io_uring', (app) => file(app, {}), 2, { ring: false }],
+  [
+    'file without io_uring',
+    (app) => {
+      assert.equal(app.reactor.ring, null);
+      return file(app, {});
+    },
+    2,
+    { ring: false },
+  ],
   ['passthru', above('passthru', {}), 2],
   ['error without a rule', above('error', { base_name: 'Base' })],
   [
