@@ -97,6 +97,8 @@ const raid = (level: string, members: number, more: { superblock?: boolean; miss
 async function partition(app: App): Promise<string> {
   const [name, blocks] = ['Whole', 2 * (SIZE / 512)];
   await bdevRegistry(app.reactor).create('malloc', { name, block_size: 512, num_blocks: blocks });
+  // It must not find half a table.
+  await bdevRegistry(app.reactor).waitForExamine();
   const first = {
     typeGuid: SPDK_GPT_PART_TYPE_GUID,
     uniqueGuid: '00000000-0000-4000-8000-000000000001',
