@@ -2,7 +2,8 @@
  * When turns run: the loop that lives inside Node's event loop and lets it have its share.
  *
  * Busy: turns run back to back for a slice (50 µs), then libuv has a turn, through an ordinary immediate. So promises, timers, sockets and
- * any library work on any reactor. Idle, in `adaptive` mode: after `idle_poll_us` without work the core says that it sleeps, looks once more, and
+ * any library work on any reactor. What a turn has called that answers by promise mostly answers at once, and is heard only when the slice has ended: so a turn that says so
+ * (`Reactor.promised`) is the slice's last. Idle, in `adaptive` mode: after `idle_poll_us` without work the core says that it sleeps, looks once more, and
  * leaves behind an *unref'd* immediate. libuv then blocks, with its own timers and watchers right; whatever wakes it (the doorbell, a
  * ring completion through the same eventfd, a socket, a timer, a message) runs that immediate, which is the next turn. `poll` mode never sleeps.
  *
@@ -97,6 +98,7 @@ export class ReactorLoop {
       reactor.awake();
     }
     this.#immediate = null;
+    reactor.promised = false;
     const clock = reactor.clock;
     clock.tick();
     const start = clock.nowUs;
@@ -113,6 +115,7 @@ export class ReactorLoop {
       else if (!this.#poll && clock.nowUs - this.#lastWorkUs >= this.#patienceUs())
         idle = reactor.napUntilUs === 0 && !this.#expectsAnswer();
       if (this.#stopped) return;
+      if (reactor.promised) break;
       if (reactor.gatherers > 0 && !idle && this.#nap(done === 0)) {
         end = Math.min(end + clock.nowUs - this.#napFromUs, start + limits.napping_slice_us);
       }

@@ -79,6 +79,8 @@ export class Reactor implements ThreadHost {
   napUntilUs = 0;
   /** How many have more throughput than a poll each microsecond would serve, or wait for a device: while there is one, idle moments are napped. */
   gatherers = 0;
+  /** This turn has called what answers by promise, perhaps at once: it is the slice's last, so that the answer is heard. Set by the caller; the loop takes it back. */
+  promised = false;
   /** When this core last woke another. */
   lastRingUs = Number.NEGATIVE_INFINITY;
   /** True inside `turn`. */

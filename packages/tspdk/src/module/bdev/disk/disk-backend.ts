@@ -249,8 +249,10 @@ class DiskCall implements DiskRequest {
       this.#failed(error);
       return;
     }
-    if (isThenable(result)) result.then(this.#settled, this.#failed);
-    else this.#settled();
+    if (isThenable(result)) {
+      this.#backend.reactor.promised = true;
+      result.then(this.#settled, this.#failed);
+    } else this.#settled();
   }
 
   #run(io: BdevIo): Promise<void> | void {

@@ -70,6 +70,22 @@ test('a disk of a class keeps its `this`; what it lacks is not offered', async (
   await cluster.close();
 });
 
+test('a function that answers by promise has its answer heard before the next turn; one that answers at once costs nobody a turn', async () => {
+  for (const answersLater of [true, false]) {
+    const cluster = await startCluster();
+    const [reactor] = cluster.reactors;
+    await inMemory(cluster, { size: 4096, read: () => (answersLater ? Promise.resolve() : undefined) });
+    const desc = BdevDesc.open('D', { write: false, reactor, onEvent: () => {} });
+    const channel = desc.getIoChannel();
+    reactor.promised = false;
+    const done = cluster.until(new Promise((resolve) => channel.read(cluster.memory(512), 0, 0, 512, resolve, null)));
+    assert.equal(reactor.promised, answersLater);
+    await done;
+    desc.close();
+    await cluster.close();
+  }
+});
+
 test('errors keep their code, whether thrown or rejected; others are EIO', async () => {
   const cluster = await startCluster({ reactors: 2 });
   const fail = (code: string) => Object.assign(new Error(code), { code });
