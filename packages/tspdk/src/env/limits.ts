@@ -81,8 +81,6 @@ export const limits = {
   uring_pinned_bytes: 256 * 1024 * 1024,
   /** O_DIRECT reads and writes that are given to the kernel at once. */
   bdev_direct_batch: 4,
-  /** O_DIRECT I/Os of a disk under way on a reactor from which on it naps instead of polling. */
-  bdev_direct_naps: 16,
   /** Block I/Os under way at once on one reactor; past it a submission gets -ENOMEM and may queue (SPDK: bdev_io_pool_size). */
   bdev_ios_max: 65535,
   /** Block I/Os made at once when a reactor needs more. */

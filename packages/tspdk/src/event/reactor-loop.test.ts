@@ -2,14 +2,15 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { Clock } from '../env/clock.ts';
+import type { Ring } from '../env/uring.ts';
 import type { AppHandle } from './app-handle.ts';
 import { type EventLoop, nodeEventLoop } from './event-loop.ts';
 import { createFabric } from './fabric.ts';
 import { Reactor } from './reactor.ts';
 import { ReactorLoop } from './reactor-loop.ts';
 
-/** What `slices` slices of a reactor do whose turns take 10 µs each, and of which those that `promise` names call what answers by promise. */
-async function story(slices: number, promise: (turn: number) => boolean): Promise<string[]> {
+/** A reactor whose time passes as its test lets it. */
+function oneReactor(): { reactor: Reactor; clock: Clock } {
   const clock: Clock = {
     nowUs: 1000,
     tick() {},
@@ -24,7 +25,12 @@ async function story(slices: number, promise: (turn: number) => boolean): Promis
     call: () => Promise.reject(new Error('no control calls here')),
   };
   const onFault = (error: unknown) => assert.fail(error as Error);
-  const reactor = new Reactor({ fabric, core: 0, clock, app, onFault });
+  return { reactor: new Reactor({ fabric, core: 0, clock, app, onFault }), clock };
+}
+
+/** What `slices` slices of a reactor do whose turns take 10 µs each, and of which those that `promise` names call what answers by promise. */
+async function story(slices: number, promise: (turn: number) => boolean): Promise<string[]> {
+  const { reactor, clock } = oneReactor();
   const told: string[] = [];
   let turns = 0;
   reactor.addPollable({
@@ -58,6 +64,47 @@ async function story(slices: number, promise: (turn: number) => boolean): Promis
   return told;
 }
 
+/** A reactor for which a device works, one I/O at a time, each of which takes 200 µs: what part of 100 waits it sleeps, and how many of them it is late for. */
+async function device(): Promise<{ slept: number; late: number }> {
+  let [comes, ios, slept, late, began] = [1200, 0, 0, 0, 0];
+  let done = () => {};
+  const over = new Promise<void>((resolve) => {
+    done = resolve;
+  });
+  const { reactor, clock } = oneReactor();
+  reactor.addPollable({
+    name: 'device',
+    nextPollUs: () => Number.POSITIVE_INFINITY,
+    poll() {
+      clock.nowUs++;
+      if (clock.nowUs < comes) return 0;
+      if (++ios === 100) [slept, late, began] = [0, 0, clock.nowUs];
+      if (ios === 200) done();
+      if (clock.nowUs > comes + 2) late++;
+      comes = clock.nowUs + 200;
+      return 1;
+    },
+  });
+  const ring = {
+    queued: 0,
+    canNap: true,
+    nap(us: number) {
+      const to = Math.max(clock.nowUs, Math.min(clock.nowUs + us, comes)) + 20;
+      slept += to - clock.nowUs;
+      clock.nowUs = to;
+      return true;
+    },
+  };
+  reactor.ring = ring as unknown as Ring;
+  reactor.devices = 1;
+  const loop = new ReactorLoop(reactor, { mode: 'adaptive', nativeDoorbell: false });
+  loop.start();
+  await over;
+  const share = slept / (clock.nowUs - began);
+  loop.stop();
+  return { slept: share, late };
+}
+
 test('a slice is 50 µs of turns', async () => {
   const turns = (await story(2, () => false)).length;
   assert.equal(turns, 10);
@@ -68,4 +115,10 @@ test('a turn that calls what answers by promise is the slice’s last: the answe
   const between = ['turn 2', 'turn 3', 'turn 4', 'answer to 4'];
   const whole = ['turn 5', 'turn 6', 'turn 7', 'turn 8', 'turn 9'];
   assert.deepEqual(told, ['turn 1', 'answer to 1', ...between, ...whole]);
+});
+
+test('while a device works, a core sleeps for the most part and is there when it has done', async () => {
+  const { slept, late } = await device();
+  assert.ok(slept > 0.6, `${slept} slept`);
+  assert.ok(late <= 2, `late for ${late} of 100`);
 });

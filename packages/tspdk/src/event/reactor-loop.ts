@@ -15,6 +15,7 @@
  */
 import type { Doorbell } from '../env/doorbell.ts';
 import { limits } from '../env/limits.ts';
+import { DeviceWait } from './device-wait.ts';
 import { type EventLoop, type LoopImmediate, nodeEventLoop } from './event-loop.ts';
 import type { Reactor } from './reactor.ts';
 
@@ -49,6 +50,7 @@ export class ReactorLoop {
   #lookedUs = Number.POSITIVE_INFINITY;
   /** When the core went to sleep; 0 when it did not since the last slice. */
   #sleptFromUs = 0;
+  readonly #device = new DeviceWait();
   /** When the last nap began. */
   #napFromUs = 0;
   #stopped = false;
@@ -111,12 +113,14 @@ export class ReactorLoop {
     let idle = false;
     do {
       const done = reactor.turn();
-      if (done > 0) this.#lastWorkUs = clock.nowUs;
-      else if (!this.#poll && clock.nowUs - this.#lastWorkUs >= this.#patienceUs())
+      if (done > 0) {
+        this.#lastWorkUs = clock.nowUs;
+        if (this.#device.waits) this.#device.ended(clock.nowUs);
+      } else if (!this.#poll && clock.nowUs - this.#lastWorkUs >= this.#patienceUs())
         idle = reactor.napUntilUs === 0 && !this.#expectsAnswer();
       if (this.#stopped) return;
       if (reactor.promised) break;
-      if (reactor.gatherers > 0 && !idle && this.#nap(done === 0)) {
+      if (reactor.gatherers + reactor.devices > 0 && !idle && this.#nap(done === 0)) {
         end = Math.min(end + clock.nowUs - this.#napFromUs, start + limits.napping_slice_us);
       }
       if (clock.nowUs !== this.#lookedUs) this.#look();
@@ -128,9 +132,11 @@ export class ReactorLoop {
     else this.#immediate = this.#events.setImmediate(this.#slice);
   };
 
-  /** How long after the last work this core goes to sleep: later while I/O is gathered, for a nap costs less than to be woken through libuv. */
+  /** How long after the last work this core goes to sleep: later while I/O is gathered or a device works, for a nap costs less than to be woken through libuv. */
   #patienceUs(): number {
-    return this.reactor.gatherers > 0 ? Math.max(this.#idlePollUs, limits.napping_slice_us) : this.#idlePollUs;
+    return this.reactor.gatherers + this.reactor.devices > 0
+      ? Math.max(this.#idlePollUs, limits.napping_slice_us)
+      : this.#idlePollUs;
   }
 
   /** Whether this core has just woken another, which may answer: that takes longer than an idle core polls, and to be woken for it as long again. */
@@ -140,20 +146,26 @@ export class ReactorLoop {
 
   /**
    * Sleeps in the ring, not in libuv: until the time that work was put off to, or, in an idle moment and where there is something to submit, until
-   * something completes. Never past the time at which the core would sleep for real. Other cores' events wait as long. True when it slept, since #napFromUs: that time is not counted as the slice's, up to a bound.
+   * something completes. For a device only in idle moments, and so long that it does not have to wait (device-wait.ts). Never past the time at which the core would sleep for
+   * real. Other cores' events wait as long. True when it slept, since #napFromUs: that time is not counted as the slice's, up to a bound.
    */
   #nap(idle: boolean): boolean {
     const reactor = this.reactor;
     const { clock } = reactor;
     if (reactor.ring === null) return false;
-    const waits = idle || reactor.ring.queued > 0;
+    const forDevice = reactor.devices > 0 && reactor.napUntilUs === 0;
+    const waits = idle || (reactor.ring.queued > 0 && !forDevice);
     const until = reactor.napUntilUs > 0 ? reactor.napUntilUs : waits ? this.#lastWorkUs + this.#patienceUs() : 0;
     if (until === 0 || reactor.hasWork()) return false;
     clock.tick();
-    const us = (Math.min(until, reactor.nextPollUs()) - clock.nowUs) | 0;
+    const from = clock.nowUs;
+    let us = Math.min(until, reactor.nextPollUs()) - from;
+    if (forDevice) us = Math.min(us, this.#device.napUs(from));
+    us |= 0;
     if (us < NAP_US_MIN || !reactor.ring.nap(us)) return false;
-    this.#napFromUs = clock.nowUs;
+    this.#napFromUs = from;
     reactor.napped();
+    if (forDevice) this.#device.napped(us, clock.nowUs - from, clock.nowUs);
     return true;
   }
 

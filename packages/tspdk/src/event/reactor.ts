@@ -77,8 +77,10 @@ export class Reactor implements ThreadHost {
   naps = false;
   /** Somebody has put work off until then, µs on the clock; 0: nobody. A reactor that naps does so until then. */
   napUntilUs = 0;
-  /** How many have more throughput than a poll each microsecond would serve, or wait for a device: while there is one, idle moments are napped. */
+  /** How many have more throughput than a poll each microsecond would serve: while there is one, idle moments are napped. */
   gatherers = 0;
+  /** Disks with I/O under way that a device does by itself: while there is one, idle moments are napped for as long as that device usually takes. */
+  devices = 0;
   /** This turn has called what answers by promise, perhaps at once: it is the slice's last, so that the answer is heard. Set by the caller; the loop takes it back. */
   promised = false;
   /** When this core last woke another. */

@@ -84,14 +84,14 @@ export class UringFileBackend implements BdevBackend {
     return new UringFileChannel(this);
   }
 
-  /** An I/O begins. With many under way on O_DIRECT the core naps in the ring, where they come back, rather than poll. With few, to be woken takes longer than the device. */
+  /** An I/O begins. One on O_DIRECT is a device's to do, which the core naps for. */
   began(): void {
-    if (++this.#underWay === limits.bdev_direct_naps && this.#naps) this.#reactor.gatherers++;
+    if (this.#underWay++ === 0 && this.#naps) this.#reactor.devices++;
   }
 
   /** It has ended. */
   ended(): void {
-    if (this.#underWay-- === limits.bdev_direct_naps && this.#naps) this.#reactor.gatherers--;
+    if (--this.#underWay === 0 && this.#naps) this.#reactor.devices--;
   }
 
   /**
