@@ -22,7 +22,8 @@ import { type Fabric, reactorState } from './fabric.ts';
 // For their event functions: every reactor must know them.
 import './for-each-reactor.ts';
 import './worker-app.ts';
-import { localKey, Reactor, type ReactorOptions } from './reactor.ts';
+import { localKey, Reactor } from './reactor.ts';
+import type { ReactorOptions } from './reactor-options.ts';
 
 /** What drives a reactor: reactor-loop.ts, or the simulator's scheduler. */
 export interface LoopPort {

@@ -29,10 +29,11 @@ import { appWord, coreLine, coreWord, type Fabric, mailboxOffset, reactorState, 
 import { iobufPort } from './iobuf-port.ts';
 import type { LocalKey } from './local-key.ts';
 import { earliestPollUs, type Pollable } from './pollable.ts';
+import type { ReactorOptions } from './reactor-options.ts';
 import type { ReactorStats } from './reactor-stats.ts';
 import type { Route } from './route.ts';
 import { SelfQueue } from './self-queue.ts';
-import { StallDetector, type StallKind } from './stall-detector.ts';
+import { StallDetector } from './stall-detector.ts';
 
 export { type LocalKey, localKey } from './local-key.ts';
 
@@ -40,18 +41,6 @@ export { type LocalKey, localKey } from './local-key.ts';
 const LONG_BATCH = 16;
 /** Turns in a row in which events came from a core: more are then taken to wait there. */
 const DEEP_TURNS = 4;
-
-/** What the reactor needs from whoever made it. */
-export interface ReactorOptions {
-  readonly fabric: Fabric;
-  readonly core: number;
-  readonly clock: Clock;
-  readonly app: AppHandle;
-  /** A fault in an event or poller: the reactor goes on, the application decides. */
-  readonly onFault: (error: unknown, what: string) => void;
-  /** Something held this core longer than `limits.stall_ms`; see stall-detector.ts. */
-  readonly onStall?: (text: string, kind: StallKind) => void;
-}
 
 /** One core's reactor. Its core's thread only, but for the static helpers. */
 export class Reactor implements ThreadHost {
