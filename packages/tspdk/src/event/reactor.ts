@@ -70,7 +70,10 @@ export class Reactor implements ThreadHost {
   gatherers = 0;
   /** Disks with I/O under way that a device does by itself: while there is one, idle moments are napped for as long as that device usually takes. */
   devices = 0;
-  /** This turn has called what answers by promise, perhaps at once: it is the slice's last, so that the answer is heard. Set by the caller; the loop takes it back. */
+  /**
+   * This turn has called what answers by promise, perhaps at once, or has settled one: it is the slice's last, so that the answer is heard. For whoever
+   * did so to set; the loop takes it back.
+   */
   promised = false;
   /** When this core last woke another. */
   lastRingUs = Number.NEGATIVE_INFINITY;
