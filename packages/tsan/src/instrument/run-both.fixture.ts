@@ -93,8 +93,8 @@ export function outcomeOf({ result, done }: Answers): Outcome {
 /** V8 shows the text of what is no function or cannot be iterated; of rewritten text it shows other text. */
 const shown = /.*? (?=is not (?:a function|iterable|a constructor|async iterable)|is not a function or)/;
 
-/** Of what cannot be taken apart it says one or the other, by what the text is like. */
-const apart = /(Error(?:: )?)(?:Cannot destructure .*|.*is not iterable \(cannot read property .*)/;
+/** Of what cannot be taken apart it says one or the other, by what the text is like. Behind the error's name, or a program has told its message alone. */
+const apart = /(Error(?:: )?|string (?!\w*Error))(?:Cannot destructure .*|.*is not iterable \(cannot read property .*)/;
 
 /** What has to be the same. */
 export function comparable({ result, log, state }: Outcome): Outcome {
