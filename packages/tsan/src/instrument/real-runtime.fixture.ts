@@ -4,7 +4,7 @@
 import { runInThisContext } from 'node:vm';
 import fc from 'fast-check';
 import { programs } from './programs.fixture.ts';
-import { type Answers, comparable, outcomeOf, rewrite, textOf } from './run-both.fixture.ts';
+import { type Answers, outcomeOf, rewrite, textOf } from './run-both.fixture.ts';
 
 const seed = Number(process.argv[2]);
 const count = Number(process.argv[3]);
@@ -29,9 +29,9 @@ for (const [index, program] of fc.sample(programs, { seed, numRuns: count }).ent
   try {
     const text = sanitizer ? rewrite(source, { allocate: (table) => sanitizer.module(table) }) : source;
     runInThisContext(text, { timeout: 5000 });
-    console.log(index, JSON.stringify(comparable(outcomeOf(globalThis as unknown as Answers))));
+    console.log(index, JSON.stringify(outcomeOf(globalThis as unknown as Answers)));
   } catch (error) {
     // Of a program that does not parse acorn and V8 do not say the same.
-    console.log(index, (error as Error).name);
+    console.log(index, JSON.stringify({ result: (error as Error).name, log: [], state: [] }));
   }
 }

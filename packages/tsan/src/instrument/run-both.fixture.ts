@@ -93,16 +93,31 @@ export function outcomeOf({ result, done }: Answers): Outcome {
 /** V8 shows the text of what is no function or cannot be iterated; of rewritten text it shows other text. */
 const shown = /.*? (?=is not (?:a function|iterable|a constructor|async iterable)|is not a function or)/;
 
-/** Of what cannot be taken apart it says one or the other, by what the text is like. Behind the error's name, or a program has told its message alone. */
-const apart = /(Error(?:: )?|string (?!\w*Error))(?:Cannot destructure .*|.*is not iterable \(cannot read property .*)/;
+/** Of what cannot be taken apart it says one of these, by what the text is like. Behind the error's name, or where a program has told its message alone. */
+const apart =
+  /(Error(?:: )?|string (?!\w*Error))(?:Cannot destructure .*|.*is not iterable \(cannot read property .*|Cannot read properties of .*)/;
+const isApart = /Cannot destructure|is not iterable \(cannot read property/;
 
-/** What has to be the same. */
-export function comparable({ result, log, state }: Outcome): Outcome {
-  const plain = (text: string) => {
-    if (apart.test(text)) return text.replace(apart, '$1cannot be taken apart');
-    return /is not (a function|iterable|a constructor)/.test(text) ? text.replace(shown, '') : text;
-  };
-  return { result: plain(result), log: log.map(plain), state };
+/** Two texts of one place, without what may differ. */
+function pair(one: string, two: string): [string, string] {
+  if (isApart.test(one) || isApart.test(two)) {
+    const plain = (text: string) => text.replace(apart, '$1cannot be taken apart');
+    return [plain(one), plain(two)];
+  }
+  const plain = (text: string) =>
+    /is not (a function|iterable|a constructor)/.test(text) ? text.replace(shown, '') : text;
+  return [plain(one), plain(two)];
+}
+
+/** What has to be the same of two outcomes. */
+export function comparable(one: Outcome, two: Outcome): [Outcome, Outcome] {
+  const [result, otherResult] = pair(one.result, two.result);
+  const [log, otherLog] = [[...one.log], [...two.log]];
+  for (let i = 0; i < Math.min(log.length, otherLog.length); i++) [log[i], otherLog[i]] = pair(log[i]!, otherLog[i]!);
+  return [
+    { result, log, state: one.state },
+    { result: otherResult, log: otherLog, state: two.state },
+  ];
 }
 
 /** The whole script for the body of a function: it needs `makeView` and `tag`, and leaves `Answers`. */
