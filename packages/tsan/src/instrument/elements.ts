@@ -20,7 +20,9 @@ export interface Operands {
 export function check(rewriter: Rewriter, access: Access, node: MemberExpression, { object, key }: Operands): string {
   const kind = keyKind(node.property, rewriter.forInKeys);
   const info = rewriter.scratch();
-  const isIndex = kind === 'unknown' ? `typeof ${key}=="number"&&` : '';
+  const number = `typeof ${key}=="number"`;
+  const isIndex =
+    kind === 'unknown' ? `${number}&&` : kind === 'either' ? `(${number}||typeof ${key}=="string")&&` : '';
   return `${isIndex}(${info}=${object}?.[__jstsan.S])!==void 0&&__jstsan.${access}(${info},${object},${key},${rewriter.site(node)})`;
 }
 

@@ -3,8 +3,8 @@
 
 import type { Expression, MemberExpression, Node, Pattern, Super } from 'acorn';
 
-/** `number`: a number for certain. `any`: may be an index in a string. `never`: no index, a bigint among them. */
-export type KeyKind = 'number' | 'unknown' | 'any' | 'never';
+/** `number`: a number for certain. `any`: a number or an index in a string. `either`: one of these, or an object, whose text nobody may ask for. `never`: no index, a bigint among them. */
+export type KeyKind = 'number' | 'unknown' | 'any' | 'either' | 'never';
 
 const neverViews = new Set([
   'ArrayExpression',
@@ -49,7 +49,7 @@ export function keyKind(key: Node, forInKeys: ReadonlySet<string>): KeyKind {
       if (typeof node.value === 'number') return 'number';
       return typeof node.value === 'string' && /^\d+$/.test(node.value) ? 'any' : 'never';
     case 'Identifier':
-      return forInKeys.has(node.name) ? 'any' : 'unknown';
+      return forInKeys.has(node.name) ? 'either' : 'unknown';
     case 'UnaryExpression':
       if (node.operator === '+') return 'number';
       return unaryNumbers.has(node.operator) ? keyKind(node.argument, forInKeys) : 'never';
@@ -62,7 +62,7 @@ export function keyKind(key: Node, forInKeys: ReadonlySet<string>): KeyKind {
       const first = keyKind(node.consequent, forInKeys);
       const second = keyKind(node.alternate, forInKeys);
       if (first === second) return first;
-      return first === 'any' || second === 'any' ? 'any' : 'unknown';
+      return [first, second].some((kind) => kind === 'any' || kind === 'either') ? 'either' : 'unknown';
     }
     case 'MemberExpression':
       return isNamed(node, 'Symbol') || isNamed(node, '__jstsan') ? 'never' : 'unknown';

@@ -95,7 +95,7 @@ const shown = /.*? (?=is not (?:a function|iterable|a constructor|async iterable
 
 /** Of what cannot be taken apart it says one of these, by what the text is like. Behind the error's name, or where a program has told its message alone. */
 const apart =
-  /(Error(?:: )?|string (?!\w*Error))(?:Cannot destructure .*|.*is not iterable \(cannot read property .*|Cannot read properties of .*)/;
+  /(Error(?:: )?|string (?!\w*Error))(?:Cannot destructure .*|.*is not iterable.*|Cannot read properties of .*)/;
 const isApart = /Cannot destructure|is not iterable \(cannot read property/;
 
 /** Two texts of one place, without what may differ. */
