@@ -4,7 +4,7 @@
 import { runInThisContext } from 'node:vm';
 import fc from 'fast-check';
 import { programs } from './programs.fixture.ts';
-import { type Answers, outcomeOf, rewrite, textOf } from './run-both.fixture.ts';
+import { type Answers, hideTexts, outcomeOf, rewrite, textOf } from './run-both.fixture.ts';
 
 const seed = Number(process.argv[2]);
 const count = Number(process.argv[3]);
@@ -23,6 +23,7 @@ function makeView(): Int32Array {
 }
 
 Object.assign(globalThis, { makeView, tag: sanitizer?.S });
+runInThisContext(hideTexts);
 
 for (const [index, program] of fc.sample(programs, { seed, numRuns: count }).entries()) {
   const source = textOf(program);
