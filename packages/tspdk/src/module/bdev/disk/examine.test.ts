@@ -7,7 +7,7 @@ import { CLAIM_EXCL_WRITE } from '../../../bdev/shared-state.ts';
 import { channelOf, open, runIo } from '../../../bdev/stub-setup.sim.ts';
 import { log } from '../../../log/index.ts';
 import { RPC_RUNTIME, RpcRegistry } from '../../../rpc/index.ts';
-import '../malloc/malloc-bdev.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { defineDisk } from './define-disk.ts';
 import { moduleFolder } from './disk-setup.sim.ts';
 import { bdevModuleConfigCalls } from './examining-modules.ts';
@@ -77,7 +77,7 @@ const put = (cluster: Cluster, name: string, memory: Uint8Array) => {
 
 test('it is shown what is there and what comes, once each, but for its own and what is claimed; what it finds works on every core', async () => {
   const { cluster, call, examined, names } = await world(2);
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'Empty', block_size: 512, num_blocks: 32 }));
+  await malloc(cluster, 'Empty', 32);
   await put(cluster, 'Held', labelled('held'));
   const held = open(cluster, 'Held', false);
   held.claim({ type: CLAIM_EXCL_WRITE });

@@ -8,7 +8,7 @@ import { faultRegistry } from '../../../bdev/faults/registry.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { bdevModule } from '../../../bdev/module.ts';
 import { runIo } from '../../../bdev/stub-setup.sim.ts';
-import '../malloc/malloc-bdev.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
 import {
   type BdevModuleDefinition,
   defineBdevModule,
@@ -99,7 +99,7 @@ test('what it tells, and the call that makes it again', async () => {
 
 test('a disk on a disk: I/O and resets are passed on, and it goes with its base', async () => {
   const cluster = await startCluster({ reactors: 2 });
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'B', block_size: 512, num_blocks: 64 }));
+  await malloc(cluster, 'B', 64);
   const module = file(
     'above.mjs',
     `name: 'above',
