@@ -1,8 +1,8 @@
 // The disks of docs/disks-of-your-own.md: each does what every disk must, and what the page shows of them is what they are.
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -10,16 +10,19 @@ import { fileURLToPath } from 'node:url';
 import { checkPage } from '../_page.ts';
 import { startObjectServer } from './object-server.ts';
 
+const MIB = 1024 * 1024;
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const cli = join(root, 'packages', 'tspdk', 'dist', 'app', 'cli.js');
 const dir = mkdtempSync(join(tmpdir(), 'tspdk-examples-'));
 after(() => rmSync(dir, { recursive: true, force: true }));
 
+const fileOf = (name: string) => fileURLToPath(new URL(`./${name}.js`, import.meta.url));
+const conform = (name: string, ...args: string[]) => conformWith(fileOf(name), ...args);
+
 /** Beside this one: the server of objects runs here meanwhile. */
-async function conform(name: string, ...args: string[]): Promise<string> {
+async function conformWith(...args: string[]): Promise<string> {
   const { NODE_TEST_CONTEXT: _, ...env } = process.env;
-  const file = fileURLToPath(new URL(`./${name}.js`, import.meta.url));
-  const child = spawn(process.execPath, [cli, 'conform', '--no-pin', file, ...args], { env });
+  const child = spawn(process.execPath, [cli, 'conform', '--no-pin', ...args], { env });
   let said = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => {
     said += text;
@@ -67,4 +70,34 @@ test('sqlite: its rows are in the file', async (t) => {
   assert.ok(existsSync(file));
 });
 
-test('what the page shows is in the files, line by line', () => checkPage('disks-of-your-own.md', 11));
+test('mbr: the partitions that sfdisk made are found, and each keeps to itself', async (t) => {
+  const image = join(dir, 'partitioned.img');
+  writeFileSync(image, Buffer.alloc(8 * MIB, 'x'));
+  const table = 'label: dos\nstart=2048, size=4096, type=83\nstart=6144, size=6144, type=83\nstart=12288, type=5\n';
+  const made = spawnSync('sfdisk', ['--quiet', image], { input: table, encoding: 'utf8' });
+  if (made.error !== undefined) return t.skip('needs sfdisk: apt-get install fdisk');
+  assert.equal(made.status, 0, made.stderr);
+  const before = readFileSync(image);
+  const config = join(dir, 'mbr.json');
+  const calls = [
+    { method: 'bdev_disk_load_module', params: { module: fileOf('mbr') } },
+    { method: 'bdev_aio_create', params: { name: 'Disk', filename: image, block_size: 512 } },
+    { method: 'bdev_wait_for_examine', params: {} },
+  ];
+  writeFileSync(config, JSON.stringify({ subsystems: [{ subsystem: 'bdev', config: calls }] }));
+  const said = await conformWith('--json', config, '-T', 'Diskp2', '-m', '0x3');
+  for (const check of ['every-core', 'vectored', 'removal']) assert.match(said, new RegExp(`^ok {7}${check} `, 'm'));
+  const after = readFileSync(image);
+  const [start, end] = [3 * MIB, 6 * MIB];
+  assert.ok(!after.subarray(start, end).equals(before.subarray(start, end)), 'the second was written to');
+  for (const [from, to] of [
+    [0, start],
+    [end, 8 * MIB],
+  ]) {
+    assert.ok(after.subarray(from, to).equals(before.subarray(from, to)), `bytes ${from} to ${to} are as they were`);
+  }
+  // There are those two.
+  await assert.rejects(conformWith('--json', config, '-T', 'Diskp3'), /Diskp3/);
+});
+
+test('what the page shows is in the files, line by line', () => checkPage('disks-of-your-own.md', 15));

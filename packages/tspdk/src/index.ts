@@ -151,6 +151,8 @@ export {
   type BdevModuleDefinition,
   type CarriedIoTypeName,
   defineBdevModule,
+  type ExaminedDisk,
+  type FoundDisk,
   forwardIo,
   forwardReset,
   type IoTypeName,
@@ -164,8 +166,10 @@ export {
   type NewModuleBdev,
   type ResetDone,
 } from './module/bdev/disk/define-bdev-module.ts';
+export { loadBdevModule, unloadBdevModule } from './module/bdev/disk/examining-modules.ts';
 export { type IoStatus, ioStatus } from './module/bdev/disk/io-status.ts';
 export { BaseBdev, type BaseBdevOptions, type BaseRef, openBase } from './bdev/index.ts';
+export { sharedBase } from './module/bdev/part/shared-base.ts';
 
 // A target in a process of its own, for tests: disks over NBD, faults on demand.
 export { startTarget, type StartTargetOptions, Target, type TargetFault, TargetFaults } from './app/start-target.ts';

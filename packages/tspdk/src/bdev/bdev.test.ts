@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { IoVecs } from '../env/iovecs.ts';
-import '../module/bdev/malloc/malloc-bdev.ts';
+import { malloc } from '../module/bdev/malloc/malloc-setup.sim.ts';
 import '../module/bdev/null/null-bdev.ts';
 import type { BdevChannel } from './channel.ts';
 import { startCluster } from './cluster.sim.ts';
@@ -443,7 +443,7 @@ test('resize: told to all, refused when it would shrink under somebody', async (
 
 test('bdev_seek_test: where data and holes begin is told by block status; a disk that cannot tell has data alone', async () => {
   const cluster = await startCluster();
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 512, num_blocks: 4096 }));
+  await malloc(cluster, 'M', 4096);
   await make(cluster, { name: 'Seek' });
   const chunk = 65536;
   const buf = cluster.memory(chunk);

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { heldIoBufs, type IoBuf, type IoBufWaiter } from '../env/iobuf.ts';
-import '../module/bdev/malloc/malloc-bdev.ts';
+import { malloc } from '../module/bdev/malloc/malloc-setup.sim.ts';
 import '../module/bdev/passthru/passthru-bdev.ts';
 import '../module/bdev/verify/verify-bdev.ts';
 import type { BdevIo } from './bdev-io.ts';
@@ -76,15 +76,13 @@ async function readersEnd(cluster: Cluster, name: string, cores: readonly number
 }
 
 const few = () => startCluster({ reactors: 2, iobuf: { largeCount: LARGE } });
-const malloc = (cluster: Cluster, name: string, more = {}) =>
-  cluster.until(cluster.bdevs.create('malloc', { name, block_size: 512, num_blocks: 2048, ...more }));
 const verify = (cluster: Cluster, name: string, base_bdev_name: string, mirror_bdev_name: string) =>
   cluster.until(cluster.bdevs.create('verify', { name, base_bdev_name, mirror_bdev_name }));
 
 test('reads of a disk with hidden metadata end when every buffer of the pool is held by one of them', async () => {
   for (const md_interleave of [true, false]) {
     const cluster = await few();
-    const bdev = await malloc(cluster, 'M', { md_size: 8, md_interleave, dif_type: 1 });
+    const bdev = await malloc(cluster, 'M', 2048, { md_size: 8, md_interleave, dif_type: 1 });
     await readersEnd(cluster, 'M', [0, 1], 0);
     assert.deepEqual(heldIoBufs(cluster.iobufMemory), []);
     assert.equal(bdev.level, 0);
@@ -94,7 +92,7 @@ test('reads of a disk with hidden metadata end when every buffer of the pool is 
 
 test('so do reads and copies of verify disks, also of one that stands on others', async () => {
   const cluster = await few();
-  for (const name of ['A', 'B', 'C']) await malloc(cluster, name);
+  for (const name of ['A', 'B', 'C']) await malloc(cluster, name, 2048);
   await verify(cluster, 'V', 'A', 'B');
   const upper = await verify(cluster, 'W', 'V', 'C');
   assert.equal(upper.level, 2);
@@ -145,7 +143,7 @@ class Nested extends BufferedIo {
 
 test('so do I/Os of the layer that need a buffer for one of their own that has one', async () => {
   const cluster = await few();
-  const bdev = await malloc(cluster, 'M');
+  const bdev = await malloc(cluster, 'M', 2048);
   const desc = cluster.on(0, () => BdevDesc.open('M', { write: false, onEvent: () => {} }));
   const { shared } = cluster.on(0, () => desc.getIoChannel());
   const done: number[] = [];
@@ -167,7 +165,7 @@ test('the reserve grows with the levels of disks, on every core, and goes with t
   const cluster = await few();
   const [{ segments }] = cluster.reactors;
   const before = segments.count;
-  await Promise.all(['A', 'B', 'C'].map((name) => malloc(cluster, name)));
+  await Promise.all(['A', 'B', 'C'].map((name) => malloc(cluster, name, 2048)));
   assert.equal(segments.count, before + 3 + 1, 'three disks, one level');
   await cluster.until(cluster.bdevs.create('passthru', { name: 'P', base_bdev_name: 'A' }));
   const top = await cluster.until(cluster.bdevs.create('passthru', { name: 'Q', base_bdev_name: 'P' }));

@@ -10,7 +10,7 @@ import fc from 'fast-check';
 import { SpdkError } from '../env/errors.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
-import '../module/bdev/malloc/malloc-bdev.ts';
+import { malloc } from '../module/bdev/malloc/malloc-setup.sim.ts';
 import type { BdevChannel } from './channel.ts';
 import { type Cluster, startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
@@ -31,7 +31,7 @@ function vec(segment: Segment, offset: number, bytes: number): IoVecs {
 /** A memory disk on several reactors, with a channel on each. */
 async function disk(reactors: number, blocks = 1024, limits = {}) {
   const cluster = await startCluster({ reactors });
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: BLOCK, num_blocks: blocks, ...limits }));
+  await malloc(cluster, 'M', blocks, limits);
   const descs = Array.from({ length: reactors }, (_, core) =>
     cluster.on(core, () => BdevDesc.open('M', { write: true, onEvent: () => {} })),
   );

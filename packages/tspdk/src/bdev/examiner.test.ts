@@ -4,6 +4,9 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { SpdkError } from '../env/errors.ts';
+import { log } from '../log/index.ts';
+import type { Bdev } from './bdev.ts';
 import { startCluster } from './cluster.sim.ts';
 import type { BdevDesc } from './desc.ts';
 import { CLAIM_READ_MANY_WRITE_NONE } from './shared-state.ts';
@@ -95,5 +98,58 @@ test('bdev_examine: before the disk is there, once for a name, by an alias, and 
   bdevs.allowExamine('D');
   await cluster.until(bdevs.waitForExamine());
   assert.equal(bdevs.has('OnD'), true);
+  await cluster.close();
+});
+
+test('a hook that comes later is shown, after the others, what has been examined; one that is taken away nothing more', async () => {
+  const cluster = await startCluster();
+  const { bdevs } = cluster;
+  const seen: string[] = [];
+  let release: () => void = () => {};
+  const slow = () =>
+    new Promise<void>((resolve) => {
+      release = () => {
+        seen.push('slow');
+        resolve();
+      };
+    });
+  bdevs.examineHooks.push(slow);
+  await make(cluster, { name: 'X' });
+  await cluster.until(bdevs.setOptions({ bdev_auto_examine: false }));
+  await make(cluster, { name: 'unexamined' });
+  const late = (bdev: Bdev) => void seen.push(`late ${bdev.name}`);
+  bdevs.addExamineHook(late);
+  const gone = (bdev: Bdev) => void seen.push(`gone ${bdev.name}`);
+  bdevs.addExamineHook(gone);
+  // Before its turn came.
+  bdevs.removeExamineHook(gone);
+  await new Promise((resolve) => setImmediate(resolve));
+  release();
+  await cluster.until(bdevs.waitForExamine());
+  assert.deepEqual(seen, ['slow', 'late X']);
+  bdevs.removeExamineHook(slow);
+  bdevs.allowExamine('unexamined');
+  await cluster.until(bdevs.waitForExamine());
+  assert.deepEqual(seen, ['slow', 'late X', 'late unexamined']);
+  await cluster.close();
+});
+
+test('a hook that throws is logged, and the next one is asked', async (t) => {
+  const cluster = await startCluster();
+  const said: string[] = [];
+  log.open(({ text }) => void said.push(text));
+  t.after(() => log.close());
+  const seen: string[] = [];
+  cluster.bdevs.examineHooks.push(
+    () => {
+      throw new SpdkError('EIO', 'no');
+    },
+    () => Promise.reject(new SpdkError('EIO', 'nor later')),
+    (bdev) => void seen.push(bdev.name),
+  );
+  await make(cluster, { name: 'X' });
+  await cluster.until(cluster.bdevs.waitForExamine());
+  assert.deepEqual(seen, ['X']);
+  assert.deepEqual(said, ['examine of bdev "X": no', 'examine of bdev "X": nor later']);
   await cluster.close();
 });

@@ -4,7 +4,7 @@ import { heldIoBufs } from '../env/iobuf.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
 import '../module/bdev/logwrites/logwrites-bdev.ts';
-import '../module/bdev/malloc/malloc-bdev.ts';
+import { malloc } from '../module/bdev/malloc/malloc-setup.sim.ts';
 import '../module/bdev/passthru/passthru-bdev.ts';
 import '../module/bdev/raid/raid-bdev.ts';
 import type { RaidBackend } from '../module/bdev/raid/raid-backend.ts';
@@ -49,20 +49,18 @@ export interface DiskKind {
   readonly must: readonly string[];
 }
 
-const malloc = async (cluster: Cluster, name: string, more: object = {}): Promise<string> => {
-  await cluster.until(cluster.bdevs.create('malloc', { name, block_size: BLOCK, num_blocks: BLOCKS, ...more }));
-  return name;
-};
+const memory = async (cluster: Cluster, name: string, more: object = {}): Promise<string> =>
+  (await malloc(cluster, name, BLOCKS, more)).name;
 
 const over = async (cluster: Cluster, kind: string, more: object): Promise<string> => {
-  const base_bdev_name = await malloc(cluster, 'M');
+  const base_bdev_name = await memory(cluster, 'M');
   await cluster.until(cluster.bdevs.create(kind, { name: 'T', base_bdev_name, ...more }));
   return 'T';
 };
 
 const raid = (level: string, members: number) => async (cluster: Cluster) => {
   const baseBdevs = Array.from({ length: members }, (_, i) => `M${i}`);
-  for (const name of baseBdevs) await malloc(cluster, name);
+  for (const name of baseBdevs) await memory(cluster, name);
   // An I/O is one stripe.
   const stripSizeKb = level === 'raid1' ? 0 : BYTES / (members - 1) / 1024;
   const params = { name: 'T', level: raidLevelOf(level), stripSizeKb, baseBdevs, superblock: false, uuid: undefined };
@@ -115,12 +113,12 @@ export const diskKinds: Record<string, DiskKind> = {
     must: ['no BdevIo', 'no buffer', 'no room in the shared heap', 'a module that fails'],
   },
   'metadata in the blocks': {
-    make: (cluster) => malloc(cluster, 'M', { ...protectedFormat, md_interleave: true }),
+    make: (cluster) => memory(cluster, 'M', { ...protectedFormat, md_interleave: true }),
     ...bare,
     must: ['no BdevIo', 'no buffer', 'a module that fails'],
   },
   'metadata apart': {
-    make: (cluster) => malloc(cluster, 'M', { ...protectedFormat, md_interleave: false }),
+    make: (cluster) => memory(cluster, 'M', { ...protectedFormat, md_interleave: false }),
     ...bare,
     must: ['no BdevIo', 'no buffer', 'a module that fails'],
   },
@@ -143,14 +141,14 @@ export const diskKinds: Record<string, DiskKind> = {
   },
   'verify, from another core': {
     reactors: 2,
-    make: async (cluster) => over(cluster, 'verify', { mirror_bdev_name: await malloc(cluster, 'Mirror') }),
+    make: async (cluster) => over(cluster, 'verify', { mirror_bdev_name: await memory(cluster, 'Mirror') }),
     stopsAtErrors: true,
     must: ['no BdevIo', 'no buffer', 'no room in the shared heap', 'a module without memory'],
   },
   'logwrites, from another core': {
     reactors: 2,
     make: async (cluster) =>
-      over(cluster, 'logwrites', { log_bdev_name: await malloc(cluster, 'Log', { num_blocks: 8 * BLOCKS }) }),
+      over(cluster, 'logwrites', { log_bdev_name: await memory(cluster, 'Log', { num_blocks: 8 * BLOCKS }) }),
     stopsAtErrors: true,
     must: ['no BdevIo', 'no buffer', 'no room in the shared heap', 'a module without memory'],
   },

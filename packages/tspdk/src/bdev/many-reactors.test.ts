@@ -3,14 +3,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { IoVecs } from '../env/iovecs.ts';
-import '../module/bdev/malloc/malloc-bdev.ts';
+import { malloc } from '../module/bdev/malloc/malloc-setup.sim.ts';
 import { startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
 import { stubChannel, stubs } from './stub-module.sim.ts';
 
 test('basic: what is written on one reactor is read on another, by plain and by vectored calls', async () => {
   const cluster = await startCluster({ reactors: 3 });
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 512, num_blocks: 4096 }));
+  await malloc(cluster, 'M', 4096);
   const buf = cluster.memory(65536);
   for (let i = 0; i < 8192; i++) buf.u8[i] = i * 7;
   const statuses: number[] = [];

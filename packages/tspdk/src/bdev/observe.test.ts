@@ -6,40 +6,21 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { bucketOf, Histogram } from '../env/histogram.ts';
 import { RPC_RUNTIME, RpcRegistry } from '../rpc/index.ts';
-import { startCluster, TestClock } from './cluster.sim.ts';
-import { BdevDesc } from './desc.ts';
 import { bdevManager } from './manager.ts';
 import { countsBelow, rangeOf, toSpdkHistogram } from './observe.ts';
 import { registerBdevRpc } from './rpc.ts';
-import { stubChannel } from './stub-module.sim.ts';
-import { make } from './stub-setup.sim.ts';
+import type { StubParams } from './stub-module.sim.ts';
+import { timed } from './stub-setup.sim.ts';
 
-/** A stub disk with a channel on each of two cores; time passes only when a test says so. */
-async function watched(options: Partial<Parameters<typeof make>[1]> = {}) {
-  const clock = new TestClock();
-  const cluster = await startCluster({ reactors: 2, clock, roundUs: 0 });
-  const bdev = await make(cluster, { blocks: 1 << 20, ...options, name: 'S' });
-  const cores = [0, 1].map((core) => {
-    const desc = cluster.on(core, () => BdevDesc.open('S', { write: true, onEvent: () => {} }));
-    return { desc, channel: cluster.on(core, () => desc.getIoChannel()), stub: stubChannel('S', core) };
-  });
+/** A disk on two cores, and its RPCs. */
+async function watched(params: Partial<StubParams> = {}) {
+  const parts = await timed(2, params);
+  const { cluster, clock } = parts;
   const rpc = new RpcRegistry();
   registerBdevRpc(rpc, { registry: () => cluster.bdevs, nowUs: () => clock.nowUs });
   rpc.state = RPC_RUNTIME;
   const call = (method: string, params: object) => cluster.until((async () => rpc.call(method, params))());
-  const buf = cluster.memory(1 << 20);
-  /** All that is with the module ends `us` from now. */
-  const serve = (us: number): void => {
-    cluster.turns();
-    clock.nowUs += us;
-    for (const { stub } of cores) stub.complete(stub.outstanding.length);
-    cluster.turns();
-  };
-  const close = async (): Promise<void> => {
-    for (const { desc } of cores) desc.close();
-    await cluster.close();
-  };
-  return { clock, cluster, bdev, cores, call, buf, serve, close };
+  return { ...parts, call };
 }
 
 type Borders = { borders_count: number[] };

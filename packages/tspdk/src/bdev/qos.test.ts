@@ -6,46 +6,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { startCluster, TestClock } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
 import { changedLimits, NO_QOS } from './qos.ts';
 import { describeBdev } from './rpc.ts';
 import { stubChannel } from './stub-module.sim.ts';
-import { make } from './stub-setup.sim.ts';
+import { timed } from './stub-setup.sim.ts';
 
 const KIB = 1024;
 
-/** A stub disk with a channel on each core, whose time passes only when a test says so. */
+/** A disk whose limits are to be seen. */
 async function limited(reactors: number) {
-  const clock = new TestClock();
-  const cluster = await startCluster({ reactors, clock, roundUs: 0 });
-  const bdev = await make(cluster, { name: 'S', blocks: 1 << 20 });
-  const cores = Array.from({ length: reactors }, (_, core) => {
-    const desc = cluster.on(core, () => BdevDesc.open('S', { write: true, onEvent: () => {} }));
-    return { desc, channel: cluster.on(core, () => desc.getIoChannel()), stub: stubChannel('S', core) };
-  });
-  const buf = cluster.memory(1 << 20);
-  const done: string[] = [];
-  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
-  /** Completes all that is with the module, and says how much that was. */
-  const serve = (): number => {
-    let count = 0;
-    cluster.turns();
-    for (const { stub } of cores) {
-      count += stub.outstanding.length;
-      stub.complete(stub.outstanding.length);
-    }
-    cluster.turns();
-    return count;
-  };
+  const parts = await timed(reactors);
   const pass = (ms: number): void => {
-    clock.nowUs += ms * 1000;
+    parts.clock.nowUs += ms * 1000;
   };
-  const close = async (): Promise<void> => {
-    for (const { desc } of cores) desc.close();
-    await cluster.close();
-  };
-  return { clock, cluster, bdev, cores, buf, done, cb, serve, pass, close };
+  return { ...parts, pass };
 }
 
 test('basic_qos: all cores together get what a slice allows, in order, and the rest later', async () => {

@@ -10,31 +10,12 @@ import { startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
 import { IO_COMPARE_AND_WRITE, IO_FLUSH, IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
 import type { Quiesced } from './quiesce.ts';
-import { stubChannel } from './stub-module.sim.ts';
-import { make, runIo } from './stub-setup.sim.ts';
+import { onCores, runIo } from './stub-setup.sim.ts';
 
 const BLOCK = 512;
 
-/** A disk on two reactors, with a channel on each; what ends goes to `log`. Closed with its descriptors. */
-async function disk(types = ioTypes(IO_READ, IO_WRITE, IO_FLUSH)) {
-  const cluster = await startCluster({ reactors: 2 });
-  await make(cluster, { name: 'S', blocks: 64, ioTypes: types });
-  const log: string[] = [];
-  const cores = [0, 1].map((core) => {
-    const desc = cluster.on(core, () =>
-      BdevDesc.open('S', { write: true, onEvent: (event) => event === 'remove' && desc.close() }),
-    );
-    const channel = cluster.on(core, () => desc.getIoChannel());
-    return { desc, channel, stub: stubChannel('S', core) };
-  });
-  const cb = (ctx: unknown, status: number) => void log.push(`${ctx} ${status}`);
-  const buf = cluster.memory(65536);
-  const close = async (): Promise<void> => {
-    for (const { desc } of cores) desc.close();
-    await cluster.close();
-  };
-  return { cluster, cores, log, cb, buf, close };
-}
+/** A disk on two reactors, with a channel on each. */
+const disk = (types = ioTypes(IO_READ, IO_WRITE, IO_FLUSH)) => onCores({ reactors: 2 }, { blocks: 64, ioTypes: types });
 
 /** Rounds that would have told of it. */
 function idle(cluster: { round(): number }): void {
@@ -42,7 +23,7 @@ function idle(cluster: { round(): number }): void {
 }
 
 test('bdev_quiesce: it waits for what is under way on every core, and holds reads, writes and flushes back until it ends', async () => {
-  const { cluster, cores, log, cb, buf, close } = await disk();
+  const { cluster, cores, done: log, cb, buf, close } = await disk();
   const [a, b] = cores;
   assert.equal(b.channel.read(buf, 0, 0, BLOCK, cb, 'before'), 0);
   const asked = a.desc.quiesce().then((quiesced) => {
@@ -74,7 +55,7 @@ test('bdev_quiesce: it waits for what is under way on every core, and holds read
 test('it waits for a compare-and-write that the disk makes itself, and not for one of the layer that waits for it', async () => {
   for (const own of [true, false]) {
     const types = ioTypes(IO_READ, IO_WRITE) | (own ? 1 << IO_COMPARE_AND_WRITE : 0);
-    const { cluster, cores, log, cb, buf, close } = await disk(types);
+    const { cluster, cores, done: log, cb, buf, close } = await disk(types);
     const [a, b] = cores;
     const iovs = new IoVecs(1);
     iovs.push(buf, 0, BLOCK);
@@ -104,7 +85,7 @@ test('it waits for a compare-and-write that the disk makes itself, and not for o
 });
 
 test('bdev_quiesce: a range alone, and what overlaps it in turn', async () => {
-  const { cluster, cores, log, cb, buf, close } = await disk();
+  const { cluster, cores, done: log, cb, buf, close } = await disk();
   const [a, b] = cores;
   const range = { byteOffset: 8 * BLOCK, bytes: 8 * BLOCK };
   const first = await cluster.until(a.desc.quiesce(range));
@@ -157,7 +138,7 @@ test('what is refused', async () => {
 
 test('bdev_quiesce: a disk that is removed while quiesced ends what waits, and goes; also while it is let go', async () => {
   for (const when of ['held', 'being let go', 'asked for'] as const) {
-    const { cluster, cores, log, cb, buf, close } = await disk();
+    const { cluster, cores, done: log, cb, buf, close } = await disk();
     const [a, b] = cores;
     // Not to be at rest before the removal.
     if (when === 'asked for') assert.equal(b.channel.read(buf, 0, 0, BLOCK, cb, 'under way'), 0);
@@ -191,7 +172,7 @@ test('bdev_quiesce: a disk that is removed while quiesced ends what waits, and g
 });
 
 test('a descriptor that is closed lets go of what it has quiesced', async () => {
-  const { cluster, cores, log, cb, buf, close } = await disk();
+  const { cluster, cores, done: log, cb, buf, close } = await disk();
   const [a, b] = cores;
   await cluster.until(a.desc.quiesce({ byteOffset: 0, bytes: BLOCK }));
   await cluster.until(a.desc.quiesce({ byteOffset: BLOCK, bytes: BLOCK }));
@@ -207,7 +188,7 @@ test('a descriptor that is closed lets go of what it has quiesced', async () => 
 });
 
 test('a disk that grows stays at rest as a whole', async () => {
-  const { cluster, cores, log, cb, buf, close } = await disk();
+  const { cluster, cores, done: log, cb, buf, close } = await disk();
   const [a, b] = cores;
   const quiesced = await cluster.until(a.desc.quiesce());
   await cluster.until(cluster.bdevs.resize('S', 128));

@@ -424,6 +424,15 @@ export class BdevRegistry {
     return this.#examiner.hooks;
   }
 
+  /** One more, at the end, who is shown the disks too that have been examined already and that nobody has claimed. */
+  addExamineHook(hook: ExamineHook): void {
+    this.#examiner.add(hook, this.list());
+  }
+
+  removeExamineHook(hook: ExamineHook): void {
+    this.#examiner.remove(hook);
+  }
+
   /**
    * Has a disk examined, now and whenever it comes, where disks are not examined by themselves (SPDK: spdk_bdev_examine).
    * @throws {SpdkError} EINVAL when they are; EEXIST when that was asked for before

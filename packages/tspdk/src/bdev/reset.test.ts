@@ -7,52 +7,32 @@ import { test } from 'node:test';
 import { IoVecs } from '../env/iovecs.ts';
 import '../module/bdev/passthru/passthru-bdev.ts';
 import { Thread } from '../thread/index.ts';
-import type { BdevChannel } from './channel.ts';
 import { startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
 import { faultRegistry } from './faults/registry.ts';
 import { IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
 import { lockRange } from './lba-lock.ts';
-import { type StubParams, stubChannel } from './stub-module.sim.ts';
-import { channelOf, make, open, runIo, setUp, takeLargeBuffers } from './stub-setup.sim.ts';
+import { stubChannel } from './stub-module.sim.ts';
+import { channelOf, make, onCores, open, runIo, setUp, takeLargeBuffers } from './stub-setup.sim.ts';
 
 const BLOCK = 512;
 
-/** A stub disk that each of some cores has open. */
-async function onCores(reactors: number, params: Partial<StubParams> = {}) {
-  const cluster = await startCluster({ reactors });
-  await cluster.until(cluster.bdevs.create('stub', { name: 'R', ...params }));
-  const cores = Array.from({ length: reactors }, (_, core) => {
-    const desc = cluster.on(core, () => BdevDesc.open('R', { write: true, onEvent: () => {} }));
-    const channel: BdevChannel = cluster.on(core, () => desc.getIoChannel());
-    return { desc, channel, stub: stubChannel('R', core) };
-  });
-  const done: string[] = [];
-  const cb = (ctx: unknown, status: number): void => void done.push(`${ctx} ${status}`);
-  const settle = (): void => cluster.settle();
-  const close = async (): Promise<void> => {
-    for (const [core, { desc }] of cores.entries()) cluster.on(core, () => desc.close());
-    await cluster.close();
-  };
-  return { cluster, cores, done, cb, settle, close, buf: cluster.memory(65536) };
-}
-
 test('aborted_reset: a second reset whose channel is closed before the first is done completes as well', async () => {
-  const { cluster, cores, done, cb, settle, close, buf } = await onCores(2);
+  const { cluster, cores, done, cb, close, buf } = await onCores({ reactors: 2 });
   const [a, b] = cores;
   a.stub.abortable = false;
   a.channel.read(buf, 0, 0, BLOCK, cb, 'slow');
   a.channel.reset(cb, 'first');
   cluster.turns();
   b.channel.reset(cb, 'second');
-  settle();
+  cluster.settle();
   cluster.on(1, () => b.channel.close());
   cluster.on(0, () => a.channel.close());
-  settle();
+  cluster.settle();
   assert.deepEqual(done, []);
   assert.equal(b.stub.closed, false, 'a reset is under way on it');
   a.stub.complete(1);
-  settle();
+  cluster.settle();
   assert.deepEqual(done.toSorted(), ['first 0', 'second 0', 'slow 0']);
   assert.deepEqual([a.stub.closed, b.stub.closed], [true, true]);
   await close();
@@ -60,7 +40,7 @@ test('aborted_reset: a second reset whose channel is closed before the first is 
 
 test('reset_start_complete_race: one that begins while another opens the cores again, at every moment of it', async () => {
   for (let rounds = 0; rounds < 12; rounds++) {
-    const { cluster, cores, done, cb, settle, close, buf } = await onCores(3);
+    const { cluster, cores, done, cb, close, buf } = await onCores({ reactors: 3 });
     cores[0].channel.reset(cb, 'first');
     for (let i = 0; i < rounds; i++) cluster.round();
     cores[1].channel.reset(cb, 'second');
@@ -68,7 +48,7 @@ test('reset_start_complete_race: one that begins while another opens the cores a
       cluster.round();
       for (const { channel } of cores) channel.read(buf, 0, 0, BLOCK, () => {}, 0);
     }
-    settle();
+    cluster.settle();
     assert.deepEqual(done.toSorted(), ['first 0', 'second 0']);
     for (const { channel, stub } of cores) {
       // Nobody is held back any more, and nobody was let go too early and too often.
@@ -84,7 +64,7 @@ test('reset_start_complete_race: one that begins while another opens the cores a
 });
 
 test('a channel that is opened while its disk is being reset is held back by that reset, and let go with the others', async () => {
-  const { cluster, cores, done, cb, settle, close, buf } = await onCores(2);
+  const { cluster, cores, done, cb, close, buf } = await onCores({ reactors: 2 });
   cores[1].stub.abortable = false;
   cores[1].channel.read(buf, 0, 0, BLOCK, cb, 'slow');
   cores[0].channel.reset(cb, 'reset');
@@ -96,19 +76,19 @@ test('a channel that is opened while its disk is being reset is held back by tha
   assert.deepEqual(done, ['during -125']);
   assert.notEqual(late.shared, cores[0].channel.shared);
   cores[1].stub.complete(1);
-  settle();
+  cluster.settle();
   assert.deepEqual(done, ['during -125', 'slow 0', 'reset 0']);
   late.read(buf, 0, 0, BLOCK, cb, 'after');
-  stubChannel('R', 0).complete(1);
+  stubChannel('S', 0).complete(1);
   assert.equal(done.at(-1), 'after 0');
   thread.run(() => late.close());
-  settle();
+  cluster.settle();
   thread.run(() => thread.exit());
   await close();
 });
 
 test('enomem_retry_during_abort: what a callback submits while a reset aborts does not reach the module', async () => {
-  const { cores, done, cb, settle, close, buf } = await onCores(1);
+  const { cluster, cores, done, cb, close, buf } = await onCores({ reactors: 1 });
   const [{ channel, stub }] = cores;
   stub.depth = 2;
   const again = (ctx: unknown, status: number): void => {
@@ -118,7 +98,7 @@ test('enomem_retry_during_abort: what a callback submits while a reset aborts do
   for (const ctx of ['a', 'b', 'waits']) channel.read(buf, 0, 0, BLOCK, again, ctx);
   assert.equal(channel.shared.queued, 1);
   channel.reset(cb, 'reset');
-  settle();
+  cluster.settle();
   assert.deepEqual(done.toSorted(), [
     'a -125',
     'after a -125',
@@ -133,7 +113,7 @@ test('enomem_retry_during_abort: what a callback submits while a reset aborts do
 });
 
 test('a callback that throws while a reset aborts does not leave the reset half done', async () => {
-  const { cluster, cores, done, cb, settle, close, buf } = await onCores(1);
+  const { cluster, cores, done, cb, close, buf } = await onCores({ reactors: 1 });
   const [{ channel }] = cores;
   const throwing = (): void => {
     throw new Error('user bug');
@@ -141,22 +121,25 @@ test('a callback that throws while a reset aborts does not leave the reset half 
   channel.read(buf, 0, 0, BLOCK, throwing, 0);
   channel.read(buf, 0, 0, BLOCK, cb, 'other');
   channel.reset(cb, 'reset');
-  settle();
+  cluster.settle();
   assert.deepEqual(done, ['other -125', 'reset 0']);
   assert.match(String(cluster.faults.splice(0)), /user bug/);
   await close();
 });
 
 test('what the layer carries out, or a fault holds up, does not begin while a reset is under way', async () => {
-  const { cluster, cores, done, cb, settle, close, buf } = await onCores(1, {
-    ioTypes: ioTypes(IO_READ, IO_WRITE),
-    limits: { maxRwBlocks: 2 },
-  });
+  const { cluster, cores, done, cb, close, buf } = await onCores(
+    { reactors: 1 },
+    {
+      ioTypes: ioTypes(IO_READ, IO_WRITE),
+      limits: { maxRwBlocks: 2 },
+    },
+  );
   const [{ channel, stub }] = cores;
   const { iobuf } = cluster.reactors[0];
   const taken = takeLargeBuffers(iobuf);
   const faults = faultRegistry(cluster.reactors[0]);
-  const stuck = await cluster.until(faults.add('R', 'op=read,action=stuck,skip=1'));
+  const stuck = await cluster.until(faults.add('S', 'op=read,action=stuck,skip=1'));
   stub.abortable = false;
   channel.read(buf, 0, 0, BLOCK, cb, 'slow');
   channel.reset(cb, 'reset');
@@ -167,10 +150,10 @@ test('what the layer carries out, or a fault holds up, does not begin while a re
   channel.writeZeroes(0, 8 * BLOCK, 0, cb, 'zeroes');
   channel.write(buf, 0, 0, 8 * BLOCK, cb, 'split');
   channel.read(buf, 0, 0, BLOCK, cb, 'stuck');
-  settle();
+  cluster.settle();
   assert.deepEqual(done.splice(0).toSorted(), ['compare -125', 'split -125', 'stuck -125', 'zeroes -125']);
   stub.complete(1);
-  settle();
+  cluster.settle();
   assert.deepEqual(done, ['slow 0', 'reset 0']);
   for (const one of taken) iobuf.put(one);
   await cluster.until(faults.remove(stuck));
@@ -178,21 +161,21 @@ test('what the layer carries out, or a fault holds up, does not begin while a re
 });
 
 test('what the module has no memory for while a reset is under way ends with it', async () => {
-  const { cores, done, cb, settle, close, buf } = await onCores(1);
+  const { cluster, cores, done, cb, close, buf } = await onCores({ reactors: 1 });
   const [{ channel, stub }] = cores;
   stub.abortable = false;
   channel.read(buf, 0, 0, BLOCK, cb, 'r');
   channel.reset(cb, 'reset');
-  settle();
+  cluster.settle();
   stub.complete(1, -12);
-  settle();
+  cluster.settle();
   assert.deepEqual(done, ['r -125', 'reset 0']);
   assert.deepEqual([stub.outstanding.length, channel.shared.queued], [0, 0]);
   await close();
 });
 
 test('what goes on to a disk below as it is, and has no memory there, ends with a reset of the disk above', async () => {
-  const { cluster, cores, done, cb, settle, close, buf } = await onCores(1);
+  const { cluster, cores, done, cb, close, buf } = await onCores({ reactors: 1 });
   await cluster.until(cluster.bdevs.create('stub', { name: 'B' }));
   await cluster.until(cluster.bdevs.create('passthru', { name: 'P', base_bdev_name: 'B' }));
   const desc = cluster.on(0, () => BdevDesc.open('P', { write: true, onEvent: () => {} }));
@@ -202,10 +185,10 @@ test('what goes on to a disk below as it is, and has no memory there, ends with 
   above.read(buf, 0, 0, BLOCK, cb, 'r');
   assert.equal(stub.outstanding[0].levels, 1);
   above.reset(cb, 'reset');
-  settle();
+  cluster.settle();
   assert.deepEqual(done, []);
   stub.complete(1, -12);
-  settle();
+  cluster.settle();
   assert.deepEqual(done, ['r -125', 'reset 0']);
   assert.equal(stub.outstanding.length, 0);
   assert.equal(stub.resets, 1);
@@ -217,16 +200,16 @@ test('what goes on to a disk below as it is, and has no memory there, ends with 
 });
 
 test('unregister_during_reset: what a removed disk was reset for ends with -ENODEV, whoever asked', async () => {
-  const { cluster, cores, done, cb, settle, buf } = await onCores(2);
+  const { cluster, cores, done, cb, buf } = await onCores({ reactors: 2 });
   cores[1].stub.abortable = false;
   cores[1].channel.read(buf, 0, 0, BLOCK, cb, 'slow');
   cores[0].channel.reset(cb, 'reset');
   cluster.turns();
-  const removal = cluster.bdevs.delete('R');
+  const removal = cluster.bdevs.delete('S');
   await cluster.untilTrue(() => cores[0].desc.bdev.removing && cores[1].desc.bdev.removing);
   assert.equal(cores[0].channel.reset(cb, 'late'), -19);
   cores[1].stub.complete(1);
-  settle();
+  cluster.settle();
   assert.deepEqual(done, ['slow -19', 'reset -19']);
   for (const [core, { desc }] of cores.entries()) cluster.on(core, () => desc.close());
   await cluster.until(removal);
@@ -234,14 +217,14 @@ test('unregister_during_reset: what a removed disk was reset for ends with -ENOD
 });
 
 test('enomem_multi_bdev_unregister: a disk that goes ends what waits for its memory, and no other disk’s', async () => {
-  const { cluster, cores, done, cb, settle, close, buf } = await onCores(1);
+  const { cluster, cores, done, cb, close, buf } = await onCores({ reactors: 1 });
   await cluster.until(cluster.bdevs.create('stub', { name: 'T' }));
   const desc = cluster.on(0, () => BdevDesc.open('T', { write: true, onEvent: () => {} }));
   const other = cluster.on(0, () => desc.getIoChannel());
   const [{ channel, stub }] = cores;
   const there = stubChannel('T');
   for (const [one, disk, name] of [
-    [stub, channel, 'R'],
+    [stub, channel, 'S'],
     [there, other, 'T'],
   ] as const) {
     one.depth = 1;
@@ -256,14 +239,14 @@ test('enomem_multi_bdev_unregister: a disk that goes ends what waits for its mem
   assert.deepEqual(done, ['T waits -19', 'T module -19']);
   assert.equal(channel.shared.queued, 1);
   stub.complete(1);
-  settle();
+  cluster.settle();
   stub.complete(1);
-  assert.deepEqual(done.slice(2), ['R module 0', 'R waits 0']);
+  assert.deepEqual(done.slice(2), ['S module 0', 'S waits 0']);
   await close();
 });
 
 test('enomem_multi_io_target: each core’s channel waits for its own memory, and is tried again by what completes there', async () => {
-  const { cores, done, cb, settle, close, buf } = await onCores(2);
+  const { cluster, cores, done, cb, close, buf } = await onCores({ reactors: 2 });
   const [a, b] = cores;
   for (const [i, { channel, stub }] of cores.entries()) {
     stub.depth = 1;
@@ -271,14 +254,14 @@ test('enomem_multi_io_target: each core’s channel waits for its own memory, an
     assert.equal(channel.shared.queued, 1);
   }
   a.stub.complete(1);
-  settle();
+  cluster.settle();
   assert.deepEqual([a.channel.shared.queued, b.channel.shared.queued], [0, 1]);
   a.stub.complete(1);
-  settle();
+  cluster.settle();
   assert.equal(b.channel.shared.queued, 1, 'nothing has completed there');
   assert.deepEqual(done, ['0 module 0', '0 waits 0']);
   b.stub.complete(1);
-  settle();
+  cluster.settle();
   b.stub.complete(1);
   assert.deepEqual(done.slice(2), ['1 module 0', '1 waits 0']);
   await close();

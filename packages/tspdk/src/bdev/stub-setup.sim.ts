@@ -3,7 +3,7 @@
  */
 import type { IoBuf, IoBufChannel } from '../env/iobuf.ts';
 import type { BdevChannel } from './channel.ts';
-import { type Cluster, startCluster } from './cluster.sim.ts';
+import { type Cluster, type ClusterOptions, startCluster, TestClock } from './cluster.sim.ts';
 import { BdevDesc, type BdevEvent } from './desc.ts';
 import { lockRange } from './lba-lock.ts';
 import { type StubParams, stubChannel } from './stub-module.sim.ts';
@@ -41,41 +41,57 @@ export async function runIo(
   return result as number;
 }
 
-/** Locks of stub disk S on several cores; what happens goes to `log`. */
-export async function lockable(reactors: number, types?: number) {
-  const cluster = await startCluster({ reactors });
-  await make(cluster, { name: 'S', ...(types === undefined ? {} : { ioTypes: types }) });
-  const cores = Array.from({ length: reactors }, (_, core) => {
-    const desc = cluster.on(core, () => BdevDesc.open('S', { write: true, onEvent: () => {} }));
-    const channel = cluster.on(core, () => desc.getIoChannel());
-    return { desc, channel, stub: stubChannel('S', core) };
+/** Stub disk S, open on each core of a cluster, with a channel there; what completes goes to `done`. Closed when it goes. */
+export async function onCores(options: ClusterOptions, params: Partial<StubParams> = {}) {
+  const cluster = await startCluster(options);
+  const bdev = await make(cluster, { name: 'S', ...params });
+  const cores = cluster.reactors.map((_, core) => {
+    const onEvent = (event: BdevEvent) => event === 'remove' && desc.close();
+    const desc = cluster.on(core, () => BdevDesc.open('S', { write: bdev.writable, onEvent }));
+    return { desc, channel: cluster.on(core, () => desc.getIoChannel()), stub: stubChannel('S', core) };
   });
-  const log: string[] = [];
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number): void => void done.push(`${ctx} ${status}`);
   const buf = cluster.memory(65536);
-  const cb = (ctx: unknown, status: number) => void log.push(`${ctx} ${status}`);
-  const lock = (core: number, name: string, from: number, blocks: number, quiesce = false) =>
-    lockRange(cores[core].desc.bdev, from * 512, blocks * 512, quiesce, (status) =>
-      log.push(`${name} ${status === 0 ? 'held' : status}`),
-    );
   const close = async (): Promise<void> => {
     for (const { desc } of cores) desc.close();
     await cluster.close();
   };
-  return { cluster, cores, log, buf, cb, lock, close };
+  return { cluster, bdev, cores, done, cb, buf, close };
 }
 
-/** A stub disk, open, with a channel and a list of what completed. */
-export async function setUp(params: Partial<StubParams> = {}) {
-  const cluster = await startCluster();
-  await make(cluster, { name: 'S', ...params });
-  const desc = open(cluster, 'S', params.writable ?? true);
-  const channel = channelOf(cluster, desc);
-  const done: string[] = [];
-  const cb = (ctx: unknown, status: number): void => void done.push(`${ctx} ${status}`);
-  const buf = cluster.memory(65536);
-  const tearDown = async (): Promise<void> => {
-    desc.close();
-    await cluster.close();
+/** The same, whose time passes only when a test says so. */
+export async function timed(reactors: number, params: Partial<StubParams> = {}) {
+  const clock = new TestClock();
+  const parts = await onCores({ reactors, clock, roundUs: 0 }, { blocks: 1 << 20, ...params });
+  const { cluster, cores } = parts;
+  /** All that is with the module ends `us` from now. @returns how much that was */
+  const serve = (us = 0): number => {
+    let count = 0;
+    cluster.turns();
+    clock.nowUs += us;
+    for (const { stub } of cores) {
+      count += stub.outstanding.length;
+      stub.complete(stub.outstanding.length);
+    }
+    cluster.turns();
+    return count;
   };
-  return { cluster, desc, channel, done, cb, buf, stub: stubChannel('S'), tearDown };
+  return { ...parts, buf: cluster.memory(1 << 20), clock, serve };
+}
+
+/** Locks of stub disk S on several cores; what happens goes to `log`. */
+export async function lockable(reactors: number, types?: number) {
+  const { done: log, ...parts } = await onCores({ reactors }, types === undefined ? {} : { ioTypes: types });
+  const lock = (core: number, name: string, from: number, blocks: number, quiesce = false) =>
+    lockRange(parts.cores[core].desc.bdev, from * 512, blocks * 512, quiesce, (status) =>
+      log.push(`${name} ${status === 0 ? 'held' : status}`),
+    );
+  return { ...parts, log, lock };
+}
+
+/** One core's: a stub disk, open, with a channel and a list of what completed. */
+export async function setUp(params: Partial<StubParams> = {}) {
+  const { cores, close: tearDown, ...parts } = await onCores({}, params);
+  return { ...parts, ...cores[0], tearDown };
 }

@@ -6,7 +6,7 @@ import { PERF_DEFAULTS, type PerfOptions } from './options.ts';
 import type { PerfResult } from './result.ts';
 import { PerfRun } from './run.ts';
 import '../bdev/stub-module.sim.ts';
-import '../module/bdev/malloc/malloc-bdev.ts';
+import { malloc } from '../module/bdev/malloc/malloc-setup.sim.ts';
 import '../module/bdev/null/null-bdev.ts';
 
 export interface PerfCluster {
@@ -32,7 +32,7 @@ export async function perfCluster(options: ClusterOptions = {}): Promise<PerfClu
 
 /** A disk in memory of so many blocks of 512 bytes. */
 export async function memoryDisk({ cluster }: PerfCluster, name: string, blocks: number): Promise<void> {
-  await cluster.until(cluster.bdevs.create('malloc', { name, block_size: 512, num_blocks: blocks }));
+  await malloc(cluster, name, blocks);
 }
 
 /** A disk whose I/Os the test completes. */

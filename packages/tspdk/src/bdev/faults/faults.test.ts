@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { IoVecs } from '../../env/iovecs.ts';
-import '../../module/bdev/malloc/malloc-bdev.ts';
+import { malloc } from '../../module/bdev/malloc/malloc-setup.sim.ts';
 import '../../module/bdev/passthru/passthru-bdev.ts';
 import { startCluster } from '../cluster.sim.ts';
 import { BdevDesc } from '../desc.ts';
@@ -135,7 +135,7 @@ test('a fault that would not show does not strike: a byte beyond the I/O, a writ
 /** A memory disk of zeroes, and reads and writes that wait for their end. */
 async function memory() {
   const cluster = await startCluster();
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: BLOCK, num_blocks: 64 }));
+  await malloc(cluster, 'M', 64);
   const desc = cluster.on(0, () => BdevDesc.open('M', { write: true, onEvent: () => {} }));
   const channel = cluster.on(0, () => desc.getIoChannel());
   const buf = cluster.memory(64 * BLOCK);
@@ -358,7 +358,7 @@ test('the first rule that applies strikes, those behind it do not see the I/O; o
 
 test('a rule for one connection: only its I/Os, also those that reach the disk through another', async () => {
   const cluster = await startCluster();
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'B', block_size: BLOCK, num_blocks: 64 }));
+  await malloc(cluster, 'B', 64);
   await cluster.until(cluster.bdevs.create('passthru', { name: 'P', base_bdev_name: 'B' }));
   const faults = faultRegistry(cluster.reactors[0]);
   await cluster.until(faults.add('B', { op: 'write', errno: 'ENOSPC', connection: 7 }));

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { drawAt } from '../../env/random.ts';
+import { malloc } from '../../module/bdev/malloc/malloc-setup.sim.ts';
 import { BdevIo } from '../bdev-io.ts';
 import { startCluster } from '../cluster.sim.ts';
 import { BdevDesc } from '../desc.ts';
 import { IO_READ } from '../io-type.ts';
-import '../../module/bdev/malloc/malloc-bdev.ts';
 import { faulty } from './fault-setup.sim.ts';
 import { faultRegistry } from './registry.ts';
 import { faultRule } from './rule.ts';
@@ -92,7 +92,7 @@ const mean = (all: readonly number[]): number => all.reduce((sum, each) => sum +
 test('on many cores the same numbers are struck as on one, and counts are of all together', async () => {
   const alone = await struckBy(`${RULE},seed=7,count=30,skip=3`);
   const cluster = await startCluster({ reactors: 3 });
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: BLOCK, num_blocks: 64 }));
+  await malloc(cluster, 'M', 64);
   const faults = faultRegistry(cluster.reactors[0]);
   await cluster.until(faults.add('M', `${RULE},seed=7,count=30,skip=3`));
   const buf = cluster.memory(BLOCK);

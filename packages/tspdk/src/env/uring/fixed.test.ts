@@ -4,8 +4,10 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { ffi } from '../ffi.ts';
 import { limits } from '../limits.ts';
 import { makeSegment, SegmentTable } from '../segment.ts';
+import { FixedTables } from './fixed.ts';
 import { Ring, type RingOp } from './ring.ts';
 
 const ENOMEM = 12;
@@ -65,7 +67,6 @@ test('a registered file and registered memory do as others do, and no operation 
   );
   assert.deepEqual([other.fixed, segment.fixed, plain.fixed], [1, 2, -1]);
   assert.equal(ring.fixed.addSegment(segment), true, 'it is');
-  assert.equal(ring.fixed.pinnedBytes, 4096 + 65536);
   const file = ring.fixed.addFile(fd);
   assert.ok(file < -1);
   for (const [name, memory] of [
@@ -102,7 +103,6 @@ test('places are given back and used again', (t) => {
   const first = attach(4096);
   ring.fixed.addSegment(first);
   segments.detach(first.id);
-  assert.equal(ring.fixed.pinnedBytes, 0);
   assert.equal(ring.fixed.addSegment(first), false, 'it is nobody’s any more');
   for (let i = 0; i < 2 * limits.uring_buffers; i++) {
     const segment = attach(4096);
@@ -118,6 +118,26 @@ test('places are given back and used again', (t) => {
   ring.fixed.removeFile(fd);
   ring.fixed.removeFile(files[7]);
   assert.equal(ring.fixed.addFile(fd), files[7]);
+});
+
+test('what is registered counts against the limit until it is given back, and what was refused does not', (t) => {
+  const set = setUp(t);
+  if (set === null || ffi === null) return;
+  const { ring, attach } = set;
+  const tables = new FixedTables(ffi, ring.fd, 16384);
+  const add = (bytes: number, pinnable?: boolean) => {
+    const segment = attach(bytes, pinnable);
+    return { segment, added: tables.addSegment(segment) };
+  };
+  const [first, refused, unpinnable, second, over] = [add(8192), add(12288), add(8192, false), add(8192), add(4096)];
+  assert.deepEqual(
+    [first, refused, unpinnable, second, over].map(({ added }) => added),
+    [true, false, false, true, false],
+  );
+  assert.equal(tables.addSegment(first.segment), true, 'once');
+  for (let i = 0; i < 2; i++) tables.removeSegment(first.segment);
+  tables.removeSegment(refused.segment);
+  assert.deepEqual([add(8192).added, add(4096).added], [true, false]);
 });
 
 test('memory beyond a limit is not registered: the kit’s, and that of a user without privilege, with its errno', (t) => {
@@ -143,7 +163,7 @@ test('memory beyond a limit is not registered: the kit’s, and that of a user w
     const mine = attach(200 * 1024 * 1024);
     const added = poor.fixed.addSegment(mine);
     // Where the limit is as high as that there is nothing to see.
-    if (!added) assert.deepEqual([poor.fixed.errno, mine.fixed, poor.fixed.pinnedBytes], [ENOMEM, -1, 0]);
+    if (!added) assert.deepEqual([poor.fixed.errno, mine.fixed], [ENOMEM, -1]);
     else t.diagnostic('the limit of locked memory here is higher than 200 MiB');
     poor.close();
   } finally {

@@ -38,20 +38,18 @@ class Places {
 export class FixedTables {
   readonly #ffi: Ffi;
   readonly #fd: number;
+  readonly #mostPinnedBytes: number;
   #files: Places | null = null;
   #buffers: Places | null = null;
   #pinnedBytes = 0;
   /** errno of the last refusal of memory; 0: a limit of the kit's own, or no such table here. */
   errno = 0;
 
-  constructor(ffi: Ffi, ringFd: number) {
+  /** @param mostPinnedBytes what may be registered at once */
+  constructor(ffi: Ffi, ringFd: number, mostPinnedBytes: number = limits.uring_pinned_bytes) {
     this.#ffi = ffi;
     this.#fd = ringFd;
-  }
-
-  /** Bytes of registered memory. */
-  get pinnedBytes(): number {
-    return this.#pinnedBytes;
+    this.#mostPinnedBytes = mostPinnedBytes;
   }
 
   /** What the ring's operations name the file by: its registered place, or `fd` itself where it has none. */
@@ -77,7 +75,7 @@ export class FixedTables {
     segment.fixed = REFUSED;
     segment.fixedBy = this;
     this.errno = 0;
-    if (!segment.pinnable || this.#pinnedBytes + segment.sizeBytes > limits.uring_pinned_bytes) return false;
+    if (!segment.pinnable || this.#pinnedBytes + segment.sizeBytes > this.#mostPinnedBytes) return false;
     const count = limits.uring_buffers;
     this.#buffers ??= new Places(count, () => this.#make(L.IORING_REGISTER_BUFFERS2, count));
     const index = this.#buffers.take();

@@ -8,7 +8,7 @@ import './delay/delay-bdev.ts';
 import { registerDelayRpc } from './delay/rpc.ts';
 import './error/error-bdev.ts';
 import { registerErrorRpc } from './error/rpc.ts';
-import './malloc/malloc-bdev.ts';
+import { malloc } from './malloc/malloc-setup.sim.ts';
 import './passthru/passthru-bdev.ts';
 import { registerPassthruRpc } from './passthru/rpc.ts';
 import { registerSplitRpc } from './split/rpc.ts';
@@ -38,7 +38,7 @@ async function setUp() {
 }
 
 async function makeBase(cluster: Cluster, more: object = {}): Promise<void> {
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'B', block_size: 512, num_blocks: 64, ...more }));
+  await malloc(cluster, 'B', 64, more);
   await cluster.until(cluster.bdevs.waitForExamine());
 }
 

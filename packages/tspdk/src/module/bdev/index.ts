@@ -7,6 +7,7 @@ import { notifyOf } from '../../notify/index.ts';
 import './delay/delay-bdev.ts';
 import { registerDelayRpc } from './delay/rpc.ts';
 import './disk/disk-bdev.ts';
+import { bdevModuleConfigCalls } from './disk/examining-modules.ts';
 import { registerDiskRpc } from './disk/rpc.ts';
 import './error/error-bdev.ts';
 import { registerErrorRpc } from './error/rpc.ts';
@@ -89,10 +90,11 @@ export const bdevSubsystem: Subsystem = {
     await rbdClusters(app.reactor).fini();
   },
 
-  // Disks may be on clusters, and those that wait for their members come first. What is to go wrong comes last: it is not for what looks at new disks.
+  // Disks may be on clusters, and those that wait for their members, and who looks at all others, come first. What is to go wrong comes last: it is not for what looks at new disks.
   writeConfig: (app: App) => [
     ...rbdClusters(app.reactor).configCalls(),
     ...raidRegistry(app.reactor).configCalls(),
+    ...bdevModuleConfigCalls(app.reactor),
     ...bdevRegistry(app.reactor).configCalls(),
     ...faultRegistry(app.reactor).configCalls(),
   ],

@@ -5,6 +5,8 @@
  * Three parts, by where they run. `create` on the app core says what the disk is, with `data` that every reactor gets by structured clone. `attach` on every reactor
  * makes that reactor's part of it, whose `createChannel` makes the data path of each lightweight thread: `submit` takes an I/O and calls `io.complete(status)` once, at once or
  * later, on the same reactor. Every reactor loads the file by itself: variables of the module are one reactor's, what all share is memory (`shareSegment`).
+ *
+ * A module that finds its disks on others has `examine` besides. That runs where no disk of the module need be yet, so a program loads such a file by itself (`loadBdevModule`).
  */
 import type { BaseBdev } from '../../../bdev/base-bdev.ts';
 import { resetBases } from '../../../bdev/base-reset.ts';
@@ -179,6 +181,30 @@ export interface ModuleDisk<Data> {
   readonly data: Data;
 }
 
+/** What a disk is made from that `examine` has found. */
+export interface FoundDisk<Options> {
+  readonly name: string;
+  /** What `create` gets, as `options` would give it. */
+  readonly options: Options;
+  /** Default: what `create` says, or a new one. */
+  readonly uuid?: string;
+}
+
+/** A disk that has come and that nobody has claimed, as `examine` looks at it. */
+export interface ExaminedDisk<Options> {
+  readonly bdev: Bdev;
+  /**
+   * A copy of `bytes` bytes from `byteOffset` on; not only whole blocks. Of a disk with metadata in its blocks they are as they lie there.
+   * @throws {SpdkError} EINVAL what lies outside; EIO; ENODEV when the disk is going
+   */
+  read(byteOffset: number, bytes: number): Promise<Uint8Array>;
+  /**
+   * Makes a disk of this module on it: an instance of the file of its own, whose `create` opens the disk and names it in `bases`. It goes with the disk, and save_config leaves it out, as it is found again.
+   * @throws {SpdkError} EEXIST for a name that is taken; EINVAL when its `bases` are without the disk; what the module throws
+   */
+  create(found: FoundDisk<Options>): Promise<Bdev>;
+}
+
 /** A kind of disk. */
 export interface BdevModuleDefinition<Options, Data> {
   /** What it is called in messages and in `driver_specific`. */
@@ -195,6 +221,11 @@ export interface BdevModuleDefinition<Options, Data> {
   dumpInfo?(disk: ModuleDisk<Data>, reactor: Reactor): Readonly<Record<string, unknown>>;
   /** App core: every reactor has let go; gives back what `create` took. Also when attaching failed. */
   destroy?(disk: ModuleDisk<Data>, reactor: Reactor): Promise<void> | void;
+  /**
+   * App core, once the file has been loaded by `loadBdevModule`: looks at each disk that comes, once, and makes what it finds on it (SPDK: examine_disk). Not called for disks of its own file, nor for those that somebody has claimed.
+   * What it throws is logged.
+   */
+  examine?(disk: ExaminedDisk<Options>, reactor: Reactor): Promise<void> | void;
 }
 type NewOrPromise<Data> = Promise<NewModuleBdev<Data>> | NewModuleBdev<Data>;
 
@@ -233,7 +264,7 @@ export function defineBdevModule<Options = Readonly<Record<string, unknown>>, Da
   for (const key of ['create', 'attach'] as const) {
     if (typeof definition[key] !== 'function') throw refuse(`${key} of module "${definition.name}" is missing`);
   }
-  for (const key of ['options', 'made', 'dumpInfo', 'destroy'] as const) {
+  for (const key of ['options', 'made', 'dumpInfo', 'destroy', 'examine'] as const) {
     const value: unknown = definition[key];
     if (value !== undefined && typeof value !== 'function') {
       throw refuse(`${key} of module "${definition.name}" is ${String(value)}; it is a function`);

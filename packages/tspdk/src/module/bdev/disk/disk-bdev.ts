@@ -2,7 +2,7 @@
  * The module of users' disks. A disk (`defineDisk`) is loaded on its home core, where every other core's I/O is carried (bdev/carry.ts); a module of its own
  * (`defineBdevModule`) is loaded on every reactor, and each runs its part.
  */
-import { pathToFileURL } from 'node:url';
+import type { BaseBdev } from '../../../bdev/base-bdev.ts';
 import { callAll } from '../../../bdev/call-all.ts';
 import {
   type Bdev,
@@ -22,7 +22,7 @@ import type { Reactor } from '../../../event/reactor.ts';
 import { type ModuleDisk, newBdevOf, type UserBdevModule } from './define-bdev-module.ts';
 import { type Disk, isDisk } from './define-disk.ts';
 import { DiskBackend } from './disk-backend.ts';
-import type { DiskOptions } from './load-disk.ts';
+import { type DiskOptions, moduleUrl } from './load-disk.ts';
 import { type DiskFacts, factsOf, keepLoaded, load, loadedHere, newToken, unload } from './loaded-disks.ts';
 import { UserModuleBackend } from './module-backend.ts';
 
@@ -41,6 +41,17 @@ export interface DiskBdevParams {
   readonly options?: DiskOptions | undefined;
 }
 
+/** A disk that its module has found on another. */
+export interface FoundDiskParams extends DiskBdevParams {
+  readonly found: FoundOn;
+}
+
+export interface FoundOn {
+  readonly base: Bdev;
+  /** For `create`; `options` of the disk are then for an exported function alone. */
+  readonly options: unknown;
+}
+
 /** What crosses to every reactor. */
 export interface DiskData {
   readonly kind: 'disk' | 'module';
@@ -50,11 +61,13 @@ export interface DiskData {
   readonly url: string;
   readonly timeoutMs: number;
   readonly options: DiskOptions;
+  /** It was found on another disk, and is again. */
+  readonly found: boolean;
   /** Of a module: its own data. */
   readonly theirs?: unknown;
 }
 
-async function create(params: DiskBdevParams, reactor: Reactor): Promise<NewBdev> {
+async function create(params: DiskBdevParams | FoundDiskParams, reactor: Reactor): Promise<NewBdev> {
   const { name, module, disk, options = {} } = params;
   if ((module === undefined) === (disk === undefined)) {
     throw new SpdkError('EINVAL', `disk "${name}": either a module or a disk`);
@@ -69,20 +82,23 @@ async function create(params: DiskBdevParams, reactor: Reactor): Promise<NewBdev
     throw new SpdkError('EINVAL', `disk "${name}": no reactor on core ${core}: cores are ${reactor.cores.join(',')}`);
   }
   const token = newToken(reactor);
-  const url = module === undefined ? '' : module.startsWith('file:') ? module : pathToFileURL(module).href;
+  const url = module === undefined ? '' : moduleUrl(module);
   const timeoutMs = timeout_ms ?? 0;
-  const data: DiskData = { kind: 'disk', token, core, url, timeoutMs, options };
+  const found = 'found' in params ? params.found : null;
+  const data: DiskData = { kind: 'disk', token, core, url, timeoutMs, options, found: found !== null };
   if (disk !== undefined) {
     keepLoaded(reactor, token, disk);
     return newDisk(name, params.uuid, factsOf(disk) as DiskFacts, data);
   }
   const facts = await reactor.app.call(core, load, { token, url, options });
-  if (facts.kind === 'disk') return newDisk(name, params.uuid, facts, data);
+  if (facts.kind === 'disk' && found === null) return newDisk(name, params.uuid, facts, data);
   try {
+    if (facts.kind === 'disk')
+      throw new SpdkError('EINVAL', `disk "${name}": "${url}" exports a disk by now, no module`);
     for (const other of reactor.cores) {
       if (other !== core) await reactor.app.call(other, load, { token, url, options });
     }
-    return await newModuleBdev(name, params.uuid, { ...data, kind: 'module' }, reactor);
+    return await newModuleBdev(name, params.uuid, { ...data, kind: 'module' }, found, reactor);
   } catch (error) {
     await callAll(reactor, unload, token);
     throw error;
@@ -118,13 +134,15 @@ async function newModuleBdev(
   name: string,
   uuid: string | undefined,
   data: DiskData,
+  found: FoundOn | null,
   reactor: Reactor,
 ): Promise<NewBdev> {
   const module = loadedHere(reactor, data.token, name).what as UserBdevModule;
-  const options = module.options === undefined ? data.options : module.options(data.options);
+  const options = optionsOf(module, data.options, found);
   const made = await module.create({ name, options }, reactor);
   try {
     const bdev = newBdevOf(module.name, name, made);
+    if (found !== null) checkStandsOn(found.base, `bdev "${name}" of module "${module.name}"`, bdev.bases);
     let theirs: unknown;
     try {
       theirs = structuredClone(made.data);
@@ -138,6 +156,18 @@ async function newModuleBdev(
     await module.destroy?.({ name, data: made?.data }, reactor);
     throw error;
   }
+}
+
+function optionsOf(module: UserBdevModule, said: DiskOptions, found: FoundOn | null): unknown {
+  if (found !== null) return found.options;
+  return module.options === undefined ? said : module.options(said);
+}
+
+/** @throws {SpdkError} EINVAL when `bases` are without `base`: nothing would keep others from it, nor end the disk with it */
+function checkStandsOn(base: Bdev, what: string, bases: readonly BaseBdev[] = []): void {
+  if (bases.some(({ bdev }) => bdev === base)) return;
+  const names = bases.map(({ bdev }) => `"${bdev.name}"`).join(', ') || 'none';
+  throw new SpdkError('EINVAL', `${what}: it was found on bdev "${base.name}", and its bases are ${names}`);
 }
 
 /** The disk as its module's functions know it. */
@@ -197,9 +227,9 @@ export const diskModule: BdevModule<DiskBdevParams> = registerBdevModule<DiskBde
   },
 
   configCalls: (spec: BdevSpec) => {
-    const { url, core, timeoutMs, kind, options } = spec.data as DiskData;
-    // A disk that lives in the program's own objects cannot be made by a call.
-    if (url === '') return [];
+    const { url, core, timeoutMs, kind, options, found } = spec.data as DiskData;
+    // A disk that lives in the program's own objects cannot be made by a call, and what was found comes by itself.
+    if (url === '' || found) return [];
     const more = Object.keys(options).length === 0 ? {} : { options };
     const place = kind === 'disk' ? { core, timeout_ms: timeoutMs } : {};
     return [

@@ -3,7 +3,7 @@
  * for an error of the module its own stack.
  */
 import { extname } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { SpdkError } from '../../../env/errors.ts';
 import { isBdevModule, type UserBdevModule } from './define-bdev-module.ts';
 import { type Disk, isDisk } from './define-disk.ts';
@@ -12,6 +12,11 @@ let loads = 0;
 
 /** What the user said of a disk. From JSON, or text. */
 export type DiskOptions = Readonly<Record<string, unknown>>;
+
+/** The file URL of a module that is named by its path, or by that. */
+export function moduleUrl(module: string): string {
+  return module.startsWith('file:') ? module : pathToFileURL(module).href;
+}
 
 /**
  * The default export of the module at `url` (a file URL), in an instance of its own: two disks of one file share nothing. A function is called with `options` and gives it.

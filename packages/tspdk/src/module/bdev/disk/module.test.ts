@@ -1,9 +1,6 @@
 /** Modules of one's own with the whole contract: on several reactors, with options and data of theirs, and with everything in them that may be wrong. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import fc from 'fast-check';
 import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
 import { BdevDesc } from '../../../bdev/desc.ts';
@@ -11,7 +8,7 @@ import { faultRegistry } from '../../../bdev/faults/registry.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { bdevModule } from '../../../bdev/module.ts';
 import { runIo } from '../../../bdev/stub-setup.sim.ts';
-import '../malloc/malloc-bdev.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
 import {
   type BdevModuleDefinition,
   defineBdevModule,
@@ -19,23 +16,10 @@ import {
   type ModuleIo,
   type NewModuleBdev,
 } from './define-bdev-module.ts';
-import './disk-bdev.ts';
+import { moduleFolder } from './disk-setup.sim.ts';
 import { ioStatus, statusOfThrown } from './io-status.ts';
 
-const dir = mkdtempSync(join(tmpdir(), 'tspdk-module-'));
-after(() => rmSync(dir, { recursive: true, force: true }));
-const here = (file: string) => JSON.stringify(new URL(file, import.meta.url).href);
-const imports = `
-  import { defineBdevModule, forwardIo, forwardReset } from ${here('./define-bdev-module.js')};
-  import { BaseBdev, openBase, shareSegment, dropSegment, IO_READ, IO_UNMAP } from ${here('../../../bdev/index.js')};
-  import { copyBytes } from ${here('../../../env/segment.js')};`;
-
-/** A file that holds a module; `body` is the text of its definition. */
-function file(name: string, body: string): string {
-  const path = join(dir, name);
-  writeFileSync(path, `${imports}\nlet attached = 0;\nexport default defineBdevModule({ ${body} });`);
-  return path;
-}
+const file = moduleFolder();
 
 const MEMORY = `
   name: 'memory',
@@ -115,7 +99,7 @@ test('what it tells, and the call that makes it again', async () => {
 
 test('a disk on a disk: I/O and resets are passed on, and it goes with its base', async () => {
   const cluster = await startCluster({ reactors: 2 });
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'B', block_size: 512, num_blocks: 64 }));
+  await malloc(cluster, 'B', 64);
   const module = file(
     'above.mjs',
     `name: 'above',
@@ -390,6 +374,7 @@ test('definitions of modules are checked', () => {
     [{ create: undefined }, /create of module "m" is missing/],
     [{ attach: 1 }, /attach of module "m" is missing/],
     [{ destroy: 1 }, /destroy of module "m" is 1; it is a function/],
+    [{ examine: true }, /examine of module "m" is true; it is a function/],
     [{ dumpInfo: {} }, /dumpInfo of module "m" is \[object Object\]; it is a function/],
   ] as const) {
     const definition = { ...whole, ...change } as unknown as BdevModuleDefinition<unknown, unknown>;
@@ -424,6 +409,11 @@ test('what TypeScript lets nobody write of a module', () => {
     create: () => ({ sizeBytes: 512, ioTypes: ['read' as const], data: { segment: 1 } }),
   };
   const backend = (submit: (io: ModuleIo) => void) => ({ createChannel: () => ({ submit }) });
+  const found = {
+    ...whole,
+    attach: () => backend(() => {}),
+    options: (said: Readonly<Record<string, unknown>>) => ({ base: String(said.base), at: Number(said.at) }),
+  };
   const wrong: (() => unknown)[] = [
     // @ts-expect-error: a status is 0 or what ioStatus gave, not an errno
     () => defineBdevModule({ ...whole, attach: () => backend((io) => io.complete(28)) }),
@@ -461,10 +451,26 @@ test('what TypeScript lets nobody write of a module', () => {
         // @ts-expect-error: what it tells is told of the data that create gave
         dumpInfo: ({ data }) => ({ at: data.memory }),
       }),
+    () =>
+      defineBdevModule({
+        ...found,
+        // @ts-expect-error: what is found has the options that create gets
+        examine: (disk) => void disk.create({ name: 'part', options: { base: disk.bdev.name } }),
+      }),
+    () =>
+      defineBdevModule({
+        ...found,
+        // @ts-expect-error: who looks at a disk does not write to it
+        examine: (disk) => void disk.write(0, new Uint8Array(512)),
+      }),
   ];
   const right = defineBdevModule({
     ...whole,
     attach: ({ data }) => backend((io) => io.complete(data.segment === 1 ? 0 : ioStatus('ENOSPC'))),
   });
-  assert.deepEqual([wrong.length, right.name], [9, 'm']);
+  const finds = defineBdevModule({
+    ...found,
+    examine: (disk) => void disk.create({ name: 'part', options: { base: disk.bdev.name, at: 0 } }),
+  });
+  assert.deepEqual([wrong.length, right.name, finds.name], [11, 'm', 'm']);
 });

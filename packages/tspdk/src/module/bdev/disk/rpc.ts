@@ -2,6 +2,8 @@
 import type { BdevRegistry } from '../../../bdev/index.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { RPC_RUNTIME, type RpcRegistry } from '../../../rpc/index.ts';
+import { loadBdevModule, unloadBdevModule } from './examining-modules.ts';
+import type { DiskOptions } from './load-disk.ts';
 import { reloadDisk } from './reload.ts';
 
 export function registerDiskRpc(
@@ -42,6 +44,30 @@ export function registerDiskRpc(
     summary: 'Removes a disk that a module defines.',
     handler: async ({ name }) => {
       await deps.registry().delete(name, 'disk');
+      return true;
+    },
+  });
+  rpc.register({
+    name: 'bdev_disk_load_module',
+    states: RPC_RUNTIME,
+    params: [
+      { name: 'module', type: 'string', required: true, description: 'Path or file URL of a module with examine' },
+      { name: 'options', type: 'object', description: 'For the function that the file exports, if it does' },
+    ],
+    summary:
+      'Loads a defineBdevModule that looks at every disk that comes, and at those that are there, and makes its disks on them.',
+    handler: async ({ module, options }) => {
+      await loadBdevModule(deps.reactor(), module, options as DiskOptions | undefined);
+      return true;
+    },
+  });
+  rpc.register({
+    name: 'bdev_disk_unload_module',
+    states: RPC_RUNTIME,
+    params: [{ name: 'module', type: 'string', required: true, description: 'As it was loaded' }],
+    summary: 'Has a module look at disks no more. The disks that it has made stay.',
+    handler: ({ module }) => {
+      unloadBdevModule(deps.reactor(), module);
       return true;
     },
   });

@@ -11,7 +11,7 @@ import { describeBdev } from '../../../bdev/rpc.ts';
 import { channelOf, open, runIo } from '../../../bdev/stub-setup.sim.ts';
 import { type LogRecord, log } from '../../../log/index.ts';
 import { RPC_RUNTIME, RpcRegistry } from '../../../rpc/index.ts';
-import '../malloc/malloc-bdev.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { createSplit } from '../split/split-bdev.ts';
 import { examineGpt } from './gpt-bdev.ts';
 import { makeGpt, type NewGptPartition, SPDK_GPT_PART_TYPE_GUID, SPDK_GPT_PART_TYPE_GUID_OLD } from './gpt-table.ts';
@@ -51,7 +51,7 @@ async function put(cluster: Cluster, name: string, at: number, bytes: Uint8Array
 
 /** A memory disk with a table, which has not been looked at since. */
 async function partitioned(cluster: Cluster, name: string, partitions = three): Promise<void> {
-  await cluster.until(cluster.bdevs.create('malloc', { name, block_size: 512, num_blocks: BLOCKS }));
+  await malloc(cluster, name, BLOCKS);
   await cluster.until(cluster.bdevs.waitForExamine());
   const { head, tail } = makeGpt({ blockSizeBytes: 512, blocks: BLOCKS }, DISK, partitions);
   await put(cluster, name, 0, head);
@@ -105,7 +105,7 @@ test('somebody else’s partitions appear when they are asked for, and go again'
   assert.equal(await call('bdev_gpt_delete', { base_bdev: 'M' }), true);
   assert.deepEqual(names(), ['M']);
   await assert.rejects(call('bdev_gpt_delete', { base_bdev: 'M' }), { code: 'ENOENT' });
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'E', block_size: 512, num_blocks: 64 }));
+  await malloc(cluster, 'E', 64);
   await assert.rejects(call('bdev_gpt_create', { base_bdev: 'E' }), /"E" has no GUID partition table/);
   await partitioned(cluster, 'N', []);
   await assert.rejects(call('bdev_gpt_create', { base_bdev: 'N' }), /"N" has no partitions/);
@@ -162,7 +162,7 @@ test('a disk as sgdisk partitions it', async (t) => {
   const made = spawnSync('sgdisk', [...args, file], { encoding: 'utf8' });
   assert.equal(made.status, 0, made.stderr);
   const { cluster, call, names } = await world();
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 512, num_blocks: BLOCKS }));
+  await malloc(cluster, 'M', BLOCKS);
   await cluster.until(cluster.bdevs.waitForExamine());
   await put(cluster, 'M', 0, readFileSync(file));
   rmSync(dir, { recursive: true });

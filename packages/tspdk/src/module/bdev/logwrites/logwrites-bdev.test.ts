@@ -8,7 +8,7 @@ import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, make, open } from '../../../bdev/stub-setup.sim.ts';
-import '../malloc/malloc-bdev.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
 import '../null/null-bdev.ts';
 import { LOG_DISCARD_FLAG, LOG_FLUSH_FLAG, LOG_FUA_FLAG, LOG_MARK_FLAG } from './log-format.ts';
 import { diskInMemory, entriesBeforeMark, LogReader, logInMemory, replayLog } from './log-replay.ts';
@@ -17,8 +17,6 @@ import { markLogWrites } from './logwrites-bdev.ts';
 
 const over = (cluster: Cluster, base: string, log: string, name = 'W') =>
   cluster.until(cluster.bdevs.create('logwrites', { name, base_bdev_name: base, log_bdev_name: log } as never));
-const malloc = (cluster: Cluster, name: string, blocks: number, blockSize = 512) =>
-  cluster.until(cluster.bdevs.create('malloc', { name, block_size: blockSize, num_blocks: blocks }));
 const mark = (cluster: Cluster, label: string) => cluster.until(markLogWrites(cluster.reactors[0], 'W', label));
 
 /** All that is on a disk. */
@@ -54,8 +52,8 @@ test('whatever is done to the disk, from every reactor: the log replayed is the 
   await fc.assert(
     fc.asyncProperty(modelBatches(256, 60), fc.constantFrom(512, 4096), async (batches, blockSize) => {
       const cluster = await startCluster({ reactors: 2 });
-      await malloc(cluster, 'M', 256, blockSize);
-      await malloc(cluster, 'L', 5000, blockSize);
+      await malloc(cluster, 'M', 256, { block_size: blockSize });
+      await malloc(cluster, 'L', 5000, { block_size: blockSize });
       const bdev = await over(cluster, 'M', 'L');
       const disk = new Uint8Array(bdev.sizeBytes);
       await runModel(cluster, bdev, disk, batches);
@@ -304,7 +302,7 @@ test('disks that do not fit, marks that are too long, disks that are not there',
   const cluster = await startCluster();
   await make(cluster, { name: 'LogBase7', blockSizeBytes: 1536 });
   await malloc(cluster, 'M', 64);
-  await malloc(cluster, 'L', 64, 4096);
+  await malloc(cluster, 'L', 64, { block_size: 4096 });
   await assert.rejects(over(cluster, 'M', 'LogBase7'), { code: 'EINVAL' }, 'sectors of 1536 bytes');
   await assert.rejects(over(cluster, 'M', 'L'), { code: 'EINVAL' }, 'sectors larger than blocks');
   await assert.rejects(over(cluster, 'M', 'M'), { code: 'EPERM' });

@@ -4,7 +4,7 @@ import { localKey, type Reactor } from '../../../event/reactor.ts';
 
 const shared = localKey('bdev_part_bases', () => new Map<string, BaseBdev>());
 
-/** One use more of the base `name`, for disks of the module `moduleName`. @throws {SpdkError} as BaseBdev.open */
+/** The disk `name` as the base of one disk more of the kind `moduleName`: opened as `BaseBdev.open` does, with CLAIM_EXCL_WRITE, by the first of them. App core only. @throws {SpdkError} as BaseBdev.open */
 export function sharedBase(reactor: Reactor, moduleName: string, name: string): BaseBdev {
   const bases = reactor.local(shared);
   const key = `${moduleName} ${name}`;

@@ -10,7 +10,7 @@ import { channelOf, make, open } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import '../delay/delay-bdev.ts';
 import '../error/error-bdev.ts';
-import '../malloc/malloc-bdev.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
 import './passthru-bdev.ts';
 
 const over = (cluster: Cluster, base: string, name = 'P') =>
@@ -20,7 +20,7 @@ test('a passthru disk holds what was written, from every reactor', async () => {
   await fc.assert(
     fc.asyncProperty(modelBatches(2048, 300), async (batches) => {
       const cluster = await startCluster({ reactors: 2 });
-      await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 512, num_blocks: 2048 }));
+      await malloc(cluster, 'M', 2048);
       const bdev = await over(cluster, 'M');
       await runModel(cluster, bdev, new Uint8Array(bdev.sizeBytes), batches);
       await cluster.close();
@@ -93,7 +93,7 @@ test('type, range, flags and memory reach the base as they are; its status comes
 
 test('memory below is reached without a copy', async () => {
   const cluster = await startCluster();
-  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 512, num_blocks: 64 }));
+  await malloc(cluster, 'M', 64);
   await over(cluster, 'M');
   const upper = open(cluster, 'P');
   const lower = open(cluster, 'M', false);

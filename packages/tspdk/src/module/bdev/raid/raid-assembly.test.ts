@@ -8,8 +8,9 @@ import { IO_FLAG_FUA, IO_WRITE } from '../../../bdev/io-type.ts';
 import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
 import type { Segment } from '../../../env/segment.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { createSplit } from '../split/split-bdev.ts';
-import { allGood, answering, contents, malloc, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
+import { allGood, answering, contents, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 import {
   decodeRaidSuperblock,
   encodeRaidSuperblock,

@@ -13,9 +13,10 @@ import type { Segment } from '../../../env/segment.ts';
 import { LOG_FLUSH_FLAG, LOG_FUA_FLAG, LOG_MARK_FLAG } from '../logwrites/log-format.ts';
 import { LogReader, logInMemory } from '../logwrites/log-replay.ts';
 import { markLogWrites } from '../logwrites/logwrites-bdev.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
 import type { RaidDisk } from './raid-disk.ts';
 import { examineRaidMember, raidRegistry } from './raid-registry.ts';
-import { allGood, malloc, setUpRaid } from './raid-setup.sim.ts';
+import { allGood, setUpRaid } from './raid-setup.sim.ts';
 
 export const BLOCK = 512;
 /** Before the data of a member. */

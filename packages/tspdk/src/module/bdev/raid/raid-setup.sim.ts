@@ -4,7 +4,7 @@ import { type Cluster, type ClusterOptions, startCluster } from '../../../bdev/c
 import { stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, make, open } from '../../../bdev/stub-setup.sim.ts';
 import { RPC_RUNTIME, RpcRegistry } from '../../../rpc/index.ts';
-import '../malloc/malloc-bdev.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
 import '../passthru/passthru-bdev.ts';
 import './raid-bdev.ts';
 import { raidRegistry } from './raid-registry.ts';
@@ -51,9 +51,6 @@ export async function allGood(cluster: Cluster): Promise<void> {
 }
 
 let uuids = 0;
-
-export const malloc = (cluster: Cluster, name: string, blocks = 256, more: object = {}) =>
-  cluster.until(cluster.bdevs.create('malloc', { name, block_size: 512, num_blocks: blocks, ...more }));
 
 /** Stub disks whose names no other test has. */
 export async function stubDisks(cluster: Cluster, count: number, params: object = {}): Promise<string[]> {

@@ -18,7 +18,8 @@ import { describeBdev } from '../../../bdev/rpc.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
-import { contents, malloc, setUpRaid, stubDisks } from './raid-setup.sim.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
+import { contents, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 
 test('raid0 and concat hold what was written, from every reactor, over members of different sizes', async () => {
   await fc.assert(

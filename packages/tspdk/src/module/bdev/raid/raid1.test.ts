@@ -9,7 +9,8 @@ import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.
 import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import { notifyOf } from '../../../notify/index.ts';
-import { allGood, answering, contents, malloc, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
+import { allGood, answering, contents, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 
 test('every member holds what was written, from every reactor, with and without a superblock', async () => {
   await fc.assert(

@@ -8,7 +8,8 @@ import { type StubChannel, stubChannel } from '../../../bdev/stub-module.sim.ts'
 import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import type { Segment } from '../../../env/segment.ts';
-import { allGood, answering, contents, malloc, setUpRaid, stubDisks } from './raid-setup.sim.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
+import { allGood, answering, contents, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 
 test('it holds what was written, with each member missing, after a rebuild, and with a member that was rebuilt in the place of another', async () => {
   await fc.assert(

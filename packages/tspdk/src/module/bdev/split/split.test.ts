@@ -11,7 +11,7 @@ import { stubChannel } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, make, open } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import { RPC_RUNTIME, RpcRegistry } from '../../../rpc/index.ts';
-import '../malloc/malloc-bdev.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { registerSplitRpc } from './rpc.ts';
 import { splitModule } from './split-bdev.ts';
 
@@ -21,8 +21,7 @@ async function world(reactors = 1) {
   registerSplitRpc(rpc, { registry: () => cluster.bdevs });
   rpc.state = RPC_RUNTIME;
   const call = (method: string, params: object) => cluster.until((async () => rpc.call(method, params))());
-  const memory = (name: string, num_blocks: number) =>
-    cluster.until(cluster.bdevs.create('malloc', { name, block_size: 512, num_blocks }));
+  const memory = (name: string, num_blocks: number) => malloc(cluster, name, num_blocks);
   return { cluster, call, memory };
 }
 

@@ -13,7 +13,7 @@ import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, make, open, runIo, takeLargeBuffers } from '../../../bdev/stub-setup.sim.ts';
 import type { ThreadChannel } from '../../../bdev/thread-channel.ts';
 import { notifyOf } from '../../../notify/index.ts';
-import '../malloc/malloc-bdev.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { DIFFERENCE_EVENT } from './verify-backend.ts';
 import { verifyModule } from './verify-bdev.ts';
 
@@ -26,7 +26,7 @@ const difference = (cluster: Cluster) =>
 async function pair(reactors = 1, num_blocks = 1024) {
   const cluster = await startCluster({ reactors });
   for (const name of ['A', 'B']) {
-    await cluster.until(cluster.bdevs.create('malloc', { name, block_size: 512, num_blocks }));
+    await malloc(cluster, name, num_blocks);
   }
   await over(cluster, 'A', 'B');
   const desc = open(cluster, 'V');
