@@ -51,8 +51,8 @@ test(`and with the sanitizer itself (seed ${seed})`, () => {
   const [expected, actual] = [plain, checked].map(({ stdout }) => stdout.trimEnd().split('\n'));
   assert(expected.length > runs / 8);
   for (const [index, line] of expected.entries()) {
-    // Iterators of views have functions of their own, and a program may look at them.
-    if (/Symbol\(Symbol.iterator\):|Array Iterator\]/.test(`${actual[index]}${line}`)) continue;
+    // Iterators of views have functions of their own, and a program may look at them; V8 shows a function's text in messages.
+    if (/native code|Symbol\(Symbol.iterator\):|Array Iterator\]/.test(`${actual[index]}${line}`)) continue;
     const [here, there] = comparable(outcome(actual[index]), outcome(line));
     assert.deepEqual(here, there, `program ${index}`);
   }
