@@ -121,6 +121,13 @@ test('a member that has missed something is not used but rebuilt, whichever appe
     raids.options.process_max_bandwidth_mb_sec = 1;
     for (const i of order) await disks[i].plug();
     await settle();
+    const rebuilt = new Set<unknown>();
+    await cluster.untilTrue(() => {
+      const { process, slots } = raids.list()[0];
+      if (process !== null) rebuilt.add(process);
+      return slots.every(({ good }) => good);
+    });
+    assert.equal(rebuilt.size, 1, 'once');
     assert.deepEqual(await contents(cluster, 'R'), new Uint8Array(64 * 512).fill(2));
     await allGood(cluster);
     for (const disk of disks) {
