@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
-import type { Cluster } from '../../../bdev/cluster.sim.ts';
 import { faultRegistry } from '../../../bdev/index.ts';
 import { IO_FLAG_FUA, IO_WRITE } from '../../../bdev/io-type.ts';
 import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
@@ -10,7 +9,19 @@ import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
 import type { Segment } from '../../../env/segment.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { createSplit } from '../split/split-bdev.ts';
-import { allGood, answering, contents, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
+import {
+  allGood,
+  answering,
+  PLUGGABLE_BLOCKS as BLOCKS,
+  contents,
+  fill,
+  Pluggable,
+  setUpPluggable as setUp,
+  setUpRaid,
+  memberStates as states,
+  stubDisks,
+  superblockOf as superblock,
+} from './raid-setup.sim.ts';
 import {
   decodeRaidSuperblock,
   encodeRaidSuperblock,
@@ -19,39 +30,6 @@ import {
   RAID_SB_MISSING,
   type RaidSuperblock,
 } from './raid-superblock.ts';
-
-const BLOCKS = 2048 + 64;
-
-async function superblock(disk: Pluggable): Promise<RaidSuperblock | null> {
-  return decodeRaidSuperblock(await disk.contents()) as RaidSuperblock | null;
-}
-
-const states = (sb: RaidSuperblock | null) => sb?.baseBdevs.map(({ state }) => state);
-
-async function fill(cluster: Cluster, value: number): Promise<void> {
-  const desc = open(cluster, 'R');
-  const channel = channelOf(cluster, desc);
-  const buf = cluster.memory(desc.bdev.sizeBytes);
-  buf.u8.fill(value);
-  const done: number[] = [];
-  channel.write(buf, 0, 0, buf.u8.length, (_, status) => void done.push(status), null);
-  await cluster.untilTrue(() => done.length > 0);
-  assert.deepEqual(done, [0]);
-  desc.close();
-}
-
-async function setUp(count: number, level = 'raid1') {
-  const all = await setUpRaid({ reactors: 2 });
-  const disks: Pluggable[] = [];
-  for (let i = 0; i < count; i++) disks.push(await Pluggable.make(all.cluster, `P${i}`, BLOCKS));
-  await all.settle();
-  await all.create(
-    level,
-    disks.map(({ name }) => name),
-    { superblock: true },
-  );
-  return { ...all, disks };
-}
 
 test('a raid is there again when its members are, whatever its level, with its name, uuid and data', async () => {
   for (const level of ['raid0', 'concat', 'raid1']) {
@@ -196,11 +174,7 @@ test('what all that goes takes with it is not degraded: nobody is called missing
   // P0 is newer than the raid now, and goes first.
   const order = cluster.bdevs.list().map(({ name }) => name);
   assert.ok(order.indexOf('P0') > order.indexOf('R'));
-  const memory = cluster.bdevs.list().filter(({ name }) => name.startsWith('memory-'));
-  const kept = memory.map((bdev) => {
-    const out: Segment = bdev.manager.reactor.segments.get((bdev.spec.data as { segments: number[] }).segments[0]);
-    return out.u8;
-  });
+  const kept = disks.map((disk) => disk.memory());
   await cluster.close();
   for (const bytes of kept) {
     const after = decodeRaidSuperblock(bytes) as RaidSuperblock;

@@ -8,10 +8,12 @@ import { RAID_SB_CONFIGURED } from './raid-superblock.ts';
 const NO_UUID = '00000000-0000-0000-0000-000000000000';
 
 /** What is wrong with the superblock of a member, and what goes on in spite of it; null when nothing is. */
-export function damageOf({ slots, seq, least }: RaidDisk, { damage }: RaidSlot): string | null {
-  if (damage === null) return null;
-  const what = `damaged superblock: the CRC is wrong; it says sequence number ${damage.seqNumber}, the others ${seq}`;
-  return least === slots.length ? what : `${what}; bdev_raid_add_base_bdev rebuilds it from the others`;
+export function damageOf({ slots, seq, least }: RaidDisk, slot: RaidSlot): string | null {
+  if (slot.damage === null) return null;
+  const said = `it says sequence number ${slot.damage.seqNumber}, the others ${seq}`;
+  const what = `damaged superblock: the CRC is wrong; ${said}`;
+  const others = slots.filter((each) => each !== slot && each.sbState === RAID_SB_CONFIGURED && each.damage === null);
+  return others.length < least ? what : `${what}; bdev_raid_add_base_bdev rebuilds it from the others`;
 }
 
 /** Without the name. */

@@ -168,7 +168,8 @@ export class RaidRegistry {
       const bdev = this.bdevs.get(base);
       // Not while the raid's other changes wait: this disk is none of theirs, and may never answer.
       const found = await this.#readAny(bdev);
-      if (disk.state === 'configuring') await this.#goOnWithout(disk, bdev, found);
+      if (disk.state === 'configuring' && found?.uuid === disk.params.uuid) await this.#examineMember(bdev, found);
+      else if (disk.state === 'configuring') await this.#goOnWithout(disk, bdev, found);
       else await disk.serial(() => this.#addBaseBdev(disk, bdev, found));
     });
   }
@@ -208,10 +209,10 @@ export class RaidRegistry {
     if (absent !== undefined) {
       throw new SpdkError('EAGAIN', `raid "${name}" is configuring: it waits for base bdev ${absent.uuid}`);
     }
-    if (others.length < disk.least) {
+    if (others.filter(({ damage }) => damage === null).length < disk.least) {
       throw new SpdkError('EINVAL', `raid "${name}" does not work without the data of bdev "${bdev.name}"`);
     }
-    if (slot.base === null) this.#claimNew(disk, slot, bdev, found, true);
+    if (slot.base === null) this.#claimNew(disk, slot, bdev, found);
     slot.sbState = RAID_SB_MISSING;
     await this.#startIfReady(disk);
   }
@@ -304,13 +305,14 @@ export class RaidRegistry {
     const what = `bdev "${bdev.name}": ${damage.message}`;
     if (disk === undefined) raidLog.warn(`${what}; no other base bdev of raid ${damage.uuid} is there yet`);
     else if (slot === undefined || disk.state === 'offline') raidLog.info(`${what}; it is no base bdev any more`);
-    else if (disk.state === 'online') {
-      raidLog.warn(`${what}; raid "${disk.params.name}" is online without it: bdev_raid_add_base_bdev rebuilds it`);
-    } else {
+    else if (disk.state === 'configuring') {
       disk.claim(slot, bdev.name);
       slot.damage = damage;
       await this.#startIfReady(disk);
-    }
+    } else if (damage.seqNumber > disk.seq) {
+      const newer = `it says sequence number ${damage.seqNumber}, raid "${disk.params.name}", which is online, ${disk.seq}`;
+      raidLog.error(`${what}; ${newer}; bdev_raid_add_base_bdev rebuilds it`);
+    } else await this.#join(disk, slot, bdev);
   }
 
   async #startIfReady(disk: RaidDisk): Promise<void> {
