@@ -9,7 +9,9 @@ import type { Cluster } from '../../../bdev/cluster.sim.ts';
 import { IO_READ, IO_WRITE } from '../../../bdev/io-type.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
-import { answering, setUpRaid, stubDisks } from './raid-setup.sim.ts';
+import { log } from '../../../log/index.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
+import { answering, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 
 /** Far more than any drop takes. */
 const ROUNDS = 500;
@@ -185,4 +187,48 @@ test('a disk is not added to a raid that goes while its superblock is read', asy
   assert.equal(cluster.bdevs.get(fresh).shared.claim, 0);
   names.push(fresh);
   await tearDown();
+});
+
+test('[test_raid_io_split] a write across the edge of the window that is being copied waits whole, and goes whole to every member', async () => {
+  const { cluster, names, channel, buf, done, cb, tearDown } = await rebuilding('raid1');
+  const writes = () =>
+    names.map((name) =>
+      outstanding(name)
+        .filter(({ type }) => type === IO_WRITE)
+        .map(({ byteOffset, bytes }) => [byteOffset, bytes]),
+    );
+  channel.write(buf, 0, 4096 - 512, 1024, cb, 'w');
+  for (let i = 0; i < 20; i++) cluster.round();
+  assert.deepEqual(writes(), [[], [], []]);
+  await soon(cluster, 'the window is copied', () => {
+    for (const name of names) end(name, ({ byteOffset }) => byteOffset === 0);
+    return writes()[1].length > 0;
+  });
+  assert.deepEqual(writes(), [[[3584, 1024]], [[3584, 1024]], [[3584, 1024]]]);
+  for (const name of names) end(name);
+  cluster.turns();
+  assert.deepEqual(done, ['w 0']);
+  await tearDown();
+});
+
+test('[test_raid_process] a member that goes when all is copied and not yet flushed ends its rebuild, which touches it no more', async (t) => {
+  const { cluster, create, call, raids } = await setUpRaid({ roundUs: 10 });
+  await malloc(cluster, 'M0');
+  const target = await Pluggable.make(cluster, 'P1');
+  await create('raid1', ['M0', '']);
+  await call('bdev_raid_set_options', { process_window_size_kb: 128, process_max_bandwidth_mb_sec: 1 });
+  await call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev: 'P1' });
+  const [raid] = raids.list();
+  await soon(cluster, 'all is copied', () => raid.process?.doneBlocks === 256);
+  const lines: string[] = [];
+  log.open(({ text }) => void lines.push(text));
+  t.after(() => log.close());
+  await target.pull();
+  await soon(cluster, 'the rebuild ends', () => raid.process === null);
+  log.close();
+  assert.deepEqual(
+    lines.filter((line) => line.includes('raid "R"')),
+    ['raid "R" goes on without "P1"'],
+  );
+  await cluster.close();
 });
