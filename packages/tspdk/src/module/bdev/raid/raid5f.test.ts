@@ -225,24 +225,24 @@ test('[test_raid5f_chunk_write_error] [test_raid5f_submit_full_stripe_write_requ
 });
 
 test('[test_raid5f_chunk_write_error_with_enomem] a strip fails while another waits for a BdevIo: that one is written, and then the member is dropped', async () => {
-  // With no other member to fail, with one, and with the one that waited.
-  for (const alsoFails of [-1, 0, 3]) {
+  // With no other member to fail, and with one.
+  for (const alsoFails of [-1, 1, 3]) {
     const { stub, channel, done, cb, buf, cluster, list, tearDown } = await onStubs();
     const { pool } = channel.shared.manager;
     pool.setOptions({ ios: pool.all.length, growBy: 1 });
     const hold = [];
     for (let io = pool.get(); io !== null; io = pool.get()) hold.push(io);
-    for (let i = 0; i < 4; i++) pool.put(hold.pop() as NonNullable<ReturnType<typeof pool.get>>);
+    for (let i = 0; i < 2; i++) pool.put(hold.pop() as NonNullable<ReturnType<typeof pool.get>>);
     assert.equal(channel.write(buf, 0, 0, STRIPE, cb, 'w'), 0);
-    assert.deepEqual(
-      ops(stub).map(({ length }) => length),
-      [1, 1, 1, 0],
-    );
-    // What has ended gives its BdevIo to the one that waits.
-    stub[1].complete(1, -5);
-    cluster.turns();
-    assert.equal(stub[3].outstanding.length, 1);
-    for (const i of [0, 2, 3]) stub[i].complete(1, i === alsoFails ? -5 : 0);
+    for (const [i, each] of stub.entries()) {
+      // What has ended gives its BdevIo to the next.
+      assert.deepEqual(
+        ops(stub).map(({ length }) => length),
+        stub.map((_, k) => (k === i ? 1 : 0)),
+      );
+      each.complete(1, i === 0 || i === alsoFails ? -5 : 0);
+      cluster.turns();
+    }
     for (const io of hold) pool.put(io);
     pool.wake();
     await cluster.untilTrue(() => done.length === 1);
