@@ -6,10 +6,11 @@
  * acknowledged data be read from a member that lacks it, not even after the machine has lost its power. A member that is added is written at once on every core,
  * copied by a process (raid-process.ts), and then, when its data is on stable storage and the superblocks of the others and its own say so, read.
  *
- * Writes that have failed somewhere wait for a drop, so nothing in `serial` may wait for writes of the raid, nor for a disk that is no member. What is waited for there: turns of the cores (`callAll`),
- * and superblocks that members take (`#commit`; those of the members that go on, without whom nothing could be acknowledged either). A member that does not answer ends that when it answers, is reset
- * for RESET_RETRIES times, or goes. Not waited for: a rebuild (its locks wait for writes; it has been told to stop, and touches the disk of the slot no more), the wiping of a member that was taken out
- * (`remove`), and the look at a disk that is to be added (raid-registry.ts).
+ * Writes that have failed somewhere wait for a drop, locks (a rebuild's, a repair's) and resets of the raid wait for writes. So nothing in `serial` may wait for any of these, nor for a disk that is no member.
+ * It waits for turns of the cores (`callAll`, making the block device), and for superblocks (`#commit`) on the members that go on, without whom nothing could be acknowledged either: for a BdevIo, first come,
+ * first served, and for the member, which answers, or goes; what a reset of it ends is asked for again, RESET_RETRIES times. Wiping in `close` comes when no write is left.
+ * Not waited for there: a rebuild of the member that is dropped, which has been told to stop, and touches the disk of its slot no more; the wiping of one that was taken out (`remove`); the look at a disk that is
+ * to be added (raid-registry.ts).
  */
 
 import { callAll } from '../../../bdev/call-all.ts';
