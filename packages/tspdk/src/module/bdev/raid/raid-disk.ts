@@ -5,6 +5,12 @@
  * no core reads it; the superblock on all others says that it has failed; no core writes it, and what had failed on it is acknowledged. So at no moment can
  * acknowledged data be read from a member that lacks it, not even after the machine has lost its power. A member that is added is written at once on every core,
  * copied by a process (raid-process.ts), and then, when its data is on stable storage and the superblocks of the others and its own say so, read.
+ *
+ * Writes that have failed somewhere wait for a drop, locks (a rebuild's, a repair's) and resets of the raid wait for writes. So nothing in `serial` may wait for any of these, nor for a disk that is no member.
+ * It waits for turns of the cores (`callAll`, making the block device), and for superblocks (`#commit`) on the members that go on, without whom nothing could be acknowledged either: for a BdevIo, first come,
+ * first served, and for the member, which answers, or goes; what a reset of it ends is asked for again, RESET_RETRIES times. Wiping in `close` comes when no write is left.
+ * Not waited for there: a rebuild of the member that is dropped, which has been told to stop, and touches the disk of its slot no more; the wiping of one that was taken out (`remove`); the look at a disk that is
+ * to be added (raid-registry.ts).
  */
 
 import { callAll } from '../../../bdev/call-all.ts';
@@ -15,21 +21,20 @@ import type { Reactor } from '../../../event/reactor.ts';
 import { addRaidMember, dropRaidMember, refuseRaidDrop, setRaidReadable } from './raid-backend.ts';
 import { levelRule, type RaidData } from './raid-data.ts';
 import { RAID_DEGRADED_EVENT, RAID_OFFLINE_EVENT, RAID_REBUILT_EVENT, tellRaid } from './raid-events.ts';
-import { raidGeometry } from './raid-geometry.ts';
+import { layOutRaid, raidGeometry } from './raid-geometry.ts';
 import { RAID5F } from './raid-level.ts';
 import { raidLog } from './raid-log.ts';
 import { type RaidOptions, RaidProcess } from './raid-process.ts';
-import { RaidSlot } from './raid-slot.ts';
+import { raidMayStart } from './raid-quorum.ts';
+import { type RaidBase, RaidSlot } from './raid-slot.ts';
 import {
-  RAID_MIN_DATA_OFFSET_BYTES,
-  RAID_SB_BYTES,
   RAID_SB_CONFIGURED,
   RAID_SB_FAILED,
   RAID_SB_MAX_BYTES,
   RAID_SB_MISSING,
   type RaidSuperblock,
 } from './raid-superblock.ts';
-import { fillSuperblock, wholeBlockBytes, writeRaidSuperblock, writeRaidSuperblocks } from './superblock-io.ts';
+import { fillSuperblock, wholeBlockBytes, wipeRaidSuperblock, writeRaidSuperblocks } from './superblock-io.ts';
 
 /** Levels of disks that a member may have that is added later. */
 const MEMBER_LEVELS = 4;
@@ -163,8 +168,7 @@ export class RaidDisk {
 
   /** Every member that it needs is there. */
   get complete(): boolean {
-    const wanted = this.slots.filter(({ sbState }) => sbState === RAID_SB_CONFIGURED);
-    return wanted.length >= this.least && wanted.every(({ base }) => base !== null);
+    return raidMayStart(this.slots, this.least);
   }
 
   /** Makes the block device. What fails ends the raid. @throws {SpdkError} what making it throws */
@@ -177,6 +181,12 @@ export class RaidDisk {
     } catch (error) {
       await this.close();
       throw error;
+    }
+    for (const slot of this.slots) {
+      if (slot.damage !== null && slot.good) {
+        raidLog.warn(`raid "${this.params.name}": "${slot.name}" had a damaged superblock, and is what the others say`);
+      }
+      slot.damage = null;
     }
     raidLog.info(`raid "${this.params.name}" is online with ${this.#good.length} of ${this.slots.length} base bdevs`);
     if (this.#good.length < this.slots.length) tellRaid(this, RAID_DEGRADED_EVENT);
@@ -191,7 +201,7 @@ export class RaidDisk {
     const fresh = this.#seq === 0;
     for (const slot of slots) slot.good = slot.base !== null && slot.sbState === RAID_SB_CONFIGURED;
     this.stripBlocks = (params.stripSizeKb * 1024) / this.blockBytes;
-    if (fresh) this.#layOut();
+    if (fresh) layOutRaid(this);
     const bases = this.#good.map(({ base }) => (base as NonNullable<RaidSlot['base']>).bdev);
     const geometry = raidGeometry(this, bases, reactor.cores.length);
     if (fresh) this.blocks = geometry.blocks;
@@ -236,23 +246,6 @@ export class RaidDisk {
     };
   }
 
-  /** Where the data lies on members that are new. */
-  #layOut(): void {
-    const offset = this.params.superblock ? Math.ceil(RAID_MIN_DATA_OFFSET_BYTES / this.blockBytes) : 0;
-    let least = Number.POSITIVE_INFINITY;
-    for (const slot of this.slots) {
-      slot.dataOffset = offset;
-      if (slot.base === null) continue;
-      slot.dataBlocks = slot.base.bdev.blocks - offset;
-      least = Math.min(least, slot.dataBlocks);
-      if (slot.dataBlocks <= 0) {
-        const what = `has ${slot.base.bdev.blocks} blocks, and the data starts at ${offset}`;
-        throw new SpdkError('EINVAL', `raid "${this.params.name}": bdev "${slot.name}" ${what}`);
-      }
-    }
-    for (const slot of this.slots) if (slot.base === null) slot.dataBlocks = least;
-  }
-
   /** Takes a member out, by wish: it does not come back by its superblock. @throws {SpdkError} EIO when the others could not be told */
   async remove(slot: RaidSlot): Promise<void> {
     if (this.state === 'configuring') {
@@ -260,8 +253,9 @@ export class RaidDisk {
       return;
     }
     const { generation, name } = slot;
+    const gone: RaidBase[] = [];
     await this.serial(async () => {
-      await this.drop(slot, generation, RAID_SB_MISSING, true);
+      await this.drop(slot, generation, RAID_SB_MISSING, (base) => void gone.push(base));
       if (this.state === 'online' && slot.base !== null && slot.generation === generation) {
         throw new SpdkError(
           'EIO',
@@ -269,6 +263,10 @@ export class RaidDisk {
         );
       }
     });
+    for (const { base, io } of gone) {
+      if (this.params.superblock && !base.removed) await wipeRaidSuperblock(this, name, io);
+    }
+    for (const base of gone) base.close();
     if (this.state !== 'online' && this.bdev !== null) {
       await bdevRegistry(this.reactor)
         .delete(this.bdev.name)
@@ -297,8 +295,13 @@ export class RaidDisk {
     void this.serial(() => this.drop(this.slots[index], generation, RAID_SB_FAILED));
   }
 
-  /** Ends the use of a member, if the disk works without it; else the disk goes when the member does. Inside `serial`. */
-  async drop(slot: RaidSlot, generation: number, sbState: number, wipe = false): Promise<void> {
+  /** Ends the use of a member, if the disk works without it; else the disk goes when the member does. Inside `serial`. `letGo` gets its disk, and closes it. */
+  async drop(
+    slot: RaidSlot,
+    generation: number,
+    sbState: number,
+    letGo = (base: RaidBase): void => base.close(),
+  ): Promise<void> {
     if (slot.base === null || slot.generation !== generation) return;
     const { name, good, sbState: before } = slot;
     const { reactor } = this;
@@ -310,8 +313,7 @@ export class RaidDisk {
       if (sbState === RAID_SB_MISSING) this.#goOffline();
       return;
     }
-    const process = this.process?.slot === slot ? this.process : null;
-    process?.stop();
+    if (this.process?.slot === slot) this.process.stop();
     slot.leaving = true;
     await callAll(reactor, setRaidReadable, { ...call, readable: false });
     slot.good = false;
@@ -327,10 +329,7 @@ export class RaidDisk {
       return;
     }
     await callAll(reactor, dropRaidMember, call);
-    if (wipe) await this.clearSuperblocks([slot]);
-    slot.close();
-    // Not before: it may wait for a write that has waited for the drop.
-    await process?.ended;
+    letGo(slot.release() as RaidBase);
     raidLog.warn(`raid "${this.params.name}" goes on without "${name}"`);
     if (good) tellRaid(this, RAID_DEGRADED_EVENT);
   }
@@ -413,18 +412,23 @@ export class RaidDisk {
     if (slot === undefined) return;
     const process = new RaidProcess(this, slot, this.#options);
     this.process = process;
-    const { generation } = slot;
-    const added = slot.generation > 0;
+    let { generation } = slot;
     void process.ended.then((status) => {
       this.process = null;
       return this.serial(() => this.#rebuilt(slot, generation, status));
     });
-    if (added) process.start();
-    else
-      void this.serial(() => this.add(slot)).then(
-        () => process.start(),
-        (error: unknown) => process.fail(error),
-      );
+    if (generation > 0) {
+      process.start();
+      return;
+    }
+    const added = async (): Promise<void> => {
+      await this.add(slot);
+      generation = slot.generation;
+    };
+    void this.serial(added).then(
+      () => process.start(),
+      (error: unknown) => process.fail(error),
+    );
   }
 
   async #rebuilt(slot: RaidSlot, generation: number, status: number): Promise<void> {
@@ -468,25 +472,16 @@ export class RaidDisk {
     this.process?.stop();
     await this.process?.ended;
     await this.serial(async () => {
-      if (this.clearOnClose) await this.clearSuperblocks(this.slots);
+      // One that never began to start has written none.
+      const wiped = this.clearOnClose && this.#superblock !== 0 ? this.slots : [];
+      for (const { name, io } of wiped.filter((slot) => slot.base?.removed === false)) {
+        await wipeRaidSuperblock(this, name, io);
+      }
       for (const slot of this.slots) slot.close();
       for (const segment of [this.#superblock, this.#scratch]) {
         if (segment !== 0) await dropSegment(this.reactor, segment);
       }
     });
     this.#forget();
-  }
-
-  /** Wipes the superblocks of some members, as far as they can be written. */
-  async clearSuperblocks(slots: readonly RaidSlot[]): Promise<void> {
-    if (!this.params.superblock || this.#superblock === 0) return;
-    const segment = this.reactor.segments.get(this.#superblock);
-    segment.u8.fill(0);
-    const bytes = wholeBlockBytes(RAID_SB_BYTES, this.blockBytes);
-    for (const slot of slots) {
-      if (slot.base === null || slot.base.removed) continue;
-      const status = await writeRaidSuperblock(slot.io, segment, bytes);
-      if (status !== 0) raidLog.warn(`raid "${this.params.name}": the superblock of "${slot.name}" stays: ${status}`);
-    }
   }
 }

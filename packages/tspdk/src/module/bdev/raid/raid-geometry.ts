@@ -11,8 +11,10 @@ import {
   ioTypes,
 } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
+import type { RaidDisk } from './raid-disk.ts';
 import { CONCAT, RAID0, RAID1 } from './raid-level.ts';
 import { ConcatMap, Raid0Map, Raid5fMap } from './raid-map.ts';
+import { RAID_MIN_DATA_OFFSET_BYTES } from './raid-superblock.ts';
 
 export interface RaidGeometry {
   readonly blocks: number;
@@ -76,4 +78,21 @@ export function raidGeometry(shape: RaidShape, bases: readonly Bdev[], cores: nu
 /** Buffers of one core: as many as share 4 MiB, from 2 to 32. */
 function parityBuffers(stripBytes: number): number {
   return Math.max(2, Math.min(32, Math.floor((4 * 1024 * 1024) / stripBytes)));
+}
+
+/** Has the slots of a disk that is new say where the data lies on its members. @throws {SpdkError} EINVAL when one has no room for any */
+export function layOutRaid({ params, slots, blockBytes }: RaidDisk): void {
+  const offset = params.superblock ? Math.ceil(RAID_MIN_DATA_OFFSET_BYTES / blockBytes) : 0;
+  let least = Number.POSITIVE_INFINITY;
+  for (const slot of slots) {
+    slot.dataOffset = offset;
+    if (slot.base === null) continue;
+    slot.dataBlocks = slot.base.bdev.blocks - offset;
+    least = Math.min(least, slot.dataBlocks);
+    if (slot.dataBlocks <= 0) {
+      const what = `has ${slot.base.bdev.blocks} blocks, and the data starts at ${offset}`;
+      throw new SpdkError('EINVAL', `raid "${params.name}": bdev "${slot.name}" ${what}`);
+    }
+  }
+  for (const slot of slots) if (slot.base === null) slot.dataBlocks = least;
 }

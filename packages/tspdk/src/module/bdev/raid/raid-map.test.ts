@@ -169,7 +169,7 @@ test('what is no RAID is refused', () => {
   assert.throws(() => new Raid5fMap([64, 64], 8), EINVAL);
 });
 
-test('levels and their names (test_raid_level_conversions)', () => {
+test('[test_raid_level_conversions] levels and their names', () => {
   for (const [text, level] of [
     ['raid0', RAID0],
     ['0', RAID0],

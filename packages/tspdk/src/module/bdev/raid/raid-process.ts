@@ -90,8 +90,9 @@ export class RaidProcess {
         this.#done += blocks;
         await this.#pause(blocks * blockBytes);
       }
+      if (this.#over) return ECANCELED;
       const { dataOffset, dataBlocks, io } = this.slot;
-      return this.#over ? ECANCELED : await io.flush(dataOffset * blockBytes, dataBlocks * blockBytes);
+      return await io.flush(dataOffset * blockBytes, dataBlocks * blockBytes);
     } finally {
       await dropSegment(reactor, id);
     }
@@ -120,7 +121,7 @@ export class RaidProcess {
     const status = await held;
     if (status === ENOMEM) return status;
     try {
-      return await this.#copy(segment, block, blocks * blockBytes);
+      return this.#over ? ECANCELED : await this.#copy(segment, block, blocks * blockBytes);
     } finally {
       await new Promise<void>((resolve) => lock.release(resolve));
     }

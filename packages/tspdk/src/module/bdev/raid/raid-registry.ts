@@ -3,6 +3,8 @@
  *
  * A disk becomes a member because a raid that is being configured waits for its name, or because its superblock says so. Of superblocks that differ the one with the
  * higher sequence number is right about who is a member: what a member missed, the others counted.
+ *
+ * A member may have a damaged superblock: it is several blocks long, and the power went while it was written. Who may rely on the others' is in raid-quorum.ts.
  */
 import { randomUUID } from 'node:crypto';
 import { type Bdev, type BdevConfigCall, type BdevRegistry, bdevRegistry } from '../../../bdev/index.ts';
@@ -11,12 +13,12 @@ import { localKey, type Reactor } from '../../../event/reactor.ts';
 import { levelRule } from './raid-data.ts';
 import { RaidDisk, type RaidParams, type RaidState } from './raid-disk.ts';
 import { raidListener, registerRaidEvents } from './raid-events.ts';
-import { raidConfigCalls } from './raid-info.ts';
+import { damageOf, raidConfigCalls } from './raid-info.ts';
 import { raidLevelName } from './raid-level.ts';
 import { raidLog } from './raid-log.ts';
 import type { RaidOptions } from './raid-process.ts';
 import type { RaidSlot } from './raid-slot.ts';
-import { RAID_SB_CONFIGURED, RAID_SB_MISSING, type RaidSuperblock } from './raid-superblock.ts';
+import { DamagedRaidSuperblock, RAID_SB_CONFIGURED, RAID_SB_MISSING, type RaidSuperblock } from './raid-superblock.ts';
 import { readRaidSuperblock } from './superblock-io.ts';
 
 export interface RaidCreateParams {
@@ -114,7 +116,7 @@ export class RaidRegistry {
       try {
         for (const slot of disk.slots) {
           const bdev = slot.name === '' ? undefined : this.#bdev(slot.name);
-          if (bdev !== undefined) await this.#claimNew(disk, slot, bdev);
+          if (bdev !== undefined) this.#claimNew(disk, slot, bdev, await this.#readAny(bdev));
         }
       } catch (error) {
         await disk.close();
@@ -129,14 +131,18 @@ export class RaidRegistry {
     return this.bdevs.list().find((bdev) => bdev.ready && (bdev.name === name || bdev.aliases.includes(name)));
   }
 
-  /** A disk that must not be a member of anything yet, but for the one that is told here. */
-  async #claimNew(disk: RaidDisk, slot: RaidSlot, bdev: Bdev, again = false): Promise<void> {
-    disk.claim(slot, bdev.name);
-    const found = await readRaidSuperblock(bdev, this.reactor).catch((error: unknown) => {
+  /** The superblock of a disk that somebody names; what cannot be read is none. */
+  #readAny(bdev: Bdev): Promise<RaidSuperblock | null> {
+    return readRaidSuperblock(bdev, this.reactor).catch((error: unknown) => {
       raidLog.info(`bdev "${bdev.name}": ${explain(error)}`);
       return null;
     });
-    if (slot.base === null) throw new SpdkError('ENODEV', `bdev "${bdev.name}" is being removed`);
+  }
+
+  /** A disk that must not be a member of anything yet, as its superblock says, but for the one that is told here. @throws {SpdkError} EEXIST; as RaidDisk.claim */
+  #claimNew(disk: RaidDisk, slot: RaidSlot, bdev: Bdev, found: RaidSuperblock | null, again = false): void {
+    if (disk.state === 'offline') throw new SpdkError('ENODEV', `raid "${disk.params.name}" is being removed`);
+    disk.claim(slot, bdev.name);
     if (found === null || (again && found.uuid === disk.params.uuid)) return;
     slot.close();
     throw new SpdkError('EEXIST', `bdev "${bdev.name}" has the superblock of raid "${found.name}"`);
@@ -152,37 +158,63 @@ export class RaidRegistry {
   }
 
   /**
-   * Adds a disk to a RAID disk that lacks one; it is rebuilt from then on.
-   * @throws {SpdkError} ENODEV; EINVAL when it does not fit or nothing is missing; EPERM when it is in use; EEXIST when it has a superblock.
+   * Adds a disk to a RAID disk that lacks one; it is rebuilt from then on. To one that is configuring, a member of it whose superblock cannot be read: the raid goes on with the others' data.
+   * @throws {SpdkError} ENODEV; EINVAL when it does not fit or nothing is missing, or its data cannot be done without; EPERM when it is in use; EEXIST when it has a superblock;
+   * EAGAIN when the raid waits for other disks.
    */
   addBaseBdev(name: string, base: string): Promise<void> {
-    return this.#serial(() => this.#addBaseBdev(name, base));
+    return this.#serial(async () => {
+      const disk = this.get(name);
+      const bdev = this.bdevs.get(base);
+      // Not while the raid's other changes wait: this disk is none of theirs, and may never answer.
+      const found = await this.#readAny(bdev);
+      if (disk.state === 'configuring' && found?.uuid === disk.params.uuid) await this.#examineMember(bdev, found);
+      else if (disk.state === 'configuring') await this.#goOnWithout(disk, bdev, found);
+      else await disk.serial(() => this.#addBaseBdev(disk, bdev, found));
+    });
   }
 
-  async #addBaseBdev(name: string, base: string): Promise<void> {
-    const disk = this.get(name);
-    const bdev = this.bdevs.get(base);
-    await disk.serial(async () => {
-      if (disk.state !== 'online') throw new SpdkError('EAGAIN', `raid "${name}" is ${disk.state}`);
-      const slot =
-        disk.slots.find((each) => each.base === null && each.uuid === bdev.uuid) ??
-        disk.slots.find((each) => each.base === null);
-      if (slot === undefined) throw new SpdkError('EINVAL', `raid "${name}" has all its base bdevs`);
-      const { name: before, uuid } = slot;
-      try {
-        if (disk.memberBlocks + slot.dataOffset > bdev.blocks) {
-          const needs = `${disk.memberBlocks + slot.dataOffset} blocks are needed`;
-          throw new SpdkError('EINVAL', `raid "${name}": bdev "${bdev.name}" has ${bdev.blocks} blocks, ${needs}`);
-        }
-        slot.dataBlocks = Math.max(disk.memberBlocks, Math.min(slot.dataBlocks, bdev.blocks - slot.dataOffset));
-        await this.#claimNew(disk, slot, bdev, true);
-      } catch (error) {
-        slot.name = before;
-        slot.uuid = uuid;
-        throw error;
+  async #addBaseBdev(disk: RaidDisk, bdev: Bdev, found: RaidSuperblock | null): Promise<void> {
+    const { name } = disk.params;
+    if (disk.state !== 'online') throw new SpdkError('EAGAIN', `raid "${name}" is ${disk.state}`);
+    const slot =
+      disk.slots.find((each) => each.base === null && each.uuid === bdev.uuid) ??
+      disk.slots.find((each) => each.base === null);
+    if (slot === undefined) throw new SpdkError('EINVAL', `raid "${name}" has all its base bdevs`);
+    const { name: before, uuid } = slot;
+    try {
+      if (disk.memberBlocks + slot.dataOffset > bdev.blocks) {
+        const needs = `${disk.memberBlocks + slot.dataOffset} blocks are needed`;
+        throw new SpdkError('EINVAL', `raid "${name}": bdev "${bdev.name}" has ${bdev.blocks} blocks, ${needs}`);
       }
-      await disk.add(slot);
-    });
+      slot.dataBlocks = Math.max(disk.memberBlocks, Math.min(slot.dataBlocks, bdev.blocks - slot.dataOffset));
+      this.#claimNew(disk, slot, bdev, found, true);
+    } catch (error) {
+      slot.name = before;
+      slot.uuid = uuid;
+      throw error;
+    }
+    await disk.add(slot);
+  }
+
+  /** By wish: what `bdev` holds counts no more, and it is rebuilt from the other members, which must all be there. */
+  async #goOnWithout(disk: RaidDisk, bdev: Bdev, found: RaidSuperblock | null): Promise<void> {
+    const { name } = disk.params;
+    const slot = disk.slots.find(({ uuid, base, damage }) => uuid === bdev.uuid && (base === null || damage !== null));
+    if (disk.seq === 0 || slot === undefined) {
+      throw new SpdkError('EAGAIN', `raid "${name}" is configuring, and bdev "${bdev.name}" is none that it lacks`);
+    }
+    const others = disk.slots.filter((each) => each !== slot && each.sbState === RAID_SB_CONFIGURED);
+    const absent = others.find(({ base }) => base === null);
+    if (absent !== undefined) {
+      throw new SpdkError('EAGAIN', `raid "${name}" is configuring: it waits for base bdev ${absent.uuid}`);
+    }
+    if (others.filter(({ damage }) => damage === null).length < disk.least) {
+      throw new SpdkError('EINVAL', `raid "${name}" does not work without the data of bdev "${bdev.name}"`);
+    }
+    if (slot.base === null) this.#claimNew(disk, slot, bdev, found);
+    slot.sbState = RAID_SB_MISSING;
+    await this.#startIfReady(disk);
   }
 
   /** Takes a disk out of the RAID disk that it is a member of; that goes when it does not work without. @throws {SpdkError} ENODEV */
@@ -196,9 +228,16 @@ export class RaidRegistry {
 
   /** A disk is there: is it a member? */
   async examine(bdev: Bdev): Promise<void> {
+    await this.#looking(bdev, async () => {
+      const found = this.#waiting(bdev) === null ? await this.#superblockOf(bdev) : null;
+      await this.#serial(() => this.#examine(bdev, found));
+    });
+  }
+
+  /** What is wrong with a disk goes to the log. */
+  async #looking(bdev: Bdev, work: () => Promise<void>): Promise<void> {
     try {
-      const sb = this.#waiting(bdev) === null ? await this.#superblockOf(bdev) : null;
-      await this.#serial(() => this.#examine(bdev, sb));
+      await work();
     } catch (error) {
       // One that is going is not worth a word.
       if (bdev.ready) raidLog.error(`bdev "${bdev.name}": ${explain(error)}`);
@@ -216,21 +255,25 @@ export class RaidRegistry {
   }
 
   /** Null when it has none, and when the disk is somebody's already. */
-  async #superblockOf(bdev: Bdev): Promise<RaidSuperblock | null> {
+  async #superblockOf(bdev: Bdev): Promise<RaidSuperblock | DamagedRaidSuperblock | null> {
     // One with metadata can be no member.
     const free = () => bdev.ready && bdev.writable && bdev.metadata === null && bdev.shared.claim === 0;
     if (!free()) return null;
-    const sb = await readRaidSuperblock(bdev, this.reactor);
-    return free() ? sb : null;
+    const found = await readRaidSuperblock(bdev, this.reactor).catch((error: unknown) => {
+      if (error instanceof DamagedRaidSuperblock) return error;
+      throw error;
+    });
+    return free() ? found : null;
   }
 
-  async #examine(bdev: Bdev, sb: RaidSuperblock | null): Promise<void> {
+  async #examine(bdev: Bdev, found: RaidSuperblock | DamagedRaidSuperblock | null): Promise<void> {
     if (!bdev.ready || bdev.shared.claim !== 0) return;
     const waiting = this.#waiting(bdev);
     if (waiting !== null) {
-      await this.#claimNew(waiting.disk, waiting.slot, bdev);
-      if (waiting.disk.complete) await waiting.disk.start();
-    } else if (sb !== null) await this.#examineMember(bdev, sb);
+      this.#claimNew(waiting.disk, waiting.slot, bdev, await this.#readAny(bdev));
+      await this.#startIfReady(waiting.disk);
+    } else if (found instanceof DamagedRaidSuperblock) await this.#examineDamaged(bdev, found);
+    else if (found !== null) await this.#examineMember(bdev, found);
   }
 
   async #examineMember(bdev: Bdev, sb: RaidSuperblock): Promise<void> {
@@ -250,7 +293,37 @@ export class RaidRegistry {
     if (!isNew) return;
     for (const { uuid } of sb.baseBdevs) {
       const other = this.#bdev(uuid);
-      if (other !== undefined && other !== bdev) await this.#examine(other, await this.#superblockOf(other));
+      if (other === undefined || other === bdev) continue;
+      await this.#looking(other, async () => this.#examine(other, await this.#superblockOf(other)));
+    }
+  }
+
+  /** A disk whose superblock is that of a member, and damaged; what the others' say of it is heard when they are there. */
+  async #examineDamaged(bdev: Bdev, damage: DamagedRaidSuperblock): Promise<void> {
+    const disk = this.list().find(({ params }) => params.uuid === damage.uuid);
+    const slot = disk?.slots.find(({ uuid, base }) => uuid === bdev.uuid && base === null);
+    const what = `bdev "${bdev.name}": ${damage.message}`;
+    if (disk === undefined) raidLog.warn(`${what}; no other base bdev of raid ${damage.uuid} is there yet`);
+    else if (slot === undefined || disk.state === 'offline') raidLog.info(`${what}; it is no base bdev any more`);
+    else if (disk.state === 'configuring') {
+      disk.claim(slot, bdev.name);
+      slot.damage = damage;
+      await this.#startIfReady(disk);
+    } else if (damage.seqNumber > disk.seq) {
+      const newer = `it says sequence number ${damage.seqNumber}, raid "${disk.params.name}", which is online, ${disk.seq}`;
+      raidLog.error(`${what}; ${newer}; bdev_raid_add_base_bdev rebuilds it`);
+    } else await this.#join(disk, slot, bdev);
+  }
+
+  async #startIfReady(disk: RaidDisk): Promise<void> {
+    if (disk.complete) {
+      await disk.start();
+      return;
+    }
+    for (const slot of disk.slots) {
+      const damage = damageOf(disk, slot);
+      if (damage !== null)
+        raidLog.warn(`raid "${disk.params.name}" is configuring: base bdev "${slot.name}": ${damage}`);
     }
   }
 
@@ -271,7 +344,7 @@ export class RaidRegistry {
   async #join(disk: RaidDisk, slot: RaidSlot, bdev: Bdev): Promise<void> {
     if (disk.state === 'configuring') {
       disk.claim(slot, bdev.name);
-      if (disk.complete) await disk.start();
+      await this.#startIfReady(disk);
       return;
     }
     await disk.serial(async () => {

@@ -8,6 +8,7 @@ import { malloc } from '../malloc/malloc-setup.sim.ts';
 import '../passthru/passthru-bdev.ts';
 import './raid-bdev.ts';
 import { raidRegistry } from './raid-registry.ts';
+import { decodeRaidSuperblock, type RaidSuperblock } from './raid-superblock.ts';
 import { registerRaidRpc } from './rpc.ts';
 
 /** A raid as bdev_raid_get_bdevs tells it, as far as tests look. */
@@ -20,7 +21,12 @@ export interface RaidInfo {
     readonly target: string;
     readonly progress: { readonly blocks: number; readonly percent: number };
   };
-  readonly base_bdevs_list: { readonly name: string | null; readonly is_configured: boolean; readonly uuid: string }[];
+  readonly base_bdevs_list: {
+    readonly name: string | null;
+    readonly is_configured: boolean;
+    readonly uuid: string;
+    readonly error?: string;
+  }[];
 }
 
 export async function setUpRaid(options: ClusterOptions = {}) {
@@ -115,6 +121,50 @@ export class Pluggable {
   contents(): Promise<Uint8Array> {
     return contents(this.#cluster, `memory-${this.name}`);
   }
+
+  /** What it keeps, to look at and to change by other ways than its own. */
+  memory(): Uint8Array {
+    const { manager, spec } = this.#cluster.bdevs.get(`memory-${this.name}`);
+    const [segment] = (spec.data as { segments: number[] }).segments;
+    return manager.reactor.segments.get(segment).u8;
+  }
+}
+
+/** Of each disk of `setUpPluggable`: 64 of data behind a superblock. */
+export const PLUGGABLE_BLOCKS = 2048 + 64;
+
+/** Raid R with superblocks on disks P0, P1, ... */
+export async function setUpPluggable(count: number, level = 'raid1') {
+  const all = await setUpRaid({ reactors: 2 });
+  const disks: Pluggable[] = [];
+  for (let i = 0; i < count; i++) disks.push(await Pluggable.make(all.cluster, `P${i}`, PLUGGABLE_BLOCKS));
+  await all.settle();
+  await all.create(
+    level,
+    disks.map(({ name }) => name),
+    { superblock: true },
+  );
+  return { ...all, disks };
+}
+
+/** The superblock of a disk; null: none. */
+export async function superblockOf(disk: Pluggable): Promise<RaidSuperblock | null> {
+  return decodeRaidSuperblock(await disk.contents()) as RaidSuperblock | null;
+}
+
+export const memberStates = (sb: RaidSuperblock | null) => sb?.baseBdevs.map(({ state }) => state);
+
+/** Writes all of raid R. */
+export async function fill(cluster: Cluster, value: number): Promise<void> {
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  const buf = cluster.memory(desc.bdev.sizeBytes);
+  buf.u8.fill(value);
+  const done: number[] = [];
+  channel.write(buf, 0, 0, buf.u8.length, (_, status) => void done.push(status), null);
+  await cluster.untilTrue(() => done.length > 0);
+  assert.deepEqual(done, [0]);
+  desc.close();
 }
 
 /** Has the disks' I/O answered with 0 until `promise` settles. */

@@ -5,7 +5,36 @@ import { BaseBdev, type BdevDesc, openBase } from '../../../bdev/index.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { BaseIo } from './base-io.ts';
 import type { RaidMemberRef } from './raid-data.ts';
-import { RAID_SB_CONFIGURED, type RaidSbBaseBdev } from './raid-superblock.ts';
+import { type DamagedRaidSuperblock, RAID_SB_CONFIGURED, type RaidSbBaseBdev } from './raid-superblock.ts';
+
+/** A disk that is claimed for a member, and the app core's own way to its data. */
+export class RaidBase {
+  readonly base: BaseBdev;
+  readonly io: BaseIo;
+  readonly #desc: BdevDesc;
+
+  /** @throws {SpdkError} ENODEV, EPERM, EROFS */
+  constructor(reactor: Reactor, name: string, onRemove: () => void) {
+    this.base = BaseBdev.open(reactor, name, { onRemove });
+    let desc: BdevDesc | null = null;
+    try {
+      desc = openBase(this.base.ref, reactor);
+      this.io = new BaseIo(desc);
+      this.#desc = desc;
+    } catch (error) {
+      desc?.close();
+      this.base.close();
+      throw error;
+    }
+  }
+
+  /** Lets it go. Once. */
+  close(): void {
+    this.io.close();
+    this.#desc.close();
+    this.base.close();
+  }
+}
 
 export class RaidSlot {
   readonly index: number;
@@ -15,11 +44,12 @@ export class RaidSlot {
   uuid: string | null = null;
   /** What the superblock says: RAID_SB_*. The raid needs those that are configured to start. */
   sbState = RAID_SB_CONFIGURED;
-  base: BaseBdev | null = null;
   /** Its data is up to date, as far as its writes have not failed. */
   good = false;
   /** It is about to be dropped. */
   leaving = false;
+  /** What is wrong with the superblock of the disk that is here, before the raid starts. */
+  damage: DamagedRaidSuperblock | null = null;
   /** Dropping it is tried again soon. */
   dropDue = false;
   /** Blocks. */
@@ -27,8 +57,7 @@ export class RaidSlot {
   dataBlocks = 0;
   /** Counts the disks that were here. */
   generation = 0;
-  #desc: BdevDesc | null = null;
-  #io: BaseIo | null = null;
+  #claimed: RaidBase | null = null;
 
   constructor(index: number, name: string) {
     this.index = index;
@@ -40,25 +69,20 @@ export class RaidSlot {
    * @throws {SpdkError} ENODEV, EPERM, EROFS
    */
   open(reactor: Reactor, name: string, onRemove: () => void): void {
-    const base = BaseBdev.open(reactor, name, { onRemove });
-    try {
-      this.#desc = openBase(base.ref, reactor);
-      this.#io = new BaseIo(this.#desc);
-    } catch (error) {
-      this.#desc?.close();
-      this.#desc = null;
-      base.close();
-      throw error;
-    }
-    this.base = base;
-    this.name = base.bdev.name;
-    this.uuid = base.bdev.uuid;
+    this.#claimed = new RaidBase(reactor, name, onRemove);
+    const { bdev } = this.#claimed.base;
+    this.name = bdev.name;
+    this.uuid = bdev.uuid;
+  }
+
+  get base(): BaseBdev | null {
+    return this.#claimed === null ? null : this.#claimed.base;
   }
 
   /** The app core's own way to its data. */
   get io(): BaseIo {
-    if (this.#io === null) throw new Error('assertion failed: a slot without a disk does no I/O');
-    return this.#io;
+    if (this.#claimed === null) throw new Error('assertion failed: a slot without a disk does no I/O');
+    return this.#claimed.io;
   }
 
   /** It has a disk that is not up to date, and stays. One that is to be dropped is still written on every core, and must not be added a second time. */
@@ -88,13 +112,16 @@ export class RaidSlot {
 
   /** Lets the disk go. Twice is once. */
   close(): void {
-    this.#io?.close();
-    this.#desc?.close();
-    this.base?.close();
-    this.#io = null;
-    this.#desc = null;
-    this.base = null;
+    this.release()?.close();
+  }
+
+  /** As `close`, but that the caller closes the disk. */
+  release(): RaidBase | null {
+    const claimed = this.#claimed;
+    this.#claimed = null;
     this.good = false;
     this.leaving = false;
+    this.damage = null;
+    return claimed;
   }
 }

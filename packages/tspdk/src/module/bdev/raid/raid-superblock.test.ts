@@ -1,5 +1,5 @@
 /**
- * The superblock's bytes, round trips, and what a damaged or hostile one gives (SPDK: bdev_raid_sb_ut test_raid_bdev_parse_superblock; those of writing and loading
+ * The superblock's bytes, round trips, and what a damaged or hostile one gives (the name in brackets is that of SPDK's bdev_raid_sb_ut; its tests of writing and loading
  * are about I/O of base bdevs: raid-assembly.test.ts; here is that more may have to be read).
  */
 import assert from 'node:assert/strict';
@@ -132,7 +132,7 @@ test('of one that is longer than what was read, it says how much to read', () =>
   assert.equal(raidSuperblockBytes(bytes), 448);
 });
 
-test('a disk without one, and damaged ones (test_raid_bdev_parse_superblock)', () => {
+test('[test_raid_bdev_parse_superblock] a disk without one, and damaged ones', () => {
   assert.equal(decodeRaidSuperblock(new Uint8Array(4096)), null);
   assert.equal(decodeRaidSuperblock(new Uint8Array(255)), null);
   const other = encodeRaidSuperblock(sb);

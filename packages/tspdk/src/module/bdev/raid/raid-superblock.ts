@@ -83,6 +83,21 @@ export interface RaidSuperblock {
   readonly baseBdevs: readonly RaidSbBaseBdev[];
 }
 
+/**
+ * A superblock whose CRC is wrong: a power cut tore it, or it was written over in part. The raid that it names is one to ask for, what else it says is for people to look at.
+ */
+export class DamagedRaidSuperblock extends SpdkError {
+  /** Of the raid. */
+  readonly uuid: string;
+  readonly seqNumber: number;
+
+  constructor(uuid: string, seqNumber: number) {
+    super('EINVAL', 'RAID superblock: the CRC is wrong');
+    this.uuid = uuid;
+    this.seqNumber = seqNumber;
+  }
+}
+
 function bad(message: string): SpdkError {
   return new SpdkError('EINVAL', `RAID superblock: ${message}`);
 }
@@ -172,7 +187,7 @@ export function raidSuperblockBytes(bytes: Uint8Array): number {
 /**
  * Reads the superblock at the start of `bytes`.
  * @returns null when there is none (no signature); the number of bytes to read and pass instead when `bytes` end inside it (SPDK: -EAGAIN).
- * @throws {SpdkError} EINVAL when it is damaged, or of a major version that is not known. A higher minor version is read.
+ * @throws {DamagedRaidSuperblock} EINVAL when its CRC is wrong; {SpdkError} EINVAL when it says something impossible, or is of a major version that is not known. A higher minor version is read.
  */
 export function decodeRaidSuperblock(bytes: Uint8Array): RaidSuperblock | number | null {
   const length = raidSuperblockBytes(bytes);
@@ -180,7 +195,9 @@ export function decodeRaidSuperblock(bytes: Uint8Array): RaidSuperblock | number
   if (length > bytes.length) return length;
   const whole = bytes.subarray(0, length);
   const view = viewOf(whole);
-  if (crcOf(whole) !== view.getUint32(AT.crc, true)) throw bad('the CRC is wrong');
+  if (crcOf(whole) !== view.getUint32(AT.crc, true)) {
+    throw new DamagedRaidSuperblock(decodeUuid(whole, AT.uuid), Number(view.getBigUint64(AT.seqNumber, true)));
+  }
   const major = view.getUint16(AT.versionMajor, true);
   if (major !== VERSION_MAJOR) throw bad(`version ${major}.${view.getUint16(AT.versionMinor, true)}`);
   const numBaseBdevs = whole[AT.numBaseBdevs];

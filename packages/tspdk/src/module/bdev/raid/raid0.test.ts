@@ -1,4 +1,7 @@
-/** raid0 and concat: made, found, configured late, removed; data where it belongs, and what goes to several members goes to each once (bdev_raid_ut, raid0_ut, concat_ut). */
+/**
+ * raid0 and concat: made, found, configured late, removed; data where it belongs, and what goes to several members goes to each once: the names in brackets are those of SPDK's bdev_raid_ut, raid0_ut
+ * and concat_ut. Where the rest of them is: raid1.test.ts, raid-assembly.test.ts (superblocks), raid-map.test.ts (arithmetic). None here is test_context_size, which is about C structures.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -21,7 +24,7 @@ import { IoVecs } from '../../../env/iovecs.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { contents, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 
-test('raid0 and concat hold what was written, from every reactor, over members of different sizes', async () => {
+test('[test_create_raid] [test_concat_start] raid0 and concat hold what was written, from every reactor, over members of different sizes', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom('raid0', 'concat'),
@@ -50,7 +53,7 @@ test('raid0 and concat hold what was written, from every reactor, over members o
   );
 });
 
-test('a write crosses strips: each member gets its own, at its place, behind its superblock', async () => {
+test('[test_write_io] [test_read_io] [test_concat_rw] a write crosses strips: each member gets its own, at its place, behind its superblock', async () => {
   const { cluster, create } = await setUpRaid();
   const names = await stubDisks(cluster, 2, { blocks: 4096 });
   const making = create('raid0', names);
@@ -111,7 +114,7 @@ async function onStubs(level: string, count: number, params: object = {}) {
   return { cluster, call, list, names, stub, desc, channel, done, cb, tearDown };
 }
 
-test('test_io_channel: a member whose channel cannot be made fails the raid’s, and the others’ are given back', async () => {
+test('[test_io_channel] a member whose channel cannot be made fails the raid’s, and the others’ are given back', async () => {
   const { cluster, names, stub, desc, channel, tearDown } = await onStubs('raid0', 3);
   channel.close();
   cluster.turns();
@@ -133,7 +136,7 @@ test('test_io_channel: a member whose channel cannot be made fails the raid’s,
   await tearDown();
 });
 
-test('unmap and write zeroes: one range on each member that has a part; a flush goes to all', async () => {
+test('[test_unmap_io] [test_concat_null_payload] unmap and write zeroes: one range on each member that has a part; a flush goes to all', async () => {
   for (const level of ['raid0', 'concat']) {
     const { cluster, stub, channel, done, cb, tearDown } = await onStubs(level, 3);
     // Blocks 12 to 43 of 192: strips of 8 blocks.
@@ -161,6 +164,35 @@ test('unmap and write zeroes: one range on each member that has a part; a flush 
     stub[2].complete(1);
     cluster.turns();
     assert.deepEqual(done.slice(2), ['f -5']);
+    await tearDown();
+  }
+});
+
+test('[test_io_failure] what a member answers is the answer, once all have answered, and no member is given up for it', async () => {
+  for (const level of ['raid0', 'concat']) {
+    const { cluster, stub, channel, done, cb, list, tearDown } = await onStubs(level, 3);
+    const buf = cluster.memory(65536);
+    // Concat: the last strip of a member and the first of the next.
+    const at = level === 'raid0' ? 0 : 56 * 512;
+    for (const [name, start] of [
+      ['r', () => channel.read(buf, 0, at, 8192, cb, 'r')],
+      ['w', () => channel.write(buf, 0, at, 8192, cb, 'w')],
+    ] as const) {
+      for (const [first, second] of [
+        [-5, 0],
+        [0, -28],
+        [-84, -5],
+      ]) {
+        assert.equal(start(), 0);
+        stub[0].complete(1, first);
+        cluster.turns();
+        assert.deepEqual(done, [], 'the other has not answered');
+        stub[1].complete(1, second);
+        cluster.turns();
+        assert.deepEqual(done.splice(0), [`${name} ${first || second}`]);
+      }
+    }
+    assert.equal((await list('online'))[0].num_base_bdevs_operational, 3);
     await tearDown();
   }
 });
@@ -199,7 +231,7 @@ test('too few BdevIos for all members: it goes on where it was, and no member is
   await tearDown();
 });
 
-test('a reset ends what is under way and resets each member', async () => {
+test('[test_reset_io] a reset ends what is under way and resets each member', async () => {
   const { cluster, stub, names, channel, done, cb, tearDown } = await onStubs('raid0', 2);
   const below = names.map((name) => cluster.on(0, () => open(cluster, name, false)));
   const others = below.map((desc) => channelOf(cluster, desc));
@@ -220,7 +252,7 @@ test('a reset ends what is under way and resets each member', async () => {
   await tearDown();
 });
 
-test('what it takes is what all members take; what it wants are strips', async () => {
+test('[test_io_type_supported] [test_raid_json_dump_info] what it takes is what all members take; what it wants are strips', async () => {
   const { cluster, create } = await setUpRaid();
   await malloc(cluster, 'M0');
   await malloc(cluster, 'M1');
@@ -299,7 +331,7 @@ test('memory of members is reached without a copy, all or nothing; what is alloc
   await cluster.close();
 });
 
-test('wrong parameters make nothing and hold nothing', async () => {
+test('[test_create_raid_invalid_args] wrong parameters make nothing and hold nothing', async () => {
   const { cluster, create, list } = await setUpRaid();
   await malloc(cluster, 'M0');
   await malloc(cluster, 'M1');
@@ -340,7 +372,7 @@ test('wrong parameters make nothing and hold nothing', async () => {
   await cluster.close();
 });
 
-test('a raid waits for its members, is told as configuring, and is in the configuration; its members may go before it starts', async () => {
+test('[test_delete_raid_invalid_args] a raid waits for its members, is told as configuring, and is in the configuration; its members may go before it starts', async () => {
   const { cluster, create, list, call, settle, raids } = await setUpRaid({ reactors: 2 });
   await malloc(cluster, 'M0');
   await create('raid0', ['M0', 'M1'], { uuid: '6c1d5a1c-9a6e-4f0b-8f0a-2d0c3a1f9b12' });
@@ -383,7 +415,7 @@ test('a raid waits for its members, is told as configuring, and is in the config
   await cluster.close();
 });
 
-test('it goes with any member, and lets the others go; users are told and their I/O ends', async () => {
+test('[test_delete_raid] it goes with any member, and lets the others go; users are told and their I/O ends', async () => {
   const { cluster, create, list } = await setUpRaid({ reactors: 2 });
   for (const name of ['M0', 'M1', 'M2']) await malloc(cluster, name);
   await create('concat', ['M0', 'M1', 'M2']);
@@ -406,7 +438,7 @@ test('it goes with any member, and lets the others go; users are told and their 
   await cluster.close();
 });
 
-test('several raids, one on another; all go when everything goes, whatever was made last', async () => {
+test('[test_multi_raid] several raids, one on another; all go when everything goes, whatever was made last', async () => {
   const { cluster, create, settle } = await setUpRaid();
   await create('raid0', ['M0', 'M1'], { name: 'A' });
   await create('concat', ['M2', 'A'], { name: 'B' });

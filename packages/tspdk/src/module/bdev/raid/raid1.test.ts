@@ -1,4 +1,7 @@
-/** raid1: every member holds all, reads are shared out, what fails on one member does not fail, and nobody reads what a member missed (raid1_ut, bdev_raid_ut). */
+/**
+ * raid1: every member holds all, reads are shared out, what fails on one member does not fail, and nobody reads what a member missed. The names in brackets are those of SPDK's raid1_ut and bdev_raid_ut;
+ * more of test_raid_process is in raid-drop.test.ts. Of test_raid_io_split there is no split: a rebuild holds writes of its window back whole.
+ */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -12,7 +15,7 @@ import { notifyOf } from '../../../notify/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { allGood, answering, contents, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 
-test('every member holds what was written, from every reactor, with and without a superblock', async () => {
+test('[test_raid1_start] every member holds what was written, from every reactor, with and without a superblock', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 2, max: 4 }),
@@ -61,7 +64,7 @@ async function onStubs(count: number, more: object = {}, params: object = {}, re
 const ops = (stub: readonly StubChannel[]) =>
   stub.map(({ outstanding }) => outstanding.map((io) => `${io.type} ${io.byteOffset} ${io.bytes}`));
 
-test('a read goes to the member with the fewest bytes being read', async () => {
+test('[test_raid1_read_balancing] a read goes to the member with the fewest bytes being read', async () => {
   const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(3);
   const read = (bytes: number) => assert.equal(channel.read(buf, 0, 0, bytes, cb, bytes), 0);
   for (const bytes of [8192, 512, 1024, 512, 512]) read(bytes);
@@ -77,7 +80,7 @@ test('a read goes to the member with the fewest bytes being read', async () => {
   await tearDown();
 });
 
-test('a write that fails on one member is acknowledged when no core uses that member any more', async () => {
+test('[test_raid1_write_error] a write that fails on one member is acknowledged when no core uses that member any more', async () => {
   const { cluster, stub, names, list, channel, done, cb, buf, tearDown } = await onStubs(3, {}, {}, 2);
   assert.equal(channel.write(buf, 0, 512, 1024, cb, 'w', 1), 0);
   assert.deepEqual(ops(stub), [['2 512 1024'], ['2 512 1024'], ['2 512 1024']]);
@@ -103,7 +106,7 @@ test('a write that fails on one member is acknowledged when no core uses that me
   await tearDown();
 });
 
-test('a write that no member takes has failed, and nobody is dropped; the last member is never dropped', async () => {
+test('[test_raid1_write_error] a write that no member takes has failed, and nobody is dropped; the last member is never dropped', async () => {
   const { cluster, stub, list, channel, done, cb, buf, tearDown } = await onStubs(2);
   channel.write(buf, 0, 0, 512, cb, 'a');
   for (const each of stub) each.complete(1, -5);
@@ -127,7 +130,7 @@ test('a write that no member takes has failed, and nobody is dropped; the last m
   await tearDown();
 });
 
-test('a read that fails is read from another member, and the first gets what that one holds', async () => {
+test('[test_raid1_read_error] a read that fails is read from another member, and the first gets what that one holds', async () => {
   const { cluster, raids, stub, names, list, channel, done, cb, buf, tearDown } = await onStubs(2);
   channel.read(buf, 0, 1024, 512, cb, 'r');
   assert.deepEqual(ops(stub), [['1 1024 512'], []]);
@@ -170,7 +173,7 @@ test('a read that fails is read from another member, and the first gets what tha
   await tearDown();
 });
 
-test('a reset ends reads, waits for writes, and resets the members', async () => {
+test('[test_reset_io] a reset ends reads, waits for writes, and resets the members', async () => {
   const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(2);
   channel.write(buf, 0, 0, 512, cb, 'w');
   channel.read(buf, 0, 0, 512, cb, 'r');
@@ -298,7 +301,7 @@ test('it works without members from the start, and takes them later; it does not
   await cluster.close();
 });
 
-test('test_raid_process_with_qos: a member is pulled and put back: it is rebuilt, window by window, with its progress told and its rate limited', async () => {
+test('[test_raid_process_with_qos] a member is pulled and put back: it is rebuilt, window by window, with its progress told and its rate limited', async () => {
   const { cluster, create, call, list, settle, raids } = await setUpRaid({ reactors: 2, roundUs: 100 });
   const disks = [];
   for (const name of ['P0', 'P1', 'P2']) disks.push(await Pluggable.make(cluster, name, 2048 + 256));
@@ -375,7 +378,7 @@ test('a member that could not be dropped for want of a superblock is not added a
   await cluster.close();
 });
 
-test('a rebuild whose target fails, is pulled, or whose disk goes, ends', async () => {
+test('[test_raid_process] a rebuild whose target fails, is pulled, or whose disk goes, ends', async () => {
   for (const how of ['pull', 'delete', 'fail']) {
     const { cluster, create, call, list, raids } = await setUpRaid({ reactors: 2, roundUs: 10 });
     await malloc(cluster, 'M0');

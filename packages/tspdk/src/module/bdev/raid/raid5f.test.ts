@@ -1,4 +1,4 @@
-/** raid5f: whole stripes with parity; what is missing is made of the rest, whichever member it is; a member that fails is dropped (raid5f_ut). */
+/** raid5f: whole stripes with parity; what is missing is made of the rest, whichever member it is; a member that fails is dropped. The names in brackets are those of SPDK's raid5f_ut. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
@@ -11,7 +11,7 @@ import type { Segment } from '../../../env/segment.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { allGood, answering, contents, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 
-test('it holds what was written, with each member missing, after a rebuild, and with a member that was rebuilt in the place of another', async () => {
+test('[test_raid5f_start] it holds what was written, with each member missing, after a rebuild, and with a member that was rebuilt in the place of another', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 3, max: 5 }),
@@ -93,7 +93,7 @@ function written(stub: StubChannel): Uint8Array {
   return Uint8Array.from(bytes);
 }
 
-test('a stripe: a strip for each member and the parity, whose place moves; from memory in pieces', async () => {
+test('[test_raid5f_submit_full_stripe_write_request] a stripe: a strip for each member and the parity, whose place moves; from memory in pieces', async () => {
   const { stub, channel, done, cb, buf, cluster, tearDown } = await onStubs();
   for (const [stripe, parity] of [
     [0, 3],
@@ -150,7 +150,7 @@ test('writes that are not whole stripes are refused; longer ones are one write a
   await tearDown();
 });
 
-test('a read goes to the member of its strip; when that fails, the others make it good', async () => {
+test('[test_raid5f_submit_read_request] [test_raid5f_submit_read_request_degraded] a read goes to the member of its strip; when that fails, the others make it good', async () => {
   const { stub, channel, done, cb, buf, cluster, tearDown } = await onStubs();
   const fill = (i: number, value: number) => {
     const [io] = stub[i].outstanding;
@@ -196,7 +196,7 @@ test('a read goes to the member of its strip; when that fails, the others make i
   await tearDown();
 });
 
-test('a strip that cannot be written: the member is dropped, and the write is good; with two it fails', async () => {
+test('[test_raid5f_chunk_write_error] [test_raid5f_submit_full_stripe_write_request_degraded] a strip that cannot be written: the member is dropped, and the write is good; with two it fails', async () => {
   const { stub, channel, done, cb, buf, cluster, list, raids, tearDown } = await onStubs();
   channel.write(buf, 0, 0, STRIPE, cb, 'two');
   for (const [i, each] of stub.entries()) each.complete(1, i < 2 ? -5 : 0);
@@ -222,6 +222,35 @@ test('a strip that cannot be written: the member is dropped, and the write is go
   assert.deepEqual(done.slice(2), ['three -5']);
   assert.equal(raids.list()[0].slots.filter(({ good }) => good).length, 3, 'no more can be dropped');
   await tearDown();
+});
+
+test('[test_raid5f_chunk_write_error_with_enomem] a strip fails while another waits for a BdevIo: that one is written, and then the member is dropped', async () => {
+  // With no other member to fail, and with one.
+  for (const alsoFails of [-1, 1, 3]) {
+    const { stub, channel, done, cb, buf, cluster, list, tearDown } = await onStubs();
+    const { pool } = channel.shared.manager;
+    pool.setOptions({ ios: pool.all.length, growBy: 1 });
+    const hold = [];
+    for (let io = pool.get(); io !== null; io = pool.get()) hold.push(io);
+    for (let i = 0; i < 2; i++) pool.put(hold.pop() as NonNullable<ReturnType<typeof pool.get>>);
+    assert.equal(channel.write(buf, 0, 0, STRIPE, cb, 'w'), 0);
+    for (const [i, each] of stub.entries()) {
+      // What has ended gives its BdevIo to the next.
+      assert.deepEqual(
+        ops(stub).map(({ length }) => length),
+        stub.map((_, k) => (k === i ? 1 : 0)),
+      );
+      each.complete(1, i === 0 || i === alsoFails ? -5 : 0);
+      cluster.turns();
+    }
+    for (const io of hold) pool.put(io);
+    pool.wake();
+    await cluster.untilTrue(() => done.length === 1);
+    assert.deepEqual(done, [alsoFails < 0 ? 'w 0' : 'w -5']);
+    assert.deepEqual(ops(stub).flat(), [], 'nothing is written twice');
+    assert.equal((await list('online'))[0].num_base_bdevs_operational, alsoFails < 0 ? 3 : 4);
+    await tearDown();
+  }
 });
 
 test('without buffers for parity the write is tried again; with too few BdevIos each member gets it once', async () => {
@@ -268,7 +297,7 @@ test('it goes with its second member, and works with one missing from the start'
   await cluster.close();
 });
 
-test('a stripe from any number of pieces of memory, alone and in a longer write', async () => {
+test('[test_raid5f_stripe_request_map_iovecs] a stripe from any number of pieces of memory, alone and in a longer write', async () => {
   const { stub, channel, done, cb, buf, cluster, tearDown } = await onStubs();
   for (const stripes of [1, 2]) {
     const pieces = new IoVecs(stripes * STRIPE);

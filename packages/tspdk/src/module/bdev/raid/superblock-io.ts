@@ -1,5 +1,5 @@
 /** Superblocks on disks: read at the start of one that may be a member, written to those that are. Control path, app core. */
-import { type Bdev, BdevDesc, IO_FLAG_FUA } from '../../../bdev/index.ts';
+import { type Bdev, BdevDesc, dropSegment, IO_FLAG_FUA, shareSegment } from '../../../bdev/index.ts';
 import { largeBuffer } from '../../../bdev/read-bytes.ts';
 import { codeOfErrno, SpdkError } from '../../../env/errors.ts';
 import type { Segment } from '../../../env/segment.ts';
@@ -27,7 +27,7 @@ export function wholeBlockBytes(bytes: number, blockBytes: number): number {
 
 /**
  * The superblock of `bdev`; null when it has none.
- * @throws {SpdkError} EINVAL when it is damaged; ENODEV, EIO when it cannot be read
+ * @throws {DamagedRaidSuperblock} EINVAL; {SpdkError} EINVAL when it says something impossible; ENODEV, EIO when it cannot be read
  */
 export async function readRaidSuperblock(bdev: Bdev, reactor: Reactor): Promise<RaidSuperblock | null> {
   const { blockSizeBytes, sizeBytes, name } = bdev;
@@ -102,4 +102,17 @@ export async function writeRaidSuperblocks(
   if (first !== undefined) await write(first);
   await Promise.all(others.map(write));
   return failed;
+}
+
+/** Wipes the superblock of a disk, as far as it can be written. `io` is of nobody else meanwhile. */
+export async function wipeRaidSuperblock(disk: RaidDisk, name: string, io: BaseIo): Promise<void> {
+  const { reactor, blockBytes, params } = disk;
+  const bytes = wholeBlockBytes(RAID_SB_BYTES, blockBytes);
+  const id = await shareSegment(reactor, bytes);
+  try {
+    const status = await writeRaidSuperblock(io, reactor.segments.get(id), bytes);
+    if (status !== 0) raidLog.warn(`raid "${params.name}": the superblock of "${name}" stays: ${status}`);
+  } finally {
+    await dropSegment(reactor, id);
+  }
 }

@@ -113,7 +113,7 @@ test('lists that are too short, and too few or many of them, are refused', () =>
   assert.deepEqual(read(long), before);
 });
 
-test("a stripe's pieces go to its strips in order (test_raid5f_stripe_request_map_iovecs)", () => {
+test("[test_raid5f_stripe_request_map_iovecs] a stripe's pieces go to its strips in order", () => {
   fc.assert(
     fc.property(
       cuts,

@@ -1,0 +1,229 @@
+/**
+ * Members that go while another one is rebuilt, and disks that do not answer: no drop waits for a later one, and none for a disk that is no member.
+ * What the queue of a RAID disk may wait for stands in raid-disk.ts.
+ */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import type { Cluster } from '../../../bdev/cluster.sim.ts';
+import { IO_READ, IO_WRITE } from '../../../bdev/io-type.ts';
+import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
+import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
+import { log } from '../../../log/index.ts';
+import { answering, setUpRaid, stubDisks } from './raid-setup.sim.ts';
+
+/** Far more than any drop takes. */
+const ROUNDS = 500;
+
+/** Turns until `condition` holds; fails with `what` when that does not come. */
+async function soon(cluster: Cluster, what: string, condition: () => boolean): Promise<void> {
+  let left = ROUNDS;
+  await cluster.untilTrue(() => condition() || --left === 0);
+  assert.ok(condition(), what);
+}
+
+/** What a disk has under way, on whatever channel. */
+const outstanding = (name: string): BdevIo[] =>
+  (stubs.channels.get(name) ?? []).flatMap((channel) => channel.outstanding);
+
+/** Ends what a disk has under way and `which` picks. */
+function end(name: string, which: (io: BdevIo) => boolean = () => true, status = 0): void {
+  for (const channel of stubs.channels.get(name) ?? []) {
+    const picked = channel.outstanding.filter(which);
+    for (const io of picked) channel.outstanding.splice(channel.outstanding.indexOf(io), 1);
+    for (const io of picked) io.complete(status);
+  }
+}
+
+/** A raid with a free place at 0, which gets a member that is rebuilt; it reads its first window. */
+async function rebuilding(level: string, windowKb = 4) {
+  const all = await setUpRaid();
+  const { cluster, raids, create, call } = all;
+  const names = await stubDisks(cluster, 3, { blocks: 64 });
+  await answering(cluster, names, create(level, ['', names[1], names[2]]));
+  raids.options.process_window_size_kb = windowKb;
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  const buf = cluster.memory(65536);
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+  await answering(cluster, [names[0]], call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev: names[0] }));
+  const [raid] = raids.list();
+  const reads = (name: string) => outstanding(name).filter(({ type }) => type === IO_READ).length;
+  await soon(cluster, 'the first window is read', () => reads(names[1]) === 1);
+  /** Once the writes of the second window are under way. */
+  const lockSecond = async () => {
+    const data = ({ byteOffset }: BdevIo) => byteOffset < 4096;
+    await soon(cluster, 'the first window is copied', () => {
+      for (const name of names) end(name, data);
+      return raid.process?.doneBlocks === 8;
+    });
+    // The lock is asked for, and waits.
+    for (let i = 0; i < 20; i++) cluster.round();
+    assert.equal(reads(names[1]), 0);
+  };
+  const tearDown = async () => {
+    desc.close();
+    await answering(cluster, names, cluster.bdevs.fini());
+    await cluster.close();
+  };
+  return { ...all, raid, names, channel, buf, done, cb, lockSecond, tearDown };
+}
+
+test('[test_raid_process] raid1: a write fails on the member that is rebuilt and on another, and the rebuild waits for it: both are dropped', async () => {
+  const { cluster, raid, names, channel, buf, done, cb, lockSecond, tearDown } = await rebuilding('raid1');
+  channel.write(buf, 0, 4096, 512, cb, 'w');
+  await lockSecond();
+  stubChannel(names[2]).complete(1);
+  for (const name of [names[0], names[1]]) stubChannel(name).complete(1, -5);
+  await soon(cluster, 'the write is acknowledged', () => done.length === 1);
+  assert.deepEqual(done, ['w 0']);
+  await soon(cluster, 'the rebuild ends', () => raid.process === null);
+  assert.deepEqual(
+    raid.slots.map(({ base }) => base !== null),
+    [false, false, true],
+  );
+  await tearDown();
+});
+
+test('[test_raid_process] raid5f: the member that is rebuilt goes while a write has failed on the last that can be spared: it fails, and nothing hangs', async () => {
+  const { cluster, raid, names, channel, buf, done, cb, lockSecond, tearDown } = await rebuilding('raid5f');
+  // Two stripes; each member has a strip of each.
+  channel.write(buf, 0, 8192, 8192, cb, 'v');
+  channel.write(buf, 0, 16384, 8192, cb, 'w');
+  await lockSecond();
+  const at = (offset: number) => (io: BdevIo) => io.type === IO_WRITE && io.byteOffset === offset;
+  end(names[0], at(8192), -5);
+  for (const name of [names[1], names[2]]) end(name, at(8192));
+  end(names[1], at(4096), -5);
+  for (const name of [names[0], names[2]]) end(name, at(4096));
+  await soon(cluster, 'both writes end', () => done.length === 2);
+  assert.deepEqual(done.sort(), ['v -5', 'w 0']);
+  await soon(cluster, 'the rebuild ends', () => raid.process === null);
+  assert.deepEqual(
+    raid.slots.map(({ base }) => base !== null),
+    [false, true, true],
+  );
+  await tearDown();
+});
+
+/** A raid1 of three with superblocks, on disks that answer only when they are told to, and a write of it. */
+async function threeWithSuperblocks() {
+  const all = await setUpRaid();
+  const { cluster, raids, create } = all;
+  const names = await stubDisks(cluster, 4, { blocks: 2048 + 64 });
+  await answering(cluster, names, create('raid1', names.slice(0, 3), { superblock: true }));
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  const buf = cluster.memory(512);
+  const done: number[] = [];
+  /** A write fails on the last member, and is acknowledged while disks of `silent` answer nothing. */
+  const failOnLast = async (silent: string) => {
+    channel.write(buf, 0, 0, 512, (_, status) => void done.push(status), null);
+    for (const name of names.slice(0, 3)) end(name, ({ byteOffset }) => byteOffset > 0, name === names[2] ? -5 : 0);
+    await soon(cluster, 'the write is acknowledged', () => {
+      for (const name of names) if (name !== silent) end(name);
+      return done.length === 1;
+    });
+    assert.deepEqual(done, [0]);
+  };
+  const tearDown = async () => {
+    desc.close();
+    await answering(cluster, names, cluster.bdevs.fini());
+    await cluster.close();
+  };
+  return { ...all, raid: raids.list()[0], names, failOnLast, tearDown };
+}
+
+test('a member that is taken out, and does not answer when its superblock is to be wiped, holds nobody up', async () => {
+  const { cluster, call, raid, names, failOnLast, tearDown } = await threeWithSuperblocks();
+  let removed = false;
+  const removal = call('bdev_raid_remove_base_bdev', { name: names[0] }).then(() => {
+    removed = true;
+  });
+  await soon(cluster, 'the others say that it is out', () => {
+    for (const name of names.slice(1)) end(name);
+    return raid.slots[0].base === null;
+  });
+  await soon(cluster, 'it is to be wiped', () => outstanding(names[0]).length === 1);
+  const [wipe] = outstanding(names[0]);
+  assert.deepEqual([wipe.type, wipe.byteOffset, wipe.bytes], [IO_WRITE, 0, 512]);
+  await failOnLast(names[0]);
+  assert.equal(removed, false);
+  assert.ok(cluster.bdevs.get(names[0]).shared.claim !== 0, 'nobody else gets it before it is wiped');
+  await answering(cluster, names, removal);
+  assert.equal(cluster.bdevs.get(names[0]).shared.claim, 0);
+  await tearDown();
+});
+
+test('a disk that is to be added, and does not answer, holds nobody up', async () => {
+  const { cluster, call, raid, names, failOnLast, tearDown } = await threeWithSuperblocks();
+  await answering(cluster, names, call('bdev_raid_remove_base_bdev', { name: names[0] }));
+  const added = call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev: names[3] });
+  await soon(cluster, 'its superblock is read', () => outstanding(names[3]).length === 1);
+  await failOnLast(names[3]);
+  assert.equal(raid.slots[2].base, null);
+  await answering(cluster, names, added);
+  await answering(
+    cluster,
+    names,
+    cluster.untilTrue(() => raid.slots[0].good),
+  );
+  await tearDown();
+});
+
+test('a disk is not added to a raid that goes while its superblock is read', async () => {
+  const { cluster, raids, names, tearDown } = await rebuilding('raid1');
+  const [fresh] = await stubDisks(cluster, 1, { blocks: 64 });
+  // Two that wait for it by name, and by wish.
+  const made = raids.create({ name: 'Q', level: 1, stripSizeKb: 0, baseBdevs: [fresh, names[0]], superblock: false });
+  made.catch(() => {});
+  await soon(cluster, 'its superblock is read', () => outstanding(fresh).length === 1);
+  const deleted = raids.delete('Q');
+  end(fresh);
+  await assert.rejects(cluster.until(made), { code: 'ENODEV', message: 'raid "Q" is being removed' });
+  await cluster.until(deleted);
+  assert.equal(cluster.bdevs.get(fresh).shared.claim, 0);
+  names.push(fresh);
+  await tearDown();
+});
+
+test('[test_raid_io_split] a write across the edge of the window that is being copied waits whole, and goes whole to every member', async () => {
+  const { cluster, names, channel, buf, done, cb, tearDown } = await rebuilding('raid1');
+  const writes = () =>
+    names.map((name) =>
+      outstanding(name)
+        .filter(({ type }) => type === IO_WRITE)
+        .map(({ byteOffset, bytes }) => [byteOffset, bytes]),
+    );
+  channel.write(buf, 0, 4096 - 512, 1024, cb, 'w');
+  for (let i = 0; i < 20; i++) cluster.round();
+  assert.deepEqual(writes(), [[], [], []]);
+  await soon(cluster, 'the window is copied', () => {
+    for (const name of names) end(name, ({ byteOffset }) => byteOffset === 0);
+    return writes()[1].length > 0;
+  });
+  assert.deepEqual(writes(), [[[3584, 1024]], [[3584, 1024]], [[3584, 1024]]]);
+  for (const name of names) end(name);
+  cluster.turns();
+  assert.deepEqual(done, ['w 0']);
+  await tearDown();
+});
+
+test('[test_raid_process] a member that goes when all is copied and not yet flushed ends its rebuild, which touches it no more', async (t) => {
+  const { cluster, raid, names, tearDown } = await rebuilding('raid1', 32);
+  end(names[1]);
+  await soon(cluster, 'all is written', () => outstanding(names[0]).length === 1);
+  const lines: string[] = [];
+  log.open(({ text }) => void lines.push(text));
+  t.after(() => log.close());
+  end(names[0]);
+  raid.memberFailed(0, raid.slots[0].generation);
+  // No turn of a core, so the lock of the window is not lifted before the member has gone.
+  for (let i = 0; i < 100; i++) await null;
+  assert.ok(raid.slots[0].base === null && raid.process !== null);
+  await soon(cluster, 'the rebuild ends', () => raid.process === null);
+  log.close();
+  assert.deepEqual(lines, [`raid "R" goes on without "${names[0]}"`]);
+  await tearDown();
+});
