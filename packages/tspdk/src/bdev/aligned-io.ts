@@ -7,6 +7,7 @@ import { IovCursor } from '../env/iov-cursor.ts';
 import type { BdevIo } from './bdev-io.ts';
 import { BufferedIo } from './buffered-io.ts';
 import { wholeBlocks } from './compare.ts';
+import { PLACE_ALIGNED } from './io-rank.ts';
 import { IO_WRITE } from './io-type.ts';
 import { LayerChild } from './layer-io.ts';
 import type { Metadata } from './metadata.ts';
@@ -18,6 +19,10 @@ export class AlignedIo extends BufferedIo {
   /** Bytes that are done, and of the piece under way. */
   #done = 0;
   #length = 0;
+
+  protected get place(): number {
+    return PLACE_ALIGNED;
+  }
 
   protected proceed(): void {
     const { parent } = this;

@@ -4,6 +4,7 @@
 import { defineControl } from '../event/control.ts';
 import { Bdev } from './bdev.ts';
 import { closeHomeEnd } from './carry.ts';
+import { ioRank, RANKS_OF_LEVEL } from './io-rank.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
 import { bdevManager } from './manager.ts';
 import { type BdevSpec, bdevModule } from './module.ts';
@@ -12,6 +13,7 @@ import { ENODEV } from './status.ts';
 /** Makes this reactor's replica. */
 export const attachBdev = defineControl('bdev.attach', async (spec: BdevSpec, reactor): Promise<void> => {
   const manager = reactor.local(bdevManager);
+  manager.pool.cover(ioRank(spec, RANKS_OF_LEVEL));
   const backend =
     spec.homeCore < 0 || spec.homeCore === reactor.core
       ? await bdevModule(spec.moduleName).attach(spec, reactor)

@@ -99,6 +99,7 @@ export function openBase(ref: BaseRef, reactor: Reactor): BdevDesc {
   return BdevDesc.open(ref.name, {
     write: ref.claim.type !== CLAIM_READ_MANY_WRITE_NONE,
     claim: ref.claim,
+    forDisk: true,
     reactor,
     // The app core hears of it and acts.
     onEvent: () => {},

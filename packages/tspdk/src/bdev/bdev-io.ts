@@ -2,12 +2,15 @@
  * One request to a block device, and the pool it comes from.
  *
  * A BdevIo is borrowed for the time between submission and completion. The pool belongs to a reactor and makes its objects in
- * blocks up to a limit; after that `get` gives null, the caller returns -ENOMEM, and whoever wants to wait queues up here, first come,
- * first served: while somebody waits, nobody overtakes (SPDK: bdev_io_pool, spdk_bdev_queue_io_wait). Data path; nothing is allocated
- * once the pool has grown to what the load needs.
+ * blocks up to a limit; after that `get` gives null, the caller returns -ENOMEM, and whoever wants to wait queues up here
+ * (SPDK: bdev_io_pool, spdk_bdev_queue_io_wait). Data path; nothing is allocated once the pool has grown to what the load needs.
+ *
+ * The last ones are kept for those without whom the others would not come back: whoever asks has a rank, and leaves as many as it says (io-rank.ts). One queue a rank, each first come,
+ * first served: while somebody of its rank waits, nobody overtakes. What comes back goes to the lowest rank that may have it, so none of them waits for one who may not yet.
  */
 import { assert, SpdkError } from '../env/errors.ts';
 import { IoVecs } from '../env/iovecs.ts';
+import { NO_RANK } from './io-rank.ts';
 
 /** Called once per I/O, on the channel's thread, never from inside the call that submitted it. `status`: 0 or a negative errno. */
 export type BdevIoDone = (ctx: unknown, status: number) => void;
@@ -62,6 +65,7 @@ export class BdevIo {
   sink: IoSink = noSink;
   cb: BdevIoDone = noCallback;
   ctx: unknown = null;
+  /** While the module has it, above 0: `refusedRank` is that less 1. */
   status = 0;
   /** For the module, while it has the I/O. */
   driver: unknown = null;
@@ -77,6 +81,14 @@ export class BdevIo {
   complete(status: number): void {
     this.sink.complete(this, status);
   }
+
+  /** Of the BdevIo that it did not get in a disk below, for which its module then had no memory; NO_RANK: it was something else. Until it completes. */
+  get refusedRank(): number {
+    return this.status > 0 ? this.status - 1 : NO_RANK;
+  }
+  set refusedRank(rank: number) {
+    this.status = rank + 1;
+  }
 }
 
 /** What waits for a BdevIo. One entry waits in one place at a time. */
@@ -89,24 +101,70 @@ export interface IoWaitEntry {
 export type WaiterCall = (entry: IoWaitEntry, owner: unknown) => void;
 
 export interface BdevIoPoolOptions {
-  /** Most objects that exist at once. */
+  /** Most objects that exist at once, beside those that are kept for ranks. */
   readonly ios: number;
   /** How many are made at once. */
   readonly growBy: number;
 }
 
+/** Those of one rank who wait, in their order. */
+class WaitQueue {
+  readonly #entries: (IoWaitEntry | null)[] = [];
+  readonly #owners: unknown[] = [];
+  #head = 0;
+
+  get length(): number {
+    return this.#entries.length - this.#head;
+  }
+
+  push(entry: IoWaitEntry, owner: unknown): void {
+    this.#entries.push(entry);
+    this.#owners.push(owner);
+  }
+
+  /** Calls the first, which is then out. */
+  serve(call: WaiterCall): void {
+    const at = this.#head++;
+    const entry = this.#entries[at] as IoWaitEntry;
+    const owner = this.#owners[at];
+    this.#entries[at] = null;
+    this.#owners[at] = null;
+    if (this.#head === this.#entries.length) {
+      this.#entries.length = 0;
+      this.#owners.length = 0;
+      this.#head = 0;
+    }
+    call(entry, owner);
+  }
+
+  has(entry: IoWaitEntry): boolean {
+    return this.#entries.indexOf(entry, this.#head) >= 0;
+  }
+
+  remove(entry: IoWaitEntry): boolean {
+    const at = this.#entries.indexOf(entry, this.#head);
+    if (at < 0) return false;
+    this.#entries.splice(at, 1);
+    this.#owners.splice(at, 1);
+    return true;
+  }
+}
+
 export class BdevIoPool {
   #limit: number;
   #growBy: number;
+  /** How many ranks there are: so many of the limit are not for the outside. */
+  #ranks = 0;
   /** When each was submitted, by index, µs. An array, since storing a double in an object allocates. */
   submitUs: Float64Array;
   /** Every object ever made, by index. */
   readonly all: BdevIo[] = [];
   readonly #free: BdevIo[] = [];
   #freeCount = 0;
-  readonly #waiters: (IoWaitEntry | null)[] = [];
-  readonly #owners: unknown[] = [];
-  #waitHead = 0;
+  /** By rank. */
+  readonly #queues: WaitQueue[] = [];
+  readonly #outside = new WaitQueue();
+  #waiting = 0;
   readonly #call: WaiterCall;
 
   constructor(options: BdevIoPoolOptions, call: WaiterCall = (entry) => entry.onReady()) {
@@ -118,9 +176,22 @@ export class BdevIoPool {
 
   /** Changes the limit. What exists beyond it stays. */
   setOptions(options: BdevIoPoolOptions): void {
-    this.#limit = options.ios;
+    this.#limit = options.ios + this.#ranks;
     this.#growBy = options.growBy;
-    const submitUs = new Float64Array(Math.max(options.ios, this.all.length));
+    this.#resized();
+  }
+
+  /** There are ranks up to, and without, `ranks` from now on: the pool is larger by those. */
+  cover(ranks: number): void {
+    if (ranks <= this.#ranks) return;
+    this.#limit += ranks - this.#ranks;
+    this.#ranks = ranks;
+    while (this.#queues.length < ranks) this.#queues.push(new WaitQueue());
+    this.#resized();
+  }
+
+  #resized(): void {
+    const submitUs = new Float64Array(Math.max(this.#limit, this.all.length));
     submitUs.set(this.submitUs.subarray(0, this.all.length));
     this.submitUs = submitUs;
     this.wake();
@@ -132,20 +203,34 @@ export class BdevIoPool {
   }
 
   get waiting(): number {
-    return this.#waiters.length - this.#waitHead;
+    return this.#waiting;
   }
 
-  /** Whether there is one for the first who waits. */
-  get available(): boolean {
-    return this.#freeCount > 0 || this.all.length < this.#limit;
+  /** How many there would be for one of `rank`, if nobody waited. */
+  available(rank: number): number {
+    return this.#left - this.#kept(rank);
   }
 
-  /** A BdevIo, or null when all are borrowed or somebody already waits for one. */
-  get(): BdevIo | null {
-    if (this.#waiters.length !== this.#waitHead && !this.#waking) return null;
-    if (this.#freeCount === 0 && !this.#grow()) return null;
+  get #left(): number {
+    return this.#freeCount + Math.max(0, this.#limit - this.all.length);
+  }
+
+  /** How many one of `rank` leaves. */
+  #kept(rank: number): number {
+    return rank < this.#ranks ? rank : this.#ranks;
+  }
+
+  /** A BdevIo for one of `rank`; null when no more are left than it has to leave, or somebody of that rank already waits. */
+  get(rank: number): BdevIo | null {
+    if (this.#waiting > 0 && !this.#waking && this.#queue(rank).length > 0) return null;
+    const kept = rank < this.#ranks ? rank : this.#ranks;
+    if (this.#freeCount <= kept && !this.#grow(kept)) return null;
     const io = this.#free[--this.#freeCount];
     return io;
+  }
+
+  #queue(rank: number): WaitQueue {
+    return rank < this.#ranks ? this.#queues[rank] : this.#outside;
   }
 
   /** Back into the pool. Does not wake anybody: `wake` does, when the caller is ready for it. */
@@ -165,58 +250,58 @@ export class BdevIoPool {
     this.#free[this.#freeCount++] = io;
   }
 
-  /** Queues `entry`; it is called once, when there is a BdevIo for it. @throws {SpdkError} EINVAL when it already waits. */
-  wait(entry: IoWaitEntry, owner: unknown): void {
-    if (this.#waiters.indexOf(entry, this.#waitHead) >= 0) {
+  /** Queues `entry`; it is called once, when there is a BdevIo for one of `rank`. @throws {SpdkError} EINVAL when it already waits. */
+  wait(entry: IoWaitEntry, owner: unknown, rank: number): void {
+    if (this.#outside.has(entry) || this.#queues.some((queue) => queue.has(entry))) {
       throw new SpdkError('EINVAL', 'this entry already waits for a BdevIo');
     }
-    this.#waiters.push(entry);
-    this.#owners.push(owner);
+    this.#queue(rank).push(entry, owner);
+    this.#waiting++;
   }
 
   /** Takes `entry` out of the queue. False when it was not in it. */
   cancelWait(entry: IoWaitEntry): boolean {
-    const at = this.#waiters.indexOf(entry, this.#waitHead);
-    if (at < 0) return false;
-    this.#waiters.splice(at, 1);
-    this.#owners.splice(at, 1);
+    if (!this.#outside.remove(entry) && !this.#queues.some((queue) => queue.remove(entry))) return false;
+    this.#waiting--;
     return true;
   }
 
   /** True while a waiter is called: it alone may take. */
   #waking = false;
 
-  /** Calls waiters, one for each BdevIo that is free. */
+  /** Calls waiters, one for each BdevIo that is free for its rank, the lowest rank first. */
   wake(): void {
     if (this.#waking) return;
-    while (this.#waitHead < this.#waiters.length && this.available) {
-      const entry = this.#waiters[this.#waitHead] as IoWaitEntry;
-      const owner = this.#owners[this.#waitHead];
-      this.#waiters[this.#waitHead] = null;
-      this.#owners[this.#waitHead] = null;
-      this.#waitHead++;
-      if (this.#waitHead === this.#waiters.length) {
-        this.#waiters.length = 0;
-        this.#owners.length = 0;
-        this.#waitHead = 0;
-      }
+    while (this.#waiting > 0) {
+      const queue = this.#nextQueue();
+      if (queue === null) return;
+      this.#waiting--;
       this.#waking = true;
       try {
-        this.#call(entry, owner);
+        queue.serve(this.#call);
       } finally {
         this.#waking = false;
       }
     }
   }
 
-  #grow(): boolean {
+  /** Of the lowest rank that waits; null when there is nothing for it, and then for none. */
+  #nextQueue(): WaitQueue | null {
+    const left = this.#left;
+    for (let rank = 0; rank < this.#ranks && rank < left; rank++) {
+      if (this.#queues[rank].length > 0) return this.#queues[rank];
+    }
+    return left > this.#ranks && this.#outside.length > 0 ? this.#outside : null;
+  }
+
+  /** Makes more. Whether more than `kept` are free then. */
+  #grow(kept: number): boolean {
     const room = this.#limit - this.all.length;
-    if (room <= 0) return false;
-    for (let i = Math.min(room, this.#growBy); i > 0; i--) {
+    for (let i = Math.min(room, Math.max(this.#growBy, kept + 1 - this.#freeCount)); i > 0; i--) {
       const io = new BdevIo(this.all.length);
       this.all.push(io);
       this.#free[this.#freeCount++] = io;
     }
-    return true;
+    return this.#freeCount > kept;
   }
 }

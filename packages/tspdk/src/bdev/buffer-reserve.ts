@@ -5,15 +5,15 @@ import { limits } from '../env/limits.ts';
 import { alignedOffset } from '../env/segment.ts';
 import { defineControl } from '../event/control.ts';
 import type { Reactor } from '../event/reactor.ts';
-import { RANKS_OF_LEVEL } from './buffer-rank.ts';
 import { callAll } from './call-all.ts';
+import { BUFFERS_OF_LEVEL } from './io-rank.ts';
 import { dropSegment, shareSegment } from './segments.ts';
 
 const addReserve = defineControl('bdev.reserve', (id: number, reactor): void => {
   const segment = reactor.segments.get(id);
-  const ownBytes = RANKS_OF_LEVEL * reactor.iobuf.largeBytes;
+  const ownBytes = BUFFERS_OF_LEVEL * reactor.iobuf.largeBytes;
   const offset = alignedOffset(segment, limits.iobuf_align_bytes) + reactor.index * ownBytes;
-  reactor.iobuf.addReserve(segment, offset, RANKS_OF_LEVEL);
+  reactor.iobuf.addReserve(segment, offset, BUFFERS_OF_LEVEL);
 });
 
 const dropReserve = defineControl('bdev.reserve.drop', (_: null, reactor): number => reactor.iobuf.dropReserve());
@@ -38,7 +38,7 @@ export class BufferReserve {
   async #grow(level: number): Promise<void> {
     const { cores, iobuf } = this.#reactor;
     while (this.#segments.length <= level) {
-      const bytes = cores.length * RANKS_OF_LEVEL * iobuf.largeBytes + limits.iobuf_align_bytes;
+      const bytes = cores.length * BUFFERS_OF_LEVEL * iobuf.largeBytes + limits.iobuf_align_bytes;
       const id = await shareSegment(this.#reactor, bytes);
       await callAll(this.#reactor, addReserve, id);
       this.#segments.push(id);

@@ -4,12 +4,12 @@ import { test } from 'node:test';
 import { SpdkError } from '../env/errors.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import { makeSegment } from '../env/segment.ts';
-import type { BdevIo } from './bdev-io.ts';
 import { CARRY_PIECES_MAX } from './carry.ts';
 import { startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
 import { IO_FLUSH, IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
 import { type StubParams, stubChannel } from './stub-module.sim.ts';
+import { takeBdevIos } from './stub-setup.sim.ts';
 
 /** A disk on core 0 that another core uses. */
 async function away(params: Partial<StubParams> = {}) {
@@ -69,12 +69,11 @@ test('carried I/O: no heap, no BdevIo at home, and a module without memory make 
   heap.alloc = alloc;
   for (let i = 1; i < 8; i++) assert.equal(channel.read(buf, 0, 0, 512, cb, i), 0);
   // Home's pool is empty: what arrives waits there.
-  const taken = Array.from({ length: 8 }, () => cluster.on(0, () => pool.get()));
+  const giveBack = takeBdevIos(pool);
   cluster.clock.nowUs += 100;
   cluster.turns();
   assert.equal(pool.waiting, 8);
-  for (const io of taken) if (io !== null) pool.put(io);
-  pool.wake();
+  giveBack();
   const stub = stubChannel('H', 0);
   assert.equal(stub.outstanding.length, 8);
   stub.complete(4);
@@ -90,16 +89,6 @@ test('carried I/O: no heap, no BdevIo at home, and a module without memory make 
   );
   await close();
 });
-
-/** Takes all BdevIos of a pool; gives them back. */
-function drain(pool: Awaited<ReturnType<typeof away>>['pool']): () => void {
-  const taken: BdevIo[] = [];
-  for (let io = pool.get(); io !== null; io = pool.get()) taken.push(io);
-  return () => {
-    for (const io of taken) pool.put(io);
-    pool.wake();
-  };
-}
 
 test('an abort travels to the home core, and ends that I/O there and no other', async () => {
   const { cluster, channel, done, cb, close } = await away();
@@ -199,7 +188,7 @@ test('what waits for a BdevIo at home is taken out of the queue', async () => {
   const { cluster, channel, done, cb, close, pool } = await away();
   const buf = cluster.memory(512);
   await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 8, bdev_io_cache_size: 8 }));
-  const fill = drain(pool);
+  const fill = takeBdevIos(pool);
   for (const ctx of ['a', 'b']) channel.read(buf, 0, 0, 512, cb, ctx);
   cluster.turns();
   assert.equal(pool.waiting, 2);
@@ -241,7 +230,7 @@ test('a reset ends what waits for a BdevIo at home', async () => {
   const { cluster, channel, done, cb, close, settle, pool } = await away();
   const buf = cluster.memory(512);
   await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 8, bdev_io_cache_size: 8 }));
-  const fill = drain(pool);
+  const fill = takeBdevIos(pool);
   channel.read(buf, 0, 0, 512, cb, 'a');
   cluster.turns();
   channel.reset(cb, 'reset');

@@ -20,6 +20,7 @@ import { IoVecs } from '../env/iovecs.ts';
 import { currentReactor, localKey, type Reactor } from '../event/reactor.ts';
 import type { Bdev } from './bdev.ts';
 import { type BdevIo, type BdevIoDone, IO_SUBMITTED, type IoSink, type IoWaitEntry } from './bdev-io.ts';
+import { ioRank, NO_RANK, PLACE_CARRIED } from './io-rank.ts';
 import { IO_FLAGS_PASSED, IO_RESET } from './io-type.ts';
 import { bdevManager } from './manager.ts';
 import type { BackendChannel } from './module.ts';
@@ -123,12 +124,15 @@ class AwayChannel implements BackendChannel {
 class HomeEnd implements IoSink {
   readonly bdev: Bdev;
   readonly backend: BackendChannel;
+  /** Of its BdevIos. */
+  readonly rank: number;
   readonly #all: Carried[] = [];
   readonly #free: Carried[] = [];
 
   constructor(bdev: Bdev) {
     this.bdev = bdev;
     this.backend = bdev.ownBackend.createChannel();
+    this.rank = ioRank(bdev, PLACE_CARRIED);
   }
 
   take(): Carried {
@@ -152,6 +156,11 @@ class HomeEnd implements IoSink {
   }
 
   complete(io: BdevIo, status: number): void {
+    const { refusedRank } = io;
+    if (status === ENOMEM && refusedRank >= 0) {
+      this.bdev.manager.waitForIo(io.ctx as Carried, null, refusedRank);
+      return;
+    }
     io.status = status;
     this.finish(io);
   }
@@ -171,7 +180,7 @@ class Carried implements IoWaitEntry {
   ptr: Ptr = 0 as Ptr;
   core = NO_CORE;
   index = 0;
-  /** Null while it waits for one. */
+  /** Null while it waits for one. With one it may wait for another, in a disk below, and is then submitted again. */
   #io: BdevIo | null = null;
 
   constructor(end: HomeEnd) {
@@ -179,10 +188,15 @@ class Carried implements IoWaitEntry {
   }
 
   onReady(): void {
+    if (this.#io === null) this.#begin();
+    else this.#submit(this.#io);
+  }
+
+  #begin(): void {
     const { manager } = this.#end.bdev;
-    const io = manager.pool.get();
+    const io = manager.pool.get(this.#end.rank);
     if (io === null) {
-      manager.pool.wait(this, null);
+      manager.pool.wait(this, null, this.#end.rank);
       return;
     }
     const { heap, segments } = manager.reactor;
@@ -208,22 +222,28 @@ class Carried implements IoWaitEntry {
       this.done(io, EINVAL);
       return;
     }
+    this.#submit(io);
+  }
+
+  #submit(io: BdevIo): void {
+    io.refusedRank = NO_RANK;
     try {
       this.#end.backend.submit(io);
     } catch (error) {
-      manager.onCallbackError(error);
+      this.#end.bdev.manager.onCallbackError(error);
       if (this.#io === io) this.done(io, EIO);
     }
   }
 
   abort(): void {
     const { bdev, backend } = this.#end;
+    const waited = bdev.manager.pool.cancelWait(this);
     if (this.#io === null) {
-      bdev.manager.pool.cancelWait(this);
       this.#answer(ECANCELED);
       return;
     }
-    backend.abort?.(this.#io);
+    if (waited) this.done(this.#io, ECANCELED);
+    else backend.abort?.(this.#io);
     if (this.#io !== null) bdev.manager.reactor.send(this.core, stillThere, this.index, 0, 0);
   }
 

@@ -13,6 +13,7 @@ import type { Bdev } from './bdev.ts';
 import type { BdevIo, BdevIoDone, IoWaitEntry } from './bdev-io.ts';
 import type { BdevDesc } from './desc.ts';
 import type { Extents } from './extents.ts';
+import { ioRank, PLACE_SUBMITTED, RANK_OUTSIDE } from './io-rank.ts';
 import {
   IO_COMPARE,
   IO_COMPARE_AND_WRITE,
@@ -44,6 +45,8 @@ export class BdevChannel {
   connection = 0;
   #open = true;
 
+  /** Of its I/Os, in the pool. */
+  readonly #rank: number;
   readonly #bare: boolean;
   readonly #blockBytes: number;
   /** The bits that are zero in what is whole blocks; of blocks that are no power of two all, so that only zero passes. */
@@ -58,6 +61,7 @@ export class BdevChannel {
     this.bdev = desc.bdev;
     this.shared = shared;
     this.#writable = desc.write;
+    this.#rank = desc.forDisk ? ioRank(desc.bdev, PLACE_SUBMITTED) : RANK_OUTSIDE;
     this.#bare = desc.bare;
     this.#blockBytes = desc.blockSizeBytes;
     this.#blockMask = (desc.blockSizeBytes & (desc.blockSizeBytes - 1)) === 0 ? desc.blockSizeBytes - 1 : -1;
@@ -120,7 +124,7 @@ export class BdevChannel {
     const rc = this.#check(IO_COPY, byteOffset, bytes) || this.#check(IO_COPY, sourceOffset, bytes);
     if (rc !== 0) return rc;
     if (byteOffset < sourceOffset + bytes && sourceOffset < byteOffset + bytes) return EINVAL;
-    const io = this.shared.manager.pool.get();
+    const io = this.shared.manager.pool.get(this.#rank);
     if (io === null) return ENOMEM;
     io.sourceOffset = sourceOffset;
     this.#submit(io, IO_COPY, byteOffset, bytes, 0, cb, ctx);
@@ -172,8 +176,11 @@ export class BdevChannel {
     const { type, bytes } = io;
     const rc = this.#check(type, byteOffset, bytes);
     if (rc !== 0) return rc;
-    const own = this.shared.manager.pool.get();
-    if (own === null) return ENOMEM;
+    const own = this.shared.manager.pool.get(this.#rank);
+    if (own === null) {
+      io.refusedRank = this.#rank;
+      return ENOMEM;
+    }
     own.iovs = io.iovs;
     own.writeIovs = io.writeIovs;
     own.mdIovs = io.mdIovs;
@@ -203,7 +210,7 @@ export class BdevChannel {
   /** Aborts what the disk has under way on every channel of every core, and starts afresh. */
   reset(cb: BdevIoDone, ctx: unknown): number {
     if (!this.#open || this.bdev.removing) return ENODEV;
-    return startReset(this.shared, this.connection, cb, ctx, this.mark);
+    return startReset(this.shared, this.#rank, this.connection, cb, ctx, this.mark);
   }
 
   /**
@@ -225,10 +232,10 @@ export class BdevChannel {
 
   /**
    * After -ENOMEM: `entry.onReady()` is called once on this thread, when there is room, in a later turn when there is some already (SPDK refuses that with -EINVAL). FIFO over all
-   * disks of the reactor. @throws {SpdkError} EINVAL when `entry` waits already
+   * disks of the reactor; what disks need for others' I/Os goes first (io-rank.ts). On the channel that said so. @throws {SpdkError} EINVAL when `entry` waits already
    */
   queueIoWait(entry: IoWaitEntry): void {
-    this.shared.manager.waitForIo(entry, this.shared.thread);
+    this.shared.manager.waitForIo(entry, this.shared.thread, this.#rank);
   }
 
   /** False when it did not wait. */
@@ -324,7 +331,7 @@ export class BdevChannel {
     const rc = this.#check(type, byteOffset, bytes);
     if (rc !== 0) return rc;
     if (!(offset >= 0 && offset + bytes <= segment.sizeBytes)) return EINVAL;
-    const io = this.shared.manager.pool.get();
+    const io = this.shared.manager.pool.get(this.#rank);
     if (io === null) return ENOMEM;
     io.ownIovs.push(segment, offset, bytes);
     this.#submit(io, type, byteOffset, bytes, flags, cb, ctx);
@@ -344,7 +351,7 @@ export class BdevChannel {
     const rc = this.#check(type, byteOffset, iovs.totalBytes);
     if (rc !== 0) return rc;
     if (!insideSegments(iovs)) return EINVAL;
-    const io = this.shared.manager.pool.get();
+    const io = this.shared.manager.pool.get(this.#rank);
     if (io === null) return ENOMEM;
     io.iovs = iovs;
     io.writeIovs = writeIovs;
@@ -356,7 +363,7 @@ export class BdevChannel {
   #noData(type: number, byteOffset: number, bytes: number, flags: number, cb: BdevIoDone, ctx: unknown): number {
     const rc = this.#check(type, byteOffset, bytes);
     if (rc !== 0) return rc;
-    const io = this.shared.manager.pool.get();
+    const io = this.shared.manager.pool.get(this.#rank);
     if (io === null) return ENOMEM;
     this.#submit(io, type, byteOffset, bytes, flags, cb, ctx);
     return 0;

@@ -8,6 +8,7 @@ import type { IoBuf } from '../env/iobuf.ts';
 import type { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
 import { BufferedIo } from './buffered-io.ts';
+import { PLACE_EMULATED } from './io-rank.ts';
 import { IO_COMPARE_AND_WRITE, IO_READ, IO_WRITE } from './io-type.ts';
 import { LayerChild } from './layer-io.ts';
 import { type LbaLock, lockRange } from './lba-lock.ts';
@@ -28,6 +29,10 @@ export class CompareIo extends BufferedIo {
   /** Bytes compared, or written. */
   #done = 0;
   #length = 0;
+
+  protected get place(): number {
+    return PLACE_EMULATED;
+  }
 
   protected proceed(): void {
     if (this.#stage === START) {

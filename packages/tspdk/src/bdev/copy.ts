@@ -4,6 +4,7 @@
  */
 import { BufferedIo } from './buffered-io.ts';
 import { wholeBlocks } from './compare.ts';
+import { PLACE_EMULATED } from './io-rank.ts';
 import { IO_READ, IO_WRITE } from './io-type.ts';
 import { LayerChild } from './layer-io.ts';
 
@@ -12,6 +13,10 @@ export class CopyIo extends BufferedIo {
   #writing = false;
   #done = 0;
   #length = 0;
+
+  protected get place(): number {
+    return PLACE_EMULATED;
+  }
 
   protected proceed(): void {
     const { parent, channel } = this;

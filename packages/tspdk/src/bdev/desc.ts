@@ -37,6 +37,8 @@ export interface BdevOpenOptions {
   readonly hideMetadata?: boolean;
   /** The opener's own claim, made on the app core: it may write although the disk is claimed. */
   readonly claim?: BdevClaim;
+  /** For a disk that stands on it, and names it in `bases`: its I/Os may have the BdevIos that are kept for those (io-rank.ts). `openBase` says so. */
+  readonly forDisk?: boolean;
 }
 
 /** What is claimed. */
@@ -52,6 +54,7 @@ export class BdevDesc {
   readonly bdev: Bdev;
   /** The data of a disk with metadata is all that is seen through it. */
   readonly bare: boolean;
+  readonly forDisk: boolean;
   #write: boolean;
   #claim: BdevClaim | null = null;
   /** Opened with the claim of another descriptor. */
@@ -66,6 +69,7 @@ export class BdevDesc {
   private constructor(bdev: Bdev, options: BdevOpenOptions) {
     this.bdev = bdev;
     this.bare = options.hideMetadata === true && bdev.metadata !== null;
+    this.forDisk = options.forDisk === true;
     this.#write = options.write;
     this.#guest = options.claim !== undefined;
     this.#onEvent = options.onEvent;

@@ -1,6 +1,7 @@
 /**
  * Write zeroes for a disk that cannot: writes from a buffer of zeroes, one after the other.
  */
+import { PLACE_EMULATED } from './io-rank.ts';
 import { IO_WRITE } from './io-type.ts';
 import { LayerChild, LayerIo } from './layer-io.ts';
 
@@ -8,6 +9,10 @@ export class ZeroWriter extends LayerIo {
   readonly #child = new LayerChild(this);
   #done = 0;
   #piece = 0;
+
+  protected get place(): number {
+    return PLACE_EMULATED;
+  }
 
   protected proceed(): void {
     const { parent, channel } = this;

@@ -6,6 +6,7 @@ import '../module/bdev/null/null-bdev.ts';
 import { BdevIoPool } from './bdev-io.ts';
 import { startCluster } from './cluster.sim.ts';
 import { faultRegistry } from './faults/registry.ts';
+import { RANK_OUTSIDE } from './io-rank.ts';
 import { IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
 import { stubChannel } from './stub-module.sim.ts';
 import { channelOf, make, open, setUp } from './stub-setup.sim.ts';
@@ -94,17 +95,17 @@ test('bdev_io_wait: who waits although there is one is called in the next turn, 
 
 test('bdev_io_wait: while somebody waits, nobody else gets one that is free', () => {
   const pool = new BdevIoPool({ ios: 2, growBy: 1 });
-  const io = pool.get();
+  const io = pool.get(RANK_OUTSIDE);
   const taken: unknown[] = [];
-  const entry = { onReady: () => void taken.push(pool.get()) };
-  pool.wait(entry, null);
-  assert.equal(pool.get(), null);
+  const entry = { onReady: () => void taken.push(pool.get(RANK_OUTSIDE)) };
+  pool.wait(entry, null, RANK_OUTSIDE);
+  assert.equal(pool.get(RANK_OUTSIDE), null);
   assert.equal(pool.used, 1);
   pool.wake();
   assert.equal(taken.length, 1);
   assert.notEqual(taken[0], null);
-  assert.equal(pool.get(), null, 'two is the limit');
-  pool.wait(entry, null);
+  assert.equal(pool.get(RANK_OUTSIDE), null, 'two is the limit');
+  pool.wait(entry, null, RANK_OUTSIDE);
   pool.setOptions({ ios: 3, growBy: 1 });
   assert.equal(taken.length, 2, 'a larger pool serves who waits');
   assert.equal(pool.waiting, 0);

@@ -10,6 +10,7 @@
 import { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import { type BdevIo, IO_QUEUED, IO_SUBMITTED, type IoWaitEntry } from './bdev-io.ts';
+import { ioRank } from './io-rank.ts';
 import { IO_FLAG_EMULATED, IO_FLAGS_KEPT } from './io-type.ts';
 import { ECANCELED } from './status.ts';
 import type { ThreadChannel } from './thread-channel.ts';
@@ -66,6 +67,9 @@ export abstract class LayerIo implements IoWaitEntry {
   /** Starts what can be started now; `finish` when there is nothing left and nothing under way. */
   protected abstract proceed(): void;
 
+  /** Of its children: PLACE_*. */
+  protected abstract get place(): number;
+
   /** What children have in their flags beside their parent's. */
   protected get childFlags(): number {
     return 0;
@@ -84,11 +88,12 @@ export abstract class LayerIo implements IoWaitEntry {
 
   /** A BdevIo for a child. Null: there is none, and `proceed` is called when a child completes or there is one. */
   protected take(): BdevIo | null {
-    const { pool } = this.channel.manager;
-    const io = pool.get();
+    const { bdev, manager, thread } = this.channel;
+    const rank = ioRank(bdev, this.place);
+    const io = manager.pool.get(rank);
     if (io === null && this.outstanding === 0 && !this.#waiting) {
       this.#waiting = true;
-      pool.wait(this, this.channel.thread);
+      manager.pool.wait(this, thread, rank);
     }
     return io;
   }

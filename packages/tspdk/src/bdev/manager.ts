@@ -84,11 +84,11 @@ export class BdevManager implements Pollable {
     this.reactor.kick();
   }
 
-  /** Has `entry` called on `thread` when there is a BdevIo; never from here. */
-  waitForIo(entry: IoWaitEntry, thread: unknown): void {
-    this.pool.wait(entry, thread);
+  /** Has `entry` called on `thread` when there is a BdevIo for one of `rank`; never from here. */
+  waitForIo(entry: IoWaitEntry, thread: unknown, rank: number): void {
+    this.pool.wait(entry, thread, rank);
     // Nothing may be under way whose end would wake it.
-    if (this.pool.available) this.retryAfter(0, this.#waker);
+    if (this.pool.available(rank) > 0) this.retryAfter(0, this.#waker);
   }
 
   poll(): number {

@@ -20,6 +20,7 @@ import {
   dixGenerate,
   dixVerify,
 } from './dif/index.ts';
+import { PLACE_PROTECTED } from './io-rank.ts';
 import { IO_FLAG_BARE, IO_FLAG_CHECKED, IO_WRITE } from './io-type.ts';
 import { LayerChild } from './layer-io.ts';
 import type { Metadata } from './metadata.ts';
@@ -39,6 +40,10 @@ export class ProtectedIo extends BufferedIo {
 
   protected override get childFlags(): number {
     return IO_FLAG_CHECKED;
+  }
+
+  protected get place(): number {
+    return PLACE_PROTECTED;
   }
 
   protected proceed(): void {

@@ -29,16 +29,17 @@ interface ResetState {
 
 const resets = localKey('bdev_resets', () => ({ ids: 0, byId: new Map<number, ResetState>() }));
 
-/** Takes a reset on the channel's reactor, for the initiator's connection of that number; `mark`: see io-timeout.ts. 0 or -ENOMEM. */
+/** Takes a reset on the channel's reactor, for the initiator's connection of that number; `rank`: see io-rank.ts; `mark`: see io-timeout.ts. 0 or -ENOMEM. */
 export function startReset(
   channel: ThreadChannel,
+  rank: number,
   connection: number,
   cb: BdevIoDone,
   ctx: unknown,
   mark: number,
 ): number {
   const { faults } = channel.bdev;
-  const io = channel.manager.pool.get();
+  const io = channel.manager.pool.get(rank);
   if (io === null) return ENOMEM;
   io.type = IO_RESET;
   io.byteOffset = 0;

@@ -10,6 +10,7 @@ import type { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import type { Segment } from '../env/segment.ts';
 import type { BdevIo } from './bdev-io.ts';
+import { PLACE_SPLIT } from './io-rank.ts';
 import {
   IO_COMPARE,
   IO_COMPARE_AND_WRITE,
@@ -123,6 +124,10 @@ export class SplitIo extends LayerIo {
   /** Where they end in its memory. */
   #piece = 0;
   #pieceDone = 0;
+
+  protected get place(): number {
+    return PLACE_SPLIT;
+  }
 
   protected proceed(): void {
     const { parent } = this;

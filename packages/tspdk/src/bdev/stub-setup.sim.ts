@@ -2,6 +2,7 @@
  * What the tests of the block layer start from: a stub disk on one reactor, open, with a channel and a list of what completed.
  */
 import type { IoBuf, IoBufChannel } from '../env/iobuf.ts';
+import { type BdevIo, BdevIoPool } from './bdev-io.ts';
 import type { BdevChannel } from './channel.ts';
 import { type Cluster, type ClusterOptions, startCluster, TestClock } from './cluster.sim.ts';
 import { BdevDesc, type BdevEvent } from './desc.ts';
@@ -25,6 +26,24 @@ export function takeLargeBuffers(iobuf: Pick<IoBufChannel, 'getLargeOf'>): IoBuf
     for (let buf = iobuf.getLargeOf(rank); buf !== null; buf = iobuf.getLargeOf(rank)) taken.push(buf);
   }
   return taken;
+}
+
+/** The pool has `more` BdevIos, and then none. Returns what ends that, and has it serve who waits. */
+export function takeBdevIos(pool: BdevIoPool, more = 0): () => void {
+  const taken: BdevIo[] = [];
+  const { get } = BdevIoPool.prototype;
+  let left = more;
+  const takeAll = (): null => {
+    for (let io = get.call(pool, 0); io !== null; io = get.call(pool, 0)) taken.push(io);
+    return null;
+  };
+  if (left === 0) takeAll();
+  else pool.get = (rank) => (left-- > 0 ? get.call(pool, rank) : takeAll());
+  return () => {
+    Reflect.deleteProperty(pool, 'get');
+    for (const io of taken.splice(0)) pool.put(io);
+    pool.wake();
+  };
 }
 
 /** Runs one I/O to its end: its status, or why it was refused. */

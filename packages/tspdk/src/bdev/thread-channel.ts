@@ -3,7 +3,8 @@
  * the queue of I/Os for which the module had no memory. All descriptors of the thread submit through it. Data path.
  *
  * -ENOMEM from the module is not an error for the submitter: the I/O waits here, those after it behind it, and is tried
- * again when enough of what is outstanding has completed, or after a moment when nothing is.
+ * again when enough of what is outstanding has completed, or when nothing is, after a moment. When it was a BdevIo in a disk below that the module did not get (`BdevChannel.forward`), the channel
+ * then waits in the pool for its turn, as it might look in vain for ever.
  *
  * Disks on disks. A module may say that its reads and writes go on to a disk below as they are (`BackendChannel.onward`). Such an I/O needs no second BdevIo: it goes on itself, and is
  * then under way in each disk on its way, counted in each and told of by each as if it had one in each. `io.sink` stays the channel that it was submitted to; `io.levels`
@@ -24,9 +25,11 @@ import {
   IO_QUEUED,
   IO_SUBMITTED,
   type IoSink,
+  type IoWaitEntry,
 } from './bdev-io.ts';
 import { carryOut } from './carry-out.ts';
 import type { Gates } from './gates.ts';
+import { NO_RANK } from './io-rank.ts';
 import { IoStat } from './io-stat.ts';
 import { IO_FLAG_EMULATED, IO_RESET } from './io-type.ts';
 import { isChild, LayerIo } from './layer-io.ts';
@@ -40,7 +43,7 @@ const NOMEM_THRESHOLD = 8;
 /** When nothing is outstanding, time alone must help. */
 const NOMEM_RETRY_US = 10;
 
-export class ThreadChannel implements IoSink {
+export class ThreadChannel implements IoSink, IoWaitEntry {
   readonly bdev: Bdev;
   readonly thread: Thread | null;
   readonly stat = new IoStat();
@@ -307,7 +310,14 @@ export class ThreadChannel implements IoSink {
   #retryLater(): void {
     if (this.#retryPending) return;
     this.#retryPending = true;
-    this.manager.retryAfter(NOMEM_RETRY_US, this);
+    const refused = this.#nomemHead?.refusedRank ?? NO_RANK;
+    if (refused === NO_RANK) this.manager.retryAfter(NOMEM_RETRY_US, this);
+    else this.manager.waitForIo(this, this.thread, refused);
+  }
+
+  /** There is the BdevIo that its module did not get in a disk below. */
+  onReady(): void {
+    this.retry();
   }
 
   /** Time has passed with nothing outstanding. */
@@ -339,6 +349,7 @@ export class ThreadChannel implements IoSink {
     this.#nomemHead = io.next;
     if (this.#nomemHead === null) this.#nomemTail = null;
     io.next = null;
+    io.refusedRank = NO_RANK;
     this.#nomemCount--;
     return io;
   }
@@ -358,6 +369,7 @@ export class ThreadChannel implements IoSink {
   /** Ends what the module does not have yet (SPDK: bdev_abort_all_queued_io). */
   abortQueued(status: number): void {
     while (this.#nomemHead !== null) this.#completeHere(this.#takeNomem(), status);
+    if (this.#pool.cancelWait(this)) this.#retryPending = false;
     for (const io of this.gates?.removeAll() ?? []) this.#completeHere(io, status);
   }
 

@@ -3,6 +3,7 @@ import type { IoBuf, IoBufWaiter } from '../../env/iobuf.ts';
 import { IoVecs } from '../../env/iovecs.ts';
 import type { Segment } from '../../env/segment.ts';
 import type { BdevIo } from '../bdev-io.ts';
+import { PLACE_FAULT } from '../io-rank.ts';
 import { IO_FLAG_EMULATED, IO_RESET, IO_WRITE } from '../io-type.ts';
 import { LayerChild, LayerIo } from '../layer-io.ts';
 import type { Retry } from '../manager.ts';
@@ -44,6 +45,10 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
   /** Held back until somebody resumes it. */
   get stuck(): boolean {
     return this.#rule.action === 'stuck';
+  }
+
+  protected get place(): number {
+    return PLACE_FAULT;
   }
 
   protected proceed(): void {

@@ -7,7 +7,7 @@ import { BdevDesc } from '../../../bdev/desc.ts';
 import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
-import { channelOf, make, open } from '../../../bdev/stub-setup.sim.ts';
+import { channelOf, make, open, takeBdevIos } from '../../../bdev/stub-setup.sim.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
 import '../null/null-bdev.ts';
 import { LOG_DISCARD_FLAG, LOG_FLUSH_FLAG, LOG_FUA_FLAG, LOG_MARK_FLAG } from './log-format.ts';
@@ -280,10 +280,9 @@ test('more I/Os than there are entries under way, and fewer BdevIos than it take
   assert.equal(stub.outstanding.length, LOG_OPS);
   // An entry takes two for the log, and there is one: what the disk below has just given back.
   pool.setOptions({ ios: pool.all.length, growBy: 1 });
-  const hold = [];
-  for (let io = pool.get(); io !== null; io = pool.get()) hold.push(io);
+  const giveBack = takeBdevIos(pool);
   stub.complete(LOG_OPS);
-  for (const io of hold.splice(0)) pool.put(io);
+  giveBack();
   await cluster.untilTrue(() => {
     stub.complete(stub.outstanding.length);
     pool.wake();

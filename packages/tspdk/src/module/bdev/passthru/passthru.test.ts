@@ -6,7 +6,7 @@ import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
 import { BdevDesc } from '../../../bdev/desc.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
-import { channelOf, make, open } from '../../../bdev/stub-setup.sim.ts';
+import { channelOf, make, open, takeBdevIos } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import '../delay/delay-bdev.ts';
 import '../error/error-bdev.ts';
@@ -220,17 +220,15 @@ test('a reset is passed on: the base is reset, with its status, when what was un
   stub.resetStatus = -5;
   // No BdevIo is left for the base's: it waits for one.
   const { pool } = channel.shared.manager;
-  const taken: NonNullable<ReturnType<typeof pool.get>>[] = [];
   channel.reset(cb, 'fails');
   await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 1, bdev_io_cache_size: 1 }));
-  for (let io = pool.get(); io !== null; io = pool.get()) taken.push(io);
+  const giveBack = takeBdevIos(pool);
   for (let i = 0; i < 4; i++) {
     cluster.turns();
     cluster.clock.nowUs += 100;
   }
   assert.equal(pool.waiting, 1);
-  for (const io of taken) pool.put(io);
-  pool.wake();
+  giveBack();
   await cluster.untilTrue(() => done.length === 1);
   assert.deepEqual(done, ['fails -5']);
   assert.equal(stub.resets, 2);

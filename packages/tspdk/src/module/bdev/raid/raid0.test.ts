@@ -19,7 +19,7 @@ import {
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { describeBdev } from '../../../bdev/rpc.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
-import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
+import { channelOf, open, takeBdevIos } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { contents, setUpRaid, stubDisks } from './raid-setup.sim.ts';
@@ -202,13 +202,10 @@ test('too few BdevIos for all members: it goes on where it was, and no member is
   const { pool } = channel.shared.manager;
   for (let free = 1; free <= 4; free++) {
     pool.setOptions({ ios: pool.all.length, growBy: 1 });
-    const hold = [];
-    for (let io = pool.get(); io !== null; io = pool.get()) hold.push(io);
-    for (let i = 0; i < free; i++) pool.put(hold.pop() as NonNullable<ReturnType<typeof pool.get>>);
+    const giveBack = takeBdevIos(pool, free);
     assert.equal(channel.flush(0, 512, cb, `f${free}`), 0);
     assert.equal(stub.flatMap(({ outstanding }) => outstanding).length, free - 1);
-    for (const io of hold) pool.put(io);
-    pool.wake();
+    giveBack();
     assert.deepEqual(
       stub.map(({ outstanding }) => outstanding.length),
       [1, 1, 1],
@@ -218,13 +215,10 @@ test('too few BdevIos for all members: it goes on where it was, and no member is
     assert.equal(done.at(-1), `f${free} 0`);
   }
   // Aborted while it waits: nothing more is begun.
-  const hold = [];
-  for (let io = pool.get(); io !== null; io = pool.get()) hold.push(io);
-  for (let i = 0; i < 2; i++) pool.put(hold.pop() as NonNullable<ReturnType<typeof pool.get>>);
+  const giveBack = takeBdevIos(pool, 2);
   assert.equal(channel.flush(0, 512, cb, 'a'), 0);
   assert.equal(channel.abort('a'), 1);
-  for (const io of hold) pool.put(io);
-  pool.wake();
+  giveBack();
   cluster.turns();
   assert.equal(done.at(-1), 'a -125');
   assert.equal(stub.flatMap(({ outstanding }) => outstanding).length, 0);

@@ -9,7 +9,7 @@ import { faultRegistry } from '../../../bdev/faults/registry.ts';
 import { IO_READ, IO_WRITE, IO_ZCOPY } from '../../../bdev/io-type.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
-import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
+import { channelOf, open, takeBdevIos } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import { notifyOf } from '../../../notify/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
@@ -238,13 +238,10 @@ test('too few BdevIos: each member gets a write once', async () => {
   const { pool } = channel.shared.manager;
   pool.setOptions({ ios: pool.all.length, growBy: 1 });
   for (let free = 1; free <= 4; free++) {
-    const hold = [];
-    for (let io = pool.get(); io !== null; io = pool.get()) hold.push(io);
-    for (let i = 0; i < free; i++) pool.put(hold.pop() as NonNullable<ReturnType<typeof pool.get>>);
+    const giveBack = takeBdevIos(pool, free);
     assert.equal(channel.write(buf, 0, 0, 512, cb, free), 0);
     assert.equal(ops(stub).flat().length, free - 1);
-    for (const io of hold) pool.put(io);
-    pool.wake();
+    giveBack();
     assert.deepEqual(ops(stub), [['2 0 512'], ['2 0 512'], ['2 0 512']]);
     for (const each of stub) each.complete(1);
     cluster.turns();

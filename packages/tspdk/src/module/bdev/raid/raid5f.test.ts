@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { IO_UNMAP, IO_WRITE_ZEROES } from '../../../bdev/io-type.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { type StubChannel, stubChannel } from '../../../bdev/stub-module.sim.ts';
-import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
+import { channelOf, open, takeBdevIos } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import type { Segment } from '../../../env/segment.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
@@ -269,13 +269,10 @@ test('without buffers for parity the write is tried again; with too few BdevIos 
   const { pool } = channel.shared.manager;
   pool.setOptions({ ios: pool.all.length, growBy: 1 });
   for (let free = 1; free <= 5; free++) {
-    const hold = [];
-    for (let io = pool.get(); io !== null; io = pool.get()) hold.push(io);
-    for (let i = 0; i < free; i++) pool.put(hold.pop() as NonNullable<ReturnType<typeof pool.get>>);
+    const giveBack = takeBdevIos(pool, free);
     assert.equal(channel.write(buf, 0, 0, STRIPE, cb, free), 0);
     assert.equal(ops(stub).flat().length, free - 1);
-    for (const io of hold) pool.put(io);
-    pool.wake();
+    giveBack();
     assert.deepEqual(ops(stub), Array(4).fill([`2 0 ${STRIP}`]));
     for (const each of stub) each.complete(1);
     cluster.turns();

@@ -4,7 +4,6 @@
  */
 import { resetBases } from '../../../bdev/base-reset.ts';
 import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
-import { moduleRank } from '../../../bdev/buffer-rank.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import {
   type BackendChannel,
@@ -18,6 +17,7 @@ import {
   openBase,
   openChannels,
 } from '../../../bdev/index.ts';
+import { bufferRank, PLACE_CARRIED } from '../../../bdev/io-rank.ts';
 import { ECANCELED, EIO } from '../../../bdev/status.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { log } from '../../../log/index.ts';
@@ -95,7 +95,7 @@ export class VerifyBackend implements BdevBackend {
   constructor(spec: BdevSpec, reactor: Reactor) {
     const { base, mirror } = spec.data as VerifyData;
     this.#name = spec.name;
-    this.bufRank = moduleRank(spec);
+    this.bufRank = bufferRank(spec, PLACE_CARRIED);
     this.#reactor = reactor;
     this.#first = openBase(base, reactor);
     try {

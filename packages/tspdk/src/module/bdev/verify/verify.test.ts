@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { BdevIo } from '../../../bdev/bdev-io.ts';
 import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
 import { BdevDesc } from '../../../bdev/desc.ts';
 import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
@@ -10,7 +9,7 @@ import { faultRegistry } from '../../../bdev/index.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { describeBdev } from '../../../bdev/rpc.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
-import { channelOf, make, open, runIo, takeLargeBuffers } from '../../../bdev/stub-setup.sim.ts';
+import { channelOf, make, open, runIo, takeBdevIos, takeLargeBuffers } from '../../../bdev/stub-setup.sim.ts';
 import type { ThreadChannel } from '../../../bdev/thread-channel.ts';
 import { notifyOf } from '../../../notify/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
@@ -275,15 +274,13 @@ test('a read is aborted wherever it is, on either disk or waiting for memory; a 
   assert.equal(channel.abort('has waited'), 1);
   ended('has waited -125');
   // All BdevIos but the one of the verify disk's own are taken.
-  const ios: BdevIo[] = [];
   await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 1, bdev_io_cache_size: 1 }));
-  for (let io = pool.get(); io !== null; io = pool.get()) ios.push(io);
-  pool.put(ios.pop() as BdevIo);
+  const giveBack = takeBdevIos(pool, 1);
   channel.read(buf, 0, 0, 512, cb, 'waits for an I/O');
   assert.equal(pool.waiting, 1);
   assert.equal(channel.abort('waits for an I/O'), 1);
   assert.equal(pool.waiting, 0);
-  for (const io of ios) pool.put(io);
+  giveBack();
   ended('waits for an I/O -125');
   channel.write(buf, 0, 0, 512, cb, 'w');
   assert.equal(channel.abort('w'), 0);

@@ -12,6 +12,7 @@ import { BufferedIo } from './buffered-io.ts';
 import type { BdevChannel } from './channel.ts';
 import { type Cluster, startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
+import { PLACE_ALIGNED, PLACE_PROTECTED, RANK_OUTSIDE } from './io-rank.ts';
 import { IO_READ } from './io-type.ts';
 import { LayerChild } from './layer-io.ts';
 
@@ -112,6 +113,10 @@ class Nested extends BufferedIo {
     this.#inner = inner;
   }
 
+  protected get place(): number {
+    return this.#inner ? PLACE_ALIGNED : PLACE_PROTECTED;
+  }
+
   protected proceed(): void {
     if (this.#done) this.finish();
     else if (this.outstanding === 0) this.#read();
@@ -148,7 +153,7 @@ test('so do I/Os of the layer that need a buffer for one of their own that has o
   const { shared } = cluster.on(0, () => desc.getIoChannel());
   const done: number[] = [];
   for (let i = 0; i < 16; i++) {
-    const io = bdev.manager.pool.get() as BdevIo;
+    const io = bdev.manager.pool.get(RANK_OUTSIDE) as BdevIo;
     Object.assign(io, { type: IO_READ, byteOffset: 0, bytes: 512 });
     io.cb = (_, status) => void done.push(status);
     shared.stamp(io);
@@ -172,11 +177,11 @@ test('the reserve grows with the levels of disks, on every core, and goes with t
   assert.deepEqual([top.level, segments.count], [2, before + 3 + 3]);
   for (const { iobuf } of cluster.reactors) {
     while (iobuf.getLarge() !== null);
-    const bufs = Array.from({ length: 9 }, (_, rank) => iobuf.getLargeOf(rank) as IoBuf);
+    const bufs = Array.from({ length: 12 }, (_, rank) => iobuf.getLargeOf(rank) as IoBuf);
     const places = new Set(bufs.map(({ segment, offset }) => `${segment.id} ${offset}`));
-    assert.equal(places.size, 9);
+    assert.equal(places.size, 12);
     assert.ok(bufs.every(({ segment, offset, sizeBytes }) => offset + sizeBytes <= segment.sizeBytes));
-    assert.deepEqual([iobuf.getLargeOf(8), iobuf.getLargeOf(9)], [null, null]);
+    assert.deepEqual([iobuf.getLargeOf(11), iobuf.getLargeOf(12)], [null, null]);
     for (const buf of bufs) iobuf.put(buf);
     assert.throws(() => iobuf.put(bufs[0]), { code: 'EDOUBLEFREE' });
     if (iobuf === cluster.reactors[1].iobuf) iobuf.getLargeOf(4);
