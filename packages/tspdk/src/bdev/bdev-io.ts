@@ -174,9 +174,9 @@ export class BdevIoPool {
     this.submitUs = new Float64Array(options.ios);
   }
 
-  /** Changes the limit. What exists beyond it stays. */
+  /** Changes the limit. What exists beyond it stays; what is borrowed beyond it counts, as that may need others, which are kept for it. */
   setOptions(options: BdevIoPoolOptions): void {
-    this.#limit = options.ios + this.#ranks;
+    this.#limit = Math.max(options.ios, this.used) + this.#ranks;
     this.#growBy = options.growBy;
     this.#resized();
   }

@@ -165,7 +165,8 @@ export abstract class RaidChannel implements BackendChannel {
     const rc = this.backend.isCurrent(slot, generation) ? this.submitLeg(op, slot, member) : NO_MEMBER;
     if (rc === 0) return;
     op.pending++;
-    this.legDone(leg, rc === ENOMEM ? ECANCELED : rc);
+    if (rc === ENOMEM) (member as BdevChannel).queueIoWait(leg);
+    else this.legDone(leg, rc);
   }
 
   legDone(leg: RaidLeg, status: number): void {

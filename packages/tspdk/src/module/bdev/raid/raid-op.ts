@@ -17,7 +17,7 @@ export const LEG_FAILED = 3;
 export const LEG_SETTLED = 4;
 
 /** The context of a leg's I/O. */
-export class RaidLeg implements Retry {
+export class RaidLeg implements Retry, IoWaitEntry {
   readonly op: RaidOp;
   readonly slot: number;
   /** LEG_* */
@@ -33,6 +33,11 @@ export class RaidLeg implements Retry {
   /** Some time after it was aborted below. */
   retry(): void {
     this.op.channel.retryLeg(this);
+  }
+
+  /** There was no BdevIo for it then. */
+  onReady(): void {
+    this.retry();
   }
 }
 
