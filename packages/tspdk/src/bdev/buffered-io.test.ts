@@ -95,7 +95,7 @@ test('so do reads and copies of verify disks, also of one that stands on others'
   const cluster = await few();
   for (const name of ['A', 'B', 'C']) await malloc(cluster, name, 2048);
   await verify(cluster, 'V', 'A', 'B');
-  const upper = await verify(cluster, 'W', 'V', 'C');
+  const upper = await verify(cluster, 'W', 'C', 'V');
   assert.equal(upper.level, 2);
   await readersEnd(cluster, 'W', [0, 1], 6);
   assert.deepEqual(heldIoBufs(cluster.iobufMemory), []);

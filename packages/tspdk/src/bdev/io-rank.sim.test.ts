@@ -13,6 +13,7 @@ import type { Sim } from '../sim/simulate.ts';
 import type { BdevChannel } from './channel.ts';
 import { BdevDesc } from './desc.ts';
 import { faultRegistry } from './faults/registry.ts';
+import { IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, ioTypes } from './io-type.ts';
 import { bdevManager } from './manager.ts';
 import { bdevRegistry } from './registry.ts';
 import { ECANCELED, EILSEQ, ENOMEM } from './status.ts';
@@ -53,6 +54,7 @@ class Disks {
       homeCore: random.chance(0.3) ? random.pick(this.#app.cores) : -1,
       delayUs: random.pick([0, 5, 50]),
       noMemory: random.pick([0, 0, 0.2]),
+      ...random.pick([{}, { ioTypes: ioTypes(IO_READ, IO_WRITE, IO_FLUSH, IO_UNMAP) }]),
       limits: {
         ...random.pick([
           {},
@@ -197,7 +199,7 @@ class User {
   }
 }
 
-forEachSeed('more I/Os than a small pool holds, on any stack of disks: all end', 300, async (sim) => {
+forEachSeed('more I/Os than a small pool holds, on any stack of disks: all end', 200, async (sim) => {
   const { random } = sim;
   const cores = random.pick([[0], [0, 1], [0, 1, 2]]);
   const rc = await sim.start({ cores, subsystems: [bdevSubsystem] }, async (app) => {

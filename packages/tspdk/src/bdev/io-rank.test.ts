@@ -10,12 +10,18 @@ import '../module/bdev/raid/raid-bdev.ts';
 import { raidLevelOf } from '../module/bdev/raid/raid-level.ts';
 import { raidRegistry } from '../module/bdev/raid/raid-registry.ts';
 import '../module/bdev/verify/verify-bdev.ts';
+import type { IoBuf } from '../env/iobuf.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import type { BdevChannel } from './channel.ts';
 import { type Cluster, startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
+import { faultRegistry } from './faults/registry.ts';
+import { IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
 import { bdevManager } from './manager.ts';
+import { metadataFormat } from './metadata.ts';
 import { ENOMEM } from './status.ts';
+import { stubChannel, stubs } from './stub-module.sim.ts';
+import { make, takeBdevIos } from './stub-setup.sim.ts';
 
 const KIB = 1024;
 const BLOCK = 512;
@@ -43,15 +49,23 @@ const over = async (cluster: Cluster, kind: 'passthru' | 'verify' | 'logwrites',
   return name;
 };
 
+/** Ends what stub disk `name` has on `core`. */
+const finish = (name: string, core: number): void => {
+  if (!stubs.channels.get(name)?.some((channel) => channel.core === core)) return;
+  const { outstanding } = stubChannel(name, core);
+  stubChannel(name, core).complete(outstanding.length);
+};
+
 type Submit = (channel: BdevChannel, n: number, cb: (ctx: unknown, status: number) => void) => number;
 
-const io = (cluster: Cluster): Record<string, Submit> => {
+/** `at`: where in memory. */
+const io = (cluster: Cluster, at = 0): Record<string, Submit> => {
   const memory = cluster.memory(BYTES + 4096);
   const iovs = new IoVecs(1);
   iovs.push(memory, 0, BYTES);
   return {
-    read: (channel, n, cb) => channel.read(memory, 0, (n % 16) * BYTES, BYTES, cb, n),
-    write: (channel, n, cb) => channel.write(memory, 0, (n % 16) * BYTES, BYTES, cb, n),
+    read: (channel, n, cb) => channel.read(memory, at, (n % 16) * BYTES, BYTES, cb, n),
+    write: (channel, n, cb) => channel.write(memory, at, (n % 16) * BYTES, BYTES, cb, n),
     zeroes: (channel, n, cb) => channel.writeZeroes((n % 16) * BYTES, BYTES, 0, cb, n),
     compare: (channel, n, cb) => channel.comparev(iovs, (n % 16) * BYTES, cb, n),
     'compare-and-write': (channel, n, cb) => channel.comparevAndWritev(iovs, iovs, (n % 16) * BYTES, cb, n),
@@ -62,14 +76,26 @@ const io = (cluster: Cluster): Record<string, Submit> => {
 /** `count` of each kind of I/O on each core, on a pool of `ios`: how many have ended, and with what. */
 async function load(
   make: (cluster: Cluster) => Promise<string>,
-  { ios = 2, count = 8, reactors = 1, cores = [0], kinds = ['read', 'write'] as string[] },
+  {
+    ios = 2,
+    count = 8,
+    reactors = 1,
+    cores = [0],
+    kinds = ['read', 'write'] as string[],
+    at = 0,
+    end = (): void => {},
+    buffers = true,
+  },
 ): Promise<void> {
   const cluster = await startCluster({ reactors });
   // Before there are any, as those that exist stay.
   await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: ios, bdev_io_cache_size: 1 }));
   const name = await make(cluster);
   await cluster.until(cluster.bdevs.waitForExamine());
-  const submits = io(cluster);
+  const submits = io(cluster, at);
+  const taken: IoBuf[] = [];
+  const { iobuf } = cluster.reactors[0];
+  if (!buffers) for (let buf = iobuf.getLarge(); buf !== null; buf = iobuf.getLarge()) taken.push(buf);
   const ended: string[] = [];
   const wanted: string[] = [];
   const descs = cores.map((core) => cluster.on(core, () => BdevDesc.open(name, { write: true, onEvent: () => {} })));
@@ -88,8 +114,12 @@ async function load(
       }
     }
   }
-  for (let round = 0; round < ROUNDS && ended.length < wanted.length; round++) cluster.round();
+  for (let round = 0; round < ROUNDS && ended.length < wanted.length; round++) {
+    end();
+    cluster.round();
+  }
   assert.deepEqual(ended.toSorted(), wanted.toSorted());
+  for (const buf of taken) iobuf.put(buf);
   for (const desc of descs) desc.close();
   for (const reactor of cluster.reactors) {
     const { pool } = reactor.local(bdevManager);
@@ -150,3 +180,146 @@ test('logwrites, from two cores', () =>
       }),
     { reactors: 2, cores: [0, 1] },
   ));
+
+/** The layer's chain of one I/O at its longest: each child is from the next lower place. */
+const longest = async (cluster: Cluster, name: string, homeCore = -1): Promise<string> => {
+  await make(cluster, {
+    name,
+    homeCore,
+    ioTypes: ioTypes(IO_READ, IO_WRITE),
+    blocks: (32 * BYTES) / BLOCK,
+    limits: { optimalIoBoundaryBlocks: 8, splitOnOptimalIoBoundary: true, requiredAlignmentBytes: 4096 },
+    // Not where it lives on one core.
+    ...(homeCore < 0
+      ? { metadata: metadataFormat({ bytes: 8, interleaved: false, difType: 1, difIsHeadOfMd: false }) }
+      : {}),
+  });
+  const rule = { op: 'all', action: 'delay', stage: 'submission', delay_us: 1 } as const;
+  await cluster.until(faultRegistry(cluster.reactors[0]).add(name, rule));
+  return name;
+};
+
+test('all that the layer makes of an I/O, at once: faults, emulations, protection, pieces, alignment', async () => {
+  for (const ios of [1, 4, 16]) {
+    await load((cluster) => longest(cluster, `longest ${ios}`), {
+      ios,
+      count: 24,
+      kinds: ['read', 'write', 'compare', 'compare-and-write'],
+      at: 4,
+      end: () => finish(`longest ${ios}`, 0),
+    });
+  }
+});
+
+test('so with no buffers but those of the reserve', async () => {
+  const kinds = [['copy'], ['compare'], ALL];
+  for (const [i, each] of kinds.entries()) {
+    const name = `longest ${i} of no buffers`;
+    await load((cluster) => longest(cluster, name, 0), {
+      ios: 16,
+      count: 24,
+      kinds: each,
+      at: 4,
+      end: () => finish(name, 0),
+      buffers: false,
+    });
+  }
+});
+
+test('a mirror whose members have faults', () =>
+  load(
+    async (cluster) => {
+      const members = await Promise.all(['A', 'B', 'C'].map((name) => malloc(cluster, name)));
+      const rule = { op: 'all', action: 'delay', stage: 'submission', delay_us: 1 } as const;
+      for (const name of members) await cluster.until(faultRegistry(cluster.reactors[0]).add(name, rule));
+      return raid(cluster, 'R', 'raid1', members);
+    },
+    { ios: 16, count: 24 },
+  ));
+
+test('so from another core', () =>
+  load((cluster) => longest(cluster, 'longest away', 0), {
+    ios: 4,
+    count: 24,
+    reactors: 2,
+    cores: [1],
+    kinds: ALL,
+    at: 4,
+    end: () => finish('longest away', 0),
+  }));
+
+/** What a disk below refuses for lack of a BdevIo waits in the pool for its turn, not for a while. */
+test('an I/O that a module could not pass on for lack of a BdevIo waits for one in the pool; an abort takes it out', async () => {
+  const cluster = await startCluster();
+  const base_bdev_name = await pieces(cluster, 'P');
+  await over(cluster, 'passthru', 'T', { base_bdev_name });
+  await cluster.until(cluster.bdevs.waitForExamine());
+  const desc = cluster.on(0, () => BdevDesc.open('T', { write: true, onEvent: () => {} }));
+  const channel = cluster.on(0, () => desc.getIoChannel());
+  const { pool } = channel.shared.manager;
+  const memory = cluster.memory(4 * KIB);
+  const read = (n: number): number => channel.read(memory, 0, 0, 4 * KIB, cb, n);
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number): void => void done.push(`${ctx} ${status}`);
+  pool.setOptions({ ios: 8, growBy: 1 });
+  let giveBack = takeBdevIos(pool, 1);
+  assert.equal(read(1), 0);
+  assert.deepEqual([pool.waiting, channel.shared.queued], [1, 1]);
+  cluster.settle();
+  assert.equal(pool.waiting, 1);
+  giveBack();
+  assert.deepEqual([pool.waiting, channel.shared.queued], [0, 0], 'at once');
+  cluster.settle();
+  assert.deepEqual(done, ['1 0']);
+  giveBack = takeBdevIos(pool, 1);
+  assert.equal(read(2), 0);
+  assert.equal(channel.abort(2), 1);
+  assert.equal(pool.waiting, 0);
+  cluster.turns();
+  assert.equal(done.at(-1), '2 -125');
+  giveBack();
+  giveBack = takeBdevIos(pool, 1);
+  assert.equal(read(3), 0);
+  const gone = cluster.bdevs.delete('T');
+  await cluster.untilTrue(() => done.at(-1) === '3 -19');
+  assert.equal(pool.waiting, 0, 'nor does what the removal of its disk has ended');
+  giveBack();
+  desc.close();
+  await cluster.until(gone);
+  await cluster.close();
+});
+
+test('so on the home core of a disk', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  await over(cluster, 'logwrites', 'L', {
+    base_bdev_name: await pieces(cluster, 'A'),
+    log_bdev_name: await malloc(cluster, 'Log', { num_blocks: (128 * BYTES) / BLOCK }),
+  });
+  await cluster.until(cluster.bdevs.waitForExamine());
+  const desc = cluster.on(1, () => BdevDesc.open('L', { write: true, onEvent: () => {} }));
+  const channel = cluster.on(1, () => desc.getIoChannel());
+  const { pool } = cluster.reactors[0].local(bdevManager);
+  const memory = cluster.memory(4 * KIB);
+  const read = (n: number): number => channel.read(memory, 0, 0, 4 * KIB, cb, n);
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number): void => void done.push(`${ctx} ${status}`);
+  pool.setOptions({ ios: 8, growBy: 1 });
+  let giveBack = takeBdevIos(pool, 1);
+  assert.equal(read(1), 0);
+  cluster.turns();
+  assert.deepEqual([pool.waiting, channel.shared.queued], [1, 0], 'home keeps it');
+  giveBack();
+  assert.equal(pool.waiting, 0);
+  cluster.settle();
+  assert.deepEqual(done, ['1 0']);
+  giveBack = takeBdevIos(pool, 1);
+  assert.equal(read(2), 0);
+  cluster.turns();
+  assert.equal(channel.abort(2), 1);
+  cluster.turns();
+  assert.deepEqual([done.at(-1), pool.waiting], ['2 -125', 0]);
+  giveBack();
+  assert.equal(pool.used, 0);
+  desc.close();
+  await cluster.close();
+});

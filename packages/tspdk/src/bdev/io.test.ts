@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import '../module/bdev/malloc/malloc-bdev.ts';
 import '../module/bdev/null/null-bdev.ts';
-import { BdevIoPool } from './bdev-io.ts';
+import { type BdevIo, BdevIoPool } from './bdev-io.ts';
 import { startCluster } from './cluster.sim.ts';
 import { faultRegistry } from './faults/registry.ts';
 import { RANK_OUTSIDE } from './io-rank.ts';
@@ -91,6 +91,70 @@ test('bdev_io_wait: who waits although there is one is called in the next turn, 
   cluster.turns();
   assert.deepEqual(done, ['b 0', 'y 0']);
   await tearDown();
+});
+
+test('the last BdevIos are for lower ranks, each of which has a queue of its own; what comes back goes to the lowest that may have it', () => {
+  const pool = new BdevIoPool({ ios: 2, growBy: 1 });
+  pool.cover(3);
+  const all: (BdevIo | null)[] = Array.from({ length: 2 }, () => pool.get(RANK_OUTSIDE));
+  assert.equal(pool.get(RANK_OUTSIDE), null, 'two is what the outside gets');
+  for (const rank of [2, 1, 0]) {
+    all.push(pool.get(rank));
+    assert.equal(pool.get(rank), null, `rank ${rank} leaves as many`);
+  }
+  assert.ok(!all.includes(null));
+  assert.equal(pool.used, 5);
+  const log: string[] = [];
+  const entry = (name: string, rank: number) => ({
+    onReady() {
+      log.push(name);
+      all.push(pool.get(rank));
+    },
+  });
+  const entries = {
+    out: entry('out', RANK_OUTSIDE),
+    two: entry('two', 2),
+    zero: entry('zero', 0),
+    last: entry('last', 0),
+  };
+  pool.wait(entries.out, null, RANK_OUTSIDE);
+  pool.wait(entries.two, null, 2);
+  assert.throws(() => pool.wait(entries.two, null, 0), { code: 'EINVAL' });
+  const putOne = (): void => {
+    pool.put(all.pop() as BdevIo);
+    pool.wake();
+  };
+  putOne();
+  assert.deepEqual([log, pool.waiting], [[], 2], 'neither may have it');
+  all.push(pool.get(0));
+  assert.notEqual(all.at(-1), null, 'they are not in the way of a lower rank');
+  pool.wait(entries.zero, null, 0);
+  pool.wait(entries.last, null, 0);
+  putOne();
+  assert.deepEqual(log.splice(0), ['zero']);
+  assert.equal(pool.get(0), null, 'and not before the one that waits');
+  assert.ok(pool.cancelWait(entries.last));
+  assert.ok(!pool.cancelWait(entries.last));
+  for (let i = 0; i < 3; i++) putOne();
+  assert.deepEqual(log.splice(0), ['two']);
+  for (let i = 0; i < 2; i++) putOne();
+  assert.deepEqual([log, pool.waiting, pool.used], [['out'], 0, 2]);
+});
+
+test('a pool that is made smaller, or gets ranks, keeps what those need that have some of it', () => {
+  const pool = new BdevIoPool({ ios: 100, growBy: 1 });
+  pool.cover(2);
+  for (let i = 0; i < 10; i++) pool.get(RANK_OUTSIDE);
+  pool.setOptions({ ios: 1, growBy: 1 });
+  assert.equal(pool.get(RANK_OUTSIDE), null);
+  assert.notEqual(pool.get(1), null);
+  const called: number[] = [];
+  pool.wait({ onReady: () => void called.push(pool.available(1)) }, null, 1);
+  pool.cover(2);
+  assert.deepEqual(called, []);
+  pool.cover(4);
+  assert.deepEqual(called, [2]);
+  assert.equal(pool.submitUs.length, 14);
 });
 
 test('bdev_io_wait: while somebody waits, nobody else gets one that is free', () => {

@@ -43,7 +43,7 @@ import { dropSegment, shareSegment } from './segments.ts';
 
 /** Of `bdev_set_options`, by SPDK's names. */
 export interface BdevOptions {
-  /** I/Os under way at once on one reactor. */
+  /** I/Os of users under way at once on one reactor. */
   bdev_io_pool_size: number;
   /** I/Os made at once. */
   bdev_io_cache_size: number;

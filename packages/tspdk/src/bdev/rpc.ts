@@ -50,7 +50,11 @@ export function registerBdevRpc(rpc: RpcRegistry, deps: { registry: () => BdevRe
     name: 'bdev_set_options',
     states: RPC_STARTUP,
     params: [
-      { name: 'bdev_io_pool_size', type: 'uint32', description: 'Block I/Os under way at once, for each reactor' },
+      {
+        name: 'bdev_io_pool_size',
+        type: 'uint32',
+        description: 'Block I/Os of users under way at once, for each reactor',
+      },
       { name: 'bdev_io_cache_size', type: 'uint32', description: 'Block I/Os made at once' },
       { name: 'bdev_auto_examine', type: 'boolean', description: 'Examine bdevs as they are made' },
       {

@@ -315,6 +315,11 @@ export class ThreadChannel implements IoSink, IoWaitEntry {
     else this.manager.waitForIo(this, this.thread, refused);
   }
 
+  /** Nobody here waits for a BdevIo below any more. */
+  #leavePool(): void {
+    if (this.#pool.cancelWait(this)) this.#retryPending = false;
+  }
+
   /** There is the BdevIo that its module did not get in a disk below. */
   onReady(): void {
     this.retry();
@@ -369,7 +374,7 @@ export class ThreadChannel implements IoSink, IoWaitEntry {
   /** Ends what the module does not have yet (SPDK: bdev_abort_all_queued_io). */
   abortQueued(status: number): void {
     while (this.#nomemHead !== null) this.#completeHere(this.#takeNomem(), status);
-    if (this.#pool.cancelWait(this)) this.#retryPending = false;
+    this.#leavePool();
     for (const io of this.gates?.removeAll() ?? []) this.#completeHere(io, status);
   }
 
@@ -418,6 +423,7 @@ export class ThreadChannel implements IoSink, IoWaitEntry {
         if (queued === io) this.#completeHere(io, ECANCELED);
         else kept.push(queued);
       }
+      this.#leavePool();
       for (const other of kept) this.#queueNomem(other);
       return true;
     }

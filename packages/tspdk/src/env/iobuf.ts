@@ -14,7 +14,7 @@
  * Waiting is safe for who holds nothing. An I/O that needs a large buffer on the way, while whoever submitted it holds one already, might wait for what waits for it; so it may
  * have one of the core's reserve when the pool has none (`getLargeOf`). The reserve has one buffer a rank, and a rank's buffer is only ever waited for by others of that
  * rank. Ranks are the caller's: who has the buffer of one may wait for those of lower ranks, and for nothing else that waits for buffers. Then the lowest
- * rank's buffer always comes back, and by induction every rank's (bdev/buffered-io.ts).
+ * rank's buffer always comes back, and by induction every rank's (bdev/io-rank.ts).
  *
  * A buffer's state word holds who has it (core + 1), 0 while it is in the pool: a second put is EDOUBLEFREE, and what is still
  * out when the application ends is a leak with a name.

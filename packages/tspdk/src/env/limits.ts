@@ -81,7 +81,7 @@ export const limits = {
   uring_pinned_bytes: 256 * 1024 * 1024,
   /** O_DIRECT reads and writes that are given to the kernel at once. */
   bdev_direct_batch: 4,
-  /** Block I/Os under way at once on one reactor; past it a submission gets -ENOMEM and may queue (SPDK: bdev_io_pool_size). */
+  /** Block I/Os of users under way at once on one reactor; past it a submission gets -ENOMEM and may queue (SPDK: bdev_io_pool_size). Those of disks have some more: bdev/io-rank.ts. */
   bdev_ios_max: 65535,
   /** Block I/Os made at once when a reactor needs more. */
   bdev_io_grow: 256,

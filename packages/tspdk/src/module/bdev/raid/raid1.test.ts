@@ -250,6 +250,24 @@ test('too few BdevIos: each member gets a write once', async () => {
   await tearDown();
 });
 
+test('a leg that is begun again, as others have reset its member, waits for its BdevIo', async () => {
+  const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(2);
+  const { pool } = channel.shared.manager;
+  pool.setOptions({ ios: pool.all.length, growBy: 1 });
+  assert.equal(channel.write(buf, 0, 0, 512, cb, 'w'), 0);
+  stub[0].complete(1, -125);
+  const giveBack = takeBdevIos(pool);
+  cluster.settle();
+  assert.equal(pool.waiting, 1);
+  assert.deepEqual(ops(stub), [[], ['2 0 512']]);
+  giveBack();
+  assert.deepEqual(ops(stub), [['2 0 512'], ['2 0 512']]);
+  for (const each of stub) each.complete(1);
+  cluster.turns();
+  assert.deepEqual(done, ['w 0']);
+  await tearDown();
+});
+
 test('it works without members from the start, and takes them later; it does not give its memory away', async () => {
   const { cluster, create, call, list, raids } = await setUpRaid({ reactors: 2 });
   for (const name of ['M0', 'M1', 'M2']) await malloc(cluster, name);
