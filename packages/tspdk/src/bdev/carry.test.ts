@@ -90,6 +90,29 @@ test('carried I/O: no heap, no BdevIo at home, and a module without memory make 
   await close();
 });
 
+test('carried I/O: for lack of a BdevIo in a disk below it waits at home, but only that once', async () => {
+  const { cluster, channel, done, cb, pool, close } = await away();
+  channel.read(cluster.memory(512), 0, 0, 512, cb, 'r');
+  cluster.turns();
+  const stub = stubChannel('H', 0);
+  const [io] = stub.outstanding.splice(0);
+  io.refusedRank = 0;
+  io.complete(-12);
+  assert.deepEqual([pool.waiting, channel.shared.queued], [1, 0]);
+  cluster.round();
+  cluster.round();
+  assert.deepEqual([pool.waiting, stub.outstanding.length], [0, 1]);
+  stub.complete(1, -12);
+  cluster.round();
+  cluster.round();
+  assert.deepEqual([pool.waiting, channel.shared.queued], [0, 1], 'then its module had no memory');
+  cluster.settle();
+  stub.complete(1);
+  cluster.turns();
+  assert.deepEqual(done, ['r 0']);
+  await close();
+});
+
 test('an abort travels to the home core, and ends that I/O there and no other', async () => {
   const { cluster, channel, done, cb, close } = await away();
   const buf = cluster.memory(512);

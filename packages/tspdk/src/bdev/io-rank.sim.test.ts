@@ -199,7 +199,7 @@ class User {
   }
 }
 
-forEachSeed('more I/Os than a small pool holds, on any stack of disks: all end', 200, async (sim) => {
+forEachSeed('more I/Os than a small pool holds, on any stack of disks: all end', 100, async (sim) => {
   const { random } = sim;
   const cores = random.pick([[0], [0, 1], [0, 1, 2]]);
   const rc = await sim.start({ cores, subsystems: [bdevSubsystem] }, async (app) => {

@@ -327,6 +327,25 @@ test('enomem: what the module cannot take waits in order and is tried again as o
   await tearDown();
 });
 
+test('enomem: for lack of a BdevIo in a disk below it waits in the pool, but only that once', async () => {
+  const { cluster, channel, buf, cb, stub, done, tearDown } = await setUp();
+  const { pool } = channel.shared.manager;
+  channel.read(buf, 0, 0, 512, cb, 'r');
+  const [io] = stub.outstanding.splice(0);
+  stub.depth = 0;
+  io.refusedRank = 0;
+  io.complete(-12);
+  assert.deepEqual([pool.waiting, channel.shared.queued], [1, 1]);
+  cluster.round();
+  cluster.round();
+  assert.deepEqual([pool.waiting, channel.shared.queued], [0, 1], 'then its module had no memory');
+  stub.depth = 1;
+  cluster.settle();
+  stub.complete(1);
+  assert.deepEqual(done, ['r 0']);
+  await tearDown();
+});
+
 test('enomem: with nothing outstanding, time alone has it tried again', async () => {
   const { cluster, channel, buf, cb, stub, done, tearDown } = await setUp();
   stub.depth = 0;
