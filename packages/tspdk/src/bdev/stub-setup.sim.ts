@@ -28,17 +28,18 @@ export function takeLargeBuffers(iobuf: Pick<IoBufChannel, 'getLargeOf'>): IoBuf
   return taken;
 }
 
-/** The pool has `more` BdevIos, and then none. Returns what ends that, and has it serve who waits. */
-export function takeBdevIos(pool: BdevIoPool, more = 0): () => void {
+/** The pool has `more` BdevIos, and then none, or none but for ranks below `rank`. Returns what ends that, and has it serve who waits. */
+export function takeBdevIos(pool: BdevIoPool, more = 0, rank = 0): () => void {
   const taken: BdevIo[] = [];
   const { get } = BdevIoPool.prototype;
   let left = more;
   const takeAll = (): null => {
-    for (let io = get.call(pool, 0); io !== null; io = get.call(pool, 0)) taken.push(io);
+    Reflect.deleteProperty(pool, 'get');
+    for (let io = pool.get(rank); io !== null; io = pool.get(rank)) taken.push(io);
     return null;
   };
   if (left === 0) takeAll();
-  else pool.get = (rank) => (left-- > 0 ? get.call(pool, rank) : takeAll());
+  else pool.get = (asked) => (left-- > 0 ? get.call(pool, asked) : takeAll());
   return () => {
     Reflect.deleteProperty(pool, 'get');
     for (const io of taken.splice(0)) pool.put(io);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { ioRank, PLACE_SUBMITTED } from '../../../bdev/io-rank.ts';
 import { IO_UNMAP, IO_WRITE_ZEROES } from '../../../bdev/io-type.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { type StubChannel, stubChannel } from '../../../bdev/stub-module.sim.ts';
@@ -230,9 +231,7 @@ test('[test_raid5f_chunk_write_error_with_enomem] a strip fails while another wa
     const { stub, channel, done, cb, buf, cluster, list, tearDown } = await onStubs();
     const { pool } = channel.shared.manager;
     pool.setOptions({ ios: pool.all.length, growBy: 1 });
-    const hold = [];
-    for (let io = pool.get(); io !== null; io = pool.get()) hold.push(io);
-    for (let i = 0; i < 2; i++) pool.put(hold.pop() as NonNullable<ReturnType<typeof pool.get>>);
+    const giveBack = takeBdevIos(pool, 2, ioRank(cluster.bdevs.list()[0], PLACE_SUBMITTED));
     assert.equal(channel.write(buf, 0, 0, STRIPE, cb, 'w'), 0);
     for (const [i, each] of stub.entries()) {
       // What has ended gives its BdevIo to the next.
@@ -243,8 +242,7 @@ test('[test_raid5f_chunk_write_error_with_enomem] a strip fails while another wa
       each.complete(1, i === 0 || i === alsoFails ? -5 : 0);
       cluster.turns();
     }
-    for (const io of hold) pool.put(io);
-    pool.wake();
+    giveBack();
     await cluster.untilTrue(() => done.length === 1);
     assert.deepEqual(done, [alsoFails < 0 ? 'w 0' : 'w -5']);
     assert.deepEqual(ops(stub).flat(), [], 'nothing is written twice');
