@@ -1,5 +1,5 @@
 /**
- * How long a core sleeps while a device works for it, and when it is back.
+ * How long a core sleeps while a device works for it, or a client sends a large payload through a unix socket, and when it is back.
  *
  * A core that sleeps until the completion comes is woken too late: on virtual machines that alone takes 20 to 50 µs, in which the device has nothing to do. One that polls all
  * the while is there at once, and takes a core for it. So it sleeps for the part of the wait in which nothing comes usually, and polls for the rest. What is usual follows what has been seen:

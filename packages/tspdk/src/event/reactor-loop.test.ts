@@ -96,7 +96,7 @@ async function device(): Promise<{ slept: number; late: number }> {
     },
   };
   reactor.ring = ring as unknown as Ring;
-  reactor.devices = 1;
+  reactor.awaited = 1;
   const loop = new ReactorLoop(reactor, { mode: 'adaptive', nativeDoorbell: false });
   loop.start();
   await over;

@@ -120,7 +120,7 @@ export class ReactorLoop {
         idle = reactor.napUntilUs === 0 && !this.#expectsAnswer();
       if (this.#stopped) return;
       if (reactor.promised) break;
-      if (reactor.gatherers + reactor.devices > 0 && !idle && this.#nap(done === 0)) {
+      if (reactor.gatherers + reactor.awaited > 0 && !idle && this.#nap(done === 0)) {
         end = Math.min(end + clock.nowUs - this.#napFromUs, start + limits.napping_slice_us);
       }
       if (clock.nowUs !== this.#lookedUs) this.#look();
@@ -134,7 +134,7 @@ export class ReactorLoop {
 
   /** How long after the last work this core goes to sleep: later while I/O is gathered or a device works, for a nap costs less than to be woken through libuv. */
   #patienceUs(): number {
-    return this.reactor.gatherers + this.reactor.devices > 0
+    return this.reactor.gatherers + this.reactor.awaited > 0
       ? Math.max(this.#idlePollUs, limits.napping_slice_us)
       : this.#idlePollUs;
   }
@@ -153,7 +153,7 @@ export class ReactorLoop {
     const reactor = this.reactor;
     const { clock } = reactor;
     if (reactor.ring === null) return false;
-    const forDevice = reactor.devices > 0 && reactor.napUntilUs === 0;
+    const forDevice = reactor.awaited > 0 && reactor.napUntilUs === 0;
     const waits = idle || (reactor.ring.queued > 0 && !forDevice);
     const until = reactor.napUntilUs > 0 ? reactor.napUntilUs : waits ? this.#lastWorkUs + this.#patienceUs() : 0;
     if (until === 0 || reactor.hasWork()) return false;

@@ -68,8 +68,11 @@ export class Reactor implements ThreadHost {
   napUntilUs = 0;
   /** How many have more throughput than a poll each microsecond would serve: while there is one, idle moments are napped. */
   gatherers = 0;
-  /** Disks with I/O under way that a device does by itself: while there is one, idle moments are napped for as long as that device usually takes. */
-  devices = 0;
+  /**
+   * How many wait for what comes by itself, and soon: disks with I/O that a device does, unix sockets that bring large payloads. While there is one, idle moments are napped for as long as usually nothing
+   * comes (device-wait.ts).
+   */
+  awaited = 0;
   /**
    * This turn has called what answers by promise, perhaps at once, or has settled one: it is the slice's last, so that the answer is heard. For whoever
    * did so to set; the loop takes it back.

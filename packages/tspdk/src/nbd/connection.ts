@@ -41,6 +41,8 @@ export interface ConnectionHost extends NegotiatorHost<ExportPort> {
   readonly mayGather: boolean;
   /** One connection more, or less, lets requests gather. */
   gathers(change: 1 | -1): void;
+  /** One connection more, or less, whose bytes come by and by, and are to find this reactor awake. */
+  awaits(change: 1 | -1): void;
   /** Call `run()` at `dueUs` or soon after; 0: no more. */
   setDeadline(connection: Connection, dueUs: number): void;
   /** The handshake is over. */
@@ -263,6 +265,11 @@ export class Connection implements RequestOwner, Due {
   /** It has begun, or ceased, to let requests gather. */
   gathers(begins: boolean): void {
     this.#host.gathers(begins ? 1 : -1);
+  }
+
+  /** Payloads have begun, or ceased, to come that are worth being awake for. */
+  awaits(begins: boolean): void {
+    this.#host.awaits(begins ? 1 : -1);
   }
 
   /** Runs again at `dueUs` at the latest; false when that has passed. */

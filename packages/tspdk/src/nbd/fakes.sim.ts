@@ -71,7 +71,7 @@ export class FakeSock implements SockPort {
     return all;
   }
 
-  readonly gathers = false;
+  gathers = false;
   get drained(): boolean {
     return this.#incoming.length === 0;
   }
@@ -410,6 +410,10 @@ export class World implements ConnectionHost {
   gatherers = 0;
   gathers(change: 1 | -1): void {
     this.gatherers += change;
+  }
+  awaited = 0;
+  awaits(change: 1 | -1): void {
+    this.awaited += change;
   }
   setDeadline(connection: Connection, dueUs: number): void {
     if (dueUs === 0) return;

@@ -122,6 +122,9 @@ export class PollGroup implements ConnectionHost {
   gathers(change: 1 | -1): void {
     this.reactor.gatherers += change;
   }
+  awaits(change: 1 | -1): void {
+    this.reactor.awaited += change;
+  }
   setDeadline(connection: Connection, dueUs: number): void {
     this.#deadlines.set(connection, dueUs);
     this.reactor.napUntilUs = this.#deadlines.firstUs;

@@ -15,7 +15,7 @@ import {
   readReplies,
   request,
 } from './client.sim.ts';
-import { FakeExport, World } from './fakes.sim.ts';
+import { assertQuiet, FakeExport, World } from './fakes.sim.ts';
 
 const DISK_BYTES = 1024 * 1024;
 const BLOCK = 512;
@@ -148,4 +148,26 @@ test('a disk that completes in any order: every request is answered once, rightl
     ),
     { numRuns: 150 },
   );
+});
+
+test('large payloads have the core awake where the socket cannot wait for all of one, and asleep where it can', () => {
+  for (const gathers of [false, true]) {
+    const all = new World();
+    const { sock } = all.connect();
+    sock.gathers = gathers;
+    const say = (bytes: Uint8Array) => {
+      sock.say(bytes);
+      all.settle();
+      return { gatherers: all.gatherers, awaited: all.awaited };
+    };
+    assert.deepEqual(say(cat(clientFlags(3), go(''))), { gatherers: 0, awaited: 0 });
+    const write = (bytes: number) => encode({ type: 1, offset: 0, length: bytes, fill: 1 }, 1);
+    const [gatherers, awaited] = gathers ? [1, 0] : [0, 1];
+    assert.deepEqual(say(write(128 * 1024)), { gatherers, awaited });
+    assert.deepEqual(say(write(512)), { gatherers: 0, awaited: 0 }, 'small ones');
+    assert.deepEqual(say(write(128 * 1024)), { gatherers, awaited }, 'again');
+    sock.end();
+    assertQuiet(all);
+    assert.deepEqual([all.gatherers, all.awaited], [0, 0], 'it has gone');
+  }
 });

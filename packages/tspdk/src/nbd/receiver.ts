@@ -88,8 +88,9 @@ export class Receiver {
 
   /** The last READ or WRITE was a large one: what counts is throughput. */
   #bulk = false;
-  /** Counted among those for which the reactor naps. */
+  /** Counted among those for which the reactor naps, and among those for which it is awake when something comes. */
   #gathers = false;
+  #awaits = false;
 
   /** More is in the socket: the batch is not over. */
   goesOn = false;
@@ -108,10 +109,16 @@ export class Receiver {
     // Waiting for bytes ends when they are there: the time is for a client that does not send as many.
     const us = this.#conn.sock.gathers ? this.#pace.expectedUs * LATE_FACTOR : this.#pace.expectedUs;
     this.#dueUs = this.#want > 1 ? nowUs + us : 0;
-    const gathers = this.#want > 1 || this.#bulk;
-    if (gathers === this.#gathers) return;
+    // A large payload comes in parts. Where the socket waits for all of them, so does the core; where it cannot, to be woken for each takes longer than its sender does.
+    const asleep = this.#conn.sock.gathers;
+    this.#count(this.#want > 1 || (this.#bulk && asleep), this.#bulk && !asleep);
+  }
+
+  #count(gathers: boolean, awaits: boolean): void {
+    if (gathers !== this.#gathers) this.#conn.gathers(gathers);
+    if (awaits !== this.#awaits) this.#conn.awaits(awaits);
     this.#gathers = gathers;
-    this.#conn.gathers(gathers);
+    this.#awaits = awaits;
   }
 
   /** Asks the socket for more, when there is room and nothing is outstanding. */
@@ -271,7 +278,6 @@ export class Receiver {
     this.#skipped = null;
     if (request !== null) this.#conn.releaseSlot(request);
     this.#conn.waitNoMore();
-    if (this.#gathers) this.#conn.gathers(false);
-    this.#gathers = false;
+    this.#count(false, false);
   }
 }

@@ -187,7 +187,7 @@ for (const direct of [true, false]) {
       const queued: number[] = [];
       const batch = limits.bdev_direct_batch;
       const ios = 4 * batch;
-      assert.equal(reactor.devices, 0);
+      assert.equal(reactor.awaited, 0);
       for (let i = 0; i < ios; i++) {
         const iovs = new IoVecs(2);
         iovs.push(buf, at, 4096);
@@ -198,9 +198,9 @@ for (const direct of [true, false]) {
       }
       const wanted = queued.map((_, i) => (direct ? (i + 1) % batch : i + 1));
       assert.deepEqual(queued, wanted);
-      assert.equal(reactor.devices, direct ? 1 : 0, 'a device is napped for');
+      assert.equal(reactor.awaited, direct ? 1 : 0, 'a device is napped for');
       await cluster.untilTrue(() => done === ios);
-      assert.equal(reactor.devices, 0);
+      assert.equal(reactor.awaited, 0);
       desc.close();
     } else t.skip(`O_DIRECT is not possible in ${dir}`);
     await cluster.close();

@@ -86,12 +86,12 @@ export class UringFileBackend implements BdevBackend {
 
   /** An I/O begins. One on O_DIRECT is a device's to do, which the core naps for. */
   began(): void {
-    if (this.#underWay++ === 0 && this.#naps) this.#reactor.devices++;
+    if (this.#underWay++ === 0 && this.#naps) this.#reactor.awaited++;
   }
 
   /** It has ended. */
   ended(): void {
-    if (--this.#underWay === 0 && this.#naps) this.#reactor.devices--;
+    if (--this.#underWay === 0 && this.#naps) this.#reactor.awaited--;
   }
 
   /**
