@@ -10,6 +10,7 @@
  * A nap that a completion has ended began too long: it came before the core was awake, so the wait counts as that much shorter, and the next nap is shorter too. A wait that lasts far longer than is
  * usual is slept through. Plain numbers; one reactor's loop.
  */
+import type { Clock } from '../env/clock.ts';
 
 /** Less is not a wait, µs. */
 const GRACE_US = 10;
@@ -41,8 +42,9 @@ export class DeviceWait {
     return this.#sinceUs >= 0;
   }
 
-  /** There is nothing to do at `nowUs`. Returns for how long to sleep: 0 means poll, Infinity until something comes. */
-  napUs(nowUs: number): number {
+  /** There is nothing to do now, as `clock` says. Returns for how long to sleep: 0 means poll, Infinity until something comes. A time as an argument would be a number on the heap each time. */
+  napUs(clock: Clock): number {
+    const { nowUs } = clock;
     this.#nappedUs = -1;
     if (this.#sinceUs < 0) {
       this.#sinceUs = nowUs;
@@ -65,11 +67,13 @@ export class DeviceWait {
 
   /** There is something to do. */
   ended(nowUs: number): void {
-    const waitUs = this.#nappedUs >= 0 ? this.#nappedUs : nowUs - this.#sinceUs;
+    // Of a wait that was slept through only this much is known to be usual: it was long.
+    const longUs = this.#usualUs * OVERDUE + OVERDUE_US;
+    const waitUs = Math.min(this.#nappedUs >= 0 ? this.#nappedUs : nowUs - this.#sinceUs, longUs);
     if (this.#napped || waitUs >= GRACE_US) {
       this.#usualUs += (waitUs - this.#usualUs) * (waitUs < this.#usualUs ? SHORTER : LONGER);
     }
-    if (!this.#napped) this.#lateUs -= this.#lateUs * LATE_DECAY;
+    if (!this.#napped && waitUs >= GRACE_US) this.#lateUs -= this.#lateUs * LATE_DECAY;
     this.#sinceUs = -1;
     this.#nappedUs = -1;
   }

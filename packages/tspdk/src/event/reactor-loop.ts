@@ -160,7 +160,7 @@ export class ReactorLoop {
     clock.tick();
     const from = clock.nowUs;
     let us = Math.min(until, reactor.nextPollUs()) - from;
-    if (forDevice) us = Math.min(us, this.#device.napUs(from));
+    if (forDevice) us = Math.min(us, this.#device.napUs(clock));
     us |= 0;
     if (us < NAP_US_MIN || !reactor.ring.nap(us)) return false;
     this.#napFromUs = from;
