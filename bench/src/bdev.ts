@@ -129,7 +129,8 @@ async function allocation(core: number): Promise<{ whole: number; own: number; i
 
 /**
  * Two reactors beside one, and two programs of one reactor each, which share nothing but the machine: what those do not reach together, no program does (on virtual machines two
- * processors may be the two threads of one core). In `time` seconds, of which V8's compilers take a part: a reactor alone leaves them the other core.
+ * processors may be the two threads of one core).
+ * In `time` seconds: runs differ, short ones more than long ones.
  */
 async function twoReactors(core: number, two: readonly number[], time: number): Promise<Row[]> {
   const reads = async (on: readonly number[]) =>
