@@ -130,24 +130,24 @@ async function allocation(core: number): Promise<{ whole: number; own: number; i
 /**
  * Two reactors beside one, and two programs of one reactor each, which share nothing but the machine: what those do not reach together, no program does (on virtual machines two
  * processors may be the two threads of one core).
- * In `time` seconds: runs differ, short ones more than long ones.
  */
-async function twoReactors(core: number, two: readonly number[], time: number): Promise<Row[]> {
-  const reads = async (on: readonly number[]) =>
-    (await perf(on, 'null:1G', '-w', 'randread', '-C', '-t', `${time}`)).iops;
-  const one = async () => ({ iops: await reads([core]) });
-  const { ours, peer } = await alternate<'iops'>(async () => ({ iops: await reads(two) }), one, runs);
+async function twoReactors(core: number, two: readonly number[]): Promise<Row[]> {
+  const { ours, peer } = await alternate<'iops'>(
+    async () => ({ iops: (await perf(two, 'null:1G', '-w', 'randread', '-C')).iops }),
+    async () => ({ iops: (await perf([core], 'null:1G', '-w', 'randread')).iops }),
+    runs,
+  );
   const apart = await alternate<'iops'>(
     async () => {
-      const both = await Promise.all(two.map((each) => reads([each])));
-      return { iops: both.reduce((sum, iops) => sum + iops, 0) };
+      const both = await Promise.all(two.map((each) => perf([each], 'null:1G', '-w', 'randread')));
+      return { iops: both.reduce((sum, { iops }) => sum + iops, 0) };
     },
-    one,
+    async () => ({ iops: (await perf([core], 'null:1G', '-w', 'randread')).iops }),
     runs,
   );
   return [
     row({
-      name: `null disk, depth ${depth}, 2 reactors, ${time} s`,
+      name: `null disk, depth ${depth}, 2 reactors`,
       value: ours.iops,
       unit: 'IOPS',
       better: 'higher',
@@ -155,7 +155,7 @@ async function twoReactors(core: number, two: readonly number[], time: number): 
       target: 1.9,
     }),
     row({
-      name: `the same in 2 programs of 1 reactor each, ${time} s: what the machine allows`,
+      name: 'the same in 2 programs of 1 reactor each: what the machine allows',
       value: apart.ours.iops,
       unit: 'IOPS',
       better: 'higher',
@@ -182,7 +182,7 @@ export const bdev: Benchmark = {
         runs,
       );
       say('two reactors');
-      const pair = [...(await twoReactors(core, two, seconds)), ...(await twoReactors(core, two, 4 * seconds))];
+      const pair = await twoReactors(core, two);
       say('allocation');
       const heap = await allocation(core);
       return [

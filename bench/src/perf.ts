@@ -11,10 +11,9 @@ export interface Perf {
   readonly total: { readonly iops: number; readonly io_completed: number };
 }
 
-/** One run of `tspdk perf` on `on`, of `seconds` unless `args` say a time; its figures. */
+/** One run of `tspdk perf` on `on`; its figures. */
 export async function perf(on: readonly number[], ...args: string[]): Promise<Perf['total']> {
-  const flags = ['-m', `[${on.join(',')}]`, '-q', String(depth), '-o', String(blockBytes)];
-  if (!args.includes('-t')) flags.push('-t', String(seconds));
+  const flags = ['-m', `[${on.join(',')}]`, '-q', String(depth), '-o', String(blockBytes), '-t', String(seconds)];
   const out = await runClient([process.execPath, cli, 'perf', ...flags, '--json-output', ...args]);
   return (JSON.parse(out) as Perf).total;
 }
