@@ -120,7 +120,7 @@ export class ReactorLoop {
         idle = reactor.napUntilUs === 0 && !this.#expectsAnswer();
       if (this.#stopped) return;
       if (reactor.promised) break;
-      if (reactor.gatherers + reactor.awaited > 0 && !idle && this.#nap(done === 0)) {
+      if (this.#mayNap && !idle && this.#nap(done === 0)) {
         end = Math.min(end + clock.nowUs - this.#napFromUs, start + limits.napping_slice_us);
       }
       if (clock.nowUs !== this.#lookedUs) this.#look();
@@ -134,9 +134,11 @@ export class ReactorLoop {
 
   /** How long after the last work this core goes to sleep: later while I/O is gathered or a device works, for a nap costs less than to be woken through libuv. */
   #patienceUs(): number {
-    return this.reactor.gatherers + this.reactor.awaited > 0
-      ? Math.max(this.#idlePollUs, limits.napping_slice_us)
-      : this.#idlePollUs;
+    return this.#mayNap ? Math.max(this.#idlePollUs, limits.napping_slice_us) : this.#idlePollUs;
+  }
+
+  get #mayNap(): boolean {
+    return this.reactor.gatherers + this.reactor.awaited > 0;
   }
 
   /** Whether this core has just woken another, which may answer: that takes longer than an idle core polls, and to be woken for it as long again. */
