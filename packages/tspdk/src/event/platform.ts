@@ -2,6 +2,7 @@
  * What an application runs on: threads, clock and loop of the machine. The simulator stands in with its own.
  */
 import { type Clock, RealClock } from '../env/clock.ts';
+import { askForInlining } from '../env/jit.ts';
 import { setDoorbellFd } from './fabric.ts';
 import { type LaunchOptions, launchWorker, type RemoteReactor } from './launcher.ts';
 import type { Reactor } from './reactor.ts';
@@ -25,6 +26,7 @@ export const realPlatform: Platform = {
   shared: false,
   clock: () => new RealClock(),
   makeLoop: (reactor, options) => {
+    askForInlining();
     const loop = new ReactorLoop(reactor, options);
     setDoorbellFd(reactor.fabric, reactor.index, loop.doorbell.fd);
     return {
