@@ -1,3 +1,4 @@
+/** That V8 is asked to inline for longer, and the command line is left alone. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
