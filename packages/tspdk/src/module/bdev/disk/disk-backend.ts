@@ -26,7 +26,7 @@ import type { Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { log } from '../../../log/index.ts';
 import type { Disk, DiskRequest } from './define-disk.ts';
-import { statusOfThrown } from './io-status.ts';
+import { statusOfThrown, textOfThrown } from './io-status.ts';
 
 const diskLog = log.register('bdev_disk');
 /** Different errors of one disk that are logged; it goes on failing without. */
@@ -146,7 +146,7 @@ export class DiskBackend implements BdevBackend, Retry {
   }
 
   logError(what: string, error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    const text = textOfThrown(error);
     if (this.#logged.has(text) || this.#logged.size === LOGGED_ERRORS) return;
     this.#logged.add(text);
     diskLog.error(`disk "${this.name}": ${what}: ${text}`);
@@ -211,6 +211,7 @@ class DiskCall implements DiskRequest {
   readonly #failed: (error: unknown) => void;
   #io: BdevIo | null = null;
   #abort: AbortController | null = null;
+  #givenUp = false;
   /** What the disk works on, when it is not the I/O's own memory. */
   #copy: Uint8Array | null = null;
   /** The version that the call began with. */
@@ -232,6 +233,7 @@ class DiskCall implements DiskRequest {
 
   get signal(): AbortSignal {
     this.#abort ??= new AbortController();
+    if (this.#givenUp) this.#abortSignal();
     return this.#abort.signal;
   }
 
@@ -242,16 +244,16 @@ class DiskCall implements DiskRequest {
     this.startUs = this.#backend.reactor.clock.nowUs;
     this.#backend.calls.add(this);
     this.#backend.watch();
-    let result: Promise<void> | void;
+    let promise: Promise<void> | null;
     try {
-      result = this.#run(io);
+      promise = promiseOf(this.#run(io));
     } catch (error) {
       this.#failed(error);
       return;
     }
-    if (isThenable(result)) {
+    if (promise !== null) {
       this.#backend.reactor.promised = true;
-      result.then(this.#settled, this.#failed);
+      promise.then(this.#settled, this.#failed);
     } else this.#settled();
   }
 
@@ -327,9 +329,14 @@ class DiskCall implements DiskRequest {
     const io = this.#io;
     if (io === null) return;
     this.#release();
-    this.#abort?.abort(new Error(`disk "${this.#backend.name}": ${this.what} was given up`));
+    this.#givenUp = true;
+    this.#abortSignal();
     io.complete(status);
     this.#backend.reactor.kick();
+  }
+
+  #abortSignal(): void {
+    this.#abort?.abort(new Error(`disk "${this.#backend.name}": ${this.what} was given up`));
   }
 
   #release(): void {
@@ -338,8 +345,14 @@ class DiskCall implements DiskRequest {
   }
 }
 
-function isThenable(result: unknown): result is Promise<void> {
-  return typeof (result as { then?: unknown } | undefined)?.then === 'function';
+/**
+ * What the answer is waited for with; null: it is there. Something else with a `then` gets a real promise around it: that settles once, whatever theirs does, where a second settling would end the next I/O of the call.
+ */
+function promiseOf(result: unknown): Promise<void> | null {
+  if (result instanceof Promise) return result;
+  return typeof (result as { then?: unknown } | undefined | null)?.then === 'function'
+    ? Promise.resolve(result as PromiseLike<void>)
+    : null;
 }
 
 /** Whether the pieces lie together. */

@@ -22,6 +22,7 @@ import type { Reactor } from '../../../event/reactor.ts';
 import { type ModuleDisk, newBdevOf, type UserBdevModule } from './define-bdev-module.ts';
 import { type Disk, isDisk } from './define-disk.ts';
 import { DiskBackend } from './disk-backend.ts';
+import { messageOfThrown } from './io-status.ts';
 import { type DiskOptions, moduleUrl } from './load-disk.ts';
 import { type DiskFacts, factsOf, keepLoaded, load, loadedHere, newToken, unload } from './loaded-disks.ts';
 import { UserModuleBackend } from './module-backend.ts';
@@ -181,7 +182,7 @@ function infoOf(module: UserBdevModule, disk: ModuleDisk<unknown>, reactor: Reac
   try {
     return { [module.name]: module.dumpInfo(disk, reactor) };
   } catch (error) {
-    return { [module.name]: { error: error instanceof Error ? error.message : String(error) } };
+    return { [module.name]: { error: messageOfThrown(error) } };
   }
 }
 

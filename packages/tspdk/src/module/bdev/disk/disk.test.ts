@@ -9,6 +9,7 @@ import { after, test } from 'node:test';
 import fc from 'fast-check';
 import { startCluster } from '../../../bdev/cluster.sim.ts';
 import { BdevDesc } from '../../../bdev/desc.ts';
+import { Extents } from '../../../bdev/extents.ts';
 import { IO_UNMAP, IO_WRITE, IO_WRITE_ZEROES } from '../../../bdev/io-type.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
@@ -153,6 +154,128 @@ test('a promise that never settles fails with EIO after the timeout, and what it
   cluster.turns();
   assert.deepEqual(statuses, [-5], 'completed once');
   assert.equal(buf.u8[0], 7, 'the memory was not touched again');
+  desc.close();
+  await cluster.close();
+});
+
+test('whatever is thrown fails its own I/O alone, also what cannot be looked at', async () => {
+  const fails = () => {
+    throw new Error('a getter');
+  };
+  const thrown: unknown[] = [
+    Object.create(null),
+    { toString: fails },
+    Object.defineProperty({}, 'code', { get: fails }),
+    Object.defineProperty(new Error('x'), 'stack', { get: fails }),
+    Object.assign(new Error('x'), { stack: 5 }),
+    new Proxy({}, { get: fails, getPrototypeOf: fails }),
+    Symbol('x'),
+    undefined,
+  ];
+  const cluster = await startCluster();
+  await inMemory(cluster, {
+    size: 512 * thrown.length * 2,
+    read(offset) {
+      const at = offset / 512;
+      if (at % 2 === 1) return Promise.reject(thrown[(at - 1) / 2]);
+      throw thrown[at / 2];
+    },
+    extents: () => {
+      throw thrown[0];
+    },
+  });
+  const desc = BdevDesc.open('D', { write: false, reactor: cluster.reactors[0], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const buf = cluster.memory(512);
+  const statuses: number[] = [];
+  for (let at = 0; at < thrown.length * 2; at++) {
+    channel.read(buf, 0, at * 512, 512, (_, status) => void statuses.push(status), null);
+    await cluster.untilTrue(() => statuses.length === at + 1);
+  }
+  assert.deepEqual(statuses, new Array(thrown.length * 2).fill(-5));
+  assert.equal(channel.blockStatus(0, 512, new Extents(1)), -5);
+  desc.close();
+  await cluster.close();
+});
+
+test('what answers like a promise, badly, ends its own I/O alone, and once', async () => {
+  let slow = () => {};
+  let twice = () => {};
+  const like = (then: PropertyDescriptor) => Object.defineProperty({}, 'then', then) as Promise<void>;
+  const cluster = await startCluster();
+  await inMemory(cluster, {
+    size: 4096,
+    read: (offset, buffer) => {
+      const fails = () => {
+        throw Object.assign(new Error('then'), { code: 'ENOSPC' });
+      };
+      switch (offset) {
+        case 0:
+          return like({ value: fails });
+        case 512:
+          return like({ get: fails });
+        case 1024: {
+          const settlesTwice = (settled: () => void) => {
+            twice = settled;
+            settled();
+          };
+          return like({ value: settlesTwice });
+        }
+        default:
+          return new Promise<void>((resolve) => {
+            slow = () => {
+              buffer.fill(9);
+              resolve();
+            };
+          });
+      }
+    },
+  });
+  const desc = BdevDesc.open('D', { write: false, reactor: cluster.reactors[0], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const buf = cluster.memory(512);
+  const statuses: number[] = [];
+  const read = (at: number) => channel.read(buf, 0, at, 512, (_, status) => void statuses.push(status), null);
+  for (const [i, at] of [0, 512, 1024].entries()) {
+    read(at);
+    await cluster.untilTrue(() => statuses.length === i + 1);
+  }
+  assert.deepEqual(statuses, [-28, -28, 0]);
+  // Its object may serve the next I/O.
+  read(1536);
+  twice();
+  for (let i = 0; i < 10; i++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    cluster.turns();
+  }
+  assert.equal(statuses.length, 3, 'another I/O has ended by the second settling');
+  slow();
+  await cluster.untilTrue(() => statuses.length === 4);
+  assert.deepEqual([statuses[3], buf.u8[0]], [0, 9]);
+  desc.close();
+  await cluster.close();
+});
+
+test('a signal that is asked for after the request was given up has aborted', async () => {
+  let request: DiskRequest | null = null;
+  const cluster = await startCluster();
+  await inMemory(cluster, {
+    size: 4096,
+    read: (_offset, _buffer, theirs) => {
+      request = theirs;
+      return new Promise<void>(() => {});
+    },
+  });
+  const desc = BdevDesc.open('D', { write: false, reactor: cluster.reactors[0], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const statuses: number[] = [];
+  channel.read(cluster.memory(512), 0, 0, 512, (_, status) => void statuses.push(status), 'mine');
+  cluster.turns();
+  assert.equal(channel.abort('mine'), 1);
+  await cluster.untilTrue(() => statuses.length === 1);
+  const { signal } = request as unknown as DiskRequest;
+  assert.equal(signal.aborted, true);
+  assert.match((signal.reason as Error).message, /disk "D": read was given up/);
   desc.close();
   await cluster.close();
 });

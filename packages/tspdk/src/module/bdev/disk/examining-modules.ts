@@ -9,6 +9,7 @@ import { localKey, type Reactor } from '../../../event/reactor.ts';
 import { log } from '../../../log/index.ts';
 import { type ExaminedDisk, isBdevModule, type UserBdevModule } from './define-bdev-module.ts';
 import type { DiskData, FoundDiskParams } from './disk-bdev.ts';
+import { textOfThrown } from './io-status.ts';
 import { type DiskOptions, loadDisk, moduleUrl } from './load-disk.ts';
 
 const diskLog = log.register('bdev_disk');
@@ -91,8 +92,7 @@ async function examineWith(module: UserBdevModule, url: string, options: DiskOpt
   } catch (error) {
     // It may be going.
     if (!bdev.ready) return;
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    diskLog.error(`module "${module.name}": examine of bdev "${bdev.name}": ${text}`);
+    diskLog.error(`module "${module.name}": examine of bdev "${bdev.name}": ${textOfThrown(error)}`);
   }
 }
 

@@ -2,6 +2,7 @@
  * How an I/O of a user's disk ends: from what their code throws, or says by name, to the number that the block layer carries (0 or a negative Linux errno).
  */
 import { constants } from 'node:os';
+import { inspect } from 'node:util';
 import { type ErrorCode, errnoOf, errorCodes } from '../../../env/errors.ts';
 
 /** A status that can only be 0 or what `ioStatus` gave, so that nobody completes an I/O with a positive errno, or a count of bytes. */
@@ -24,6 +25,35 @@ export function ioStatus(code: ErrorCode): IoStatus {
  * ECANCELED, a TimeoutError ETIMEDOUT, anything else EIO. ENOMEM is EIO too, as the layer takes it for "again, soon" and the disk would never fail.
  */
 export function statusOfThrown(thrown: unknown): IoStatus {
+  try {
+    return statusNamedBy(thrown);
+  } catch {
+    // It cannot even be looked at: a getter of theirs throws.
+    return EIO as IoStatus;
+  }
+}
+
+/** What the log says of something thrown: an error's stack. Never throws, whatever that is. */
+export function textOfThrown(thrown: unknown): string {
+  try {
+    if (thrown instanceof Error && typeof thrown.stack === 'string') return thrown.stack;
+  } catch {
+    // Its message may be had.
+  }
+  return messageOfThrown(thrown);
+}
+
+/** An error's message, or what else was thrown as text. Never throws. */
+export function messageOfThrown(thrown: unknown): string {
+  try {
+    if (thrown instanceof Error) return String(thrown.message);
+    return typeof thrown === 'object' ? inspect(thrown, { depth: 1 }) : String(thrown);
+  } catch {
+    return 'something that cannot be looked at was thrown';
+  }
+}
+
+function statusNamedBy(thrown: unknown): IoStatus {
   let error = thrown;
   for (let i = 0; i < CAUSES_MAX && typeof error === 'object' && error !== null; i++) {
     const { code, name, cause } = error as { code?: unknown; name?: unknown; cause?: unknown };

@@ -7,6 +7,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { SpdkError } from '../../../env/errors.ts';
 import { isBdevModule, type UserBdevModule } from './define-bdev-module.ts';
 import { type Disk, isDisk } from './define-disk.ts';
+import { messageOfThrown, textOfThrown } from './io-status.ts';
 
 let loads = 0;
 
@@ -56,9 +57,10 @@ function checkRunnable(path: string): void {
 }
 
 function ownStack(thrown: unknown, path: string): SpdkError {
-  const message = thrown instanceof Error ? thrown.message : String(thrown);
+  const message = messageOfThrown(thrown);
   const error = new SpdkError('EINVAL', `disk module "${path}" failed to load: ${message}`, { cause: thrown });
-  if (thrown instanceof Error && thrown.stack !== undefined) error.stack = theirPart(thrown.stack);
+  const stack = textOfThrown(thrown);
+  if (stack !== message) error.stack = theirPart(stack);
   return error;
 }
 

@@ -9,7 +9,7 @@ import {
 import { SpdkError } from '../../../env/errors.ts';
 import { log } from '../../../log/index.ts';
 import type { ModuleBackend, ModuleChannel } from './define-bdev-module.ts';
-import { statusOfThrown } from './io-status.ts';
+import { statusOfThrown, textOfThrown } from './io-status.ts';
 
 const diskLog = log.register('bdev_disk');
 /** Marks a channel whose `reset` is the layer's already. */
@@ -66,8 +66,7 @@ export class UserModuleBackend implements BdevBackend {
   }
 
   #logThrown(what: string, error: unknown): void {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    diskLog.error(`disk "${this.#spec.name}": ${what}: ${text}`);
+    diskLog.error(`disk "${this.#spec.name}": ${what}: ${textOfThrown(error)}`);
   }
 
   resize(blocks: number): void {
