@@ -34,11 +34,12 @@ test('null: before a size is a disk that keeps nothing', () => {
 test('files, modules, and what is neither', () => {
   const dir = mkdtempSync(join(tmpdir(), 'tspdk-'));
   try {
-    for (const name of ['64M', 'disk.img', 'disk.ts', 'disk.mjs']) writeFileSync(join(dir, name), '');
+    // Also those that Node does not run: as a raw disk clients would write over somebody's program.
+    const modules = ['disk.ts', 'disk.mts', 'disk.cts', 'disk.js', 'disk.mjs', 'disk.cjs', 'disk.tsx', 'disk.jsx'];
+    for (const name of ['64M', 'disk.img', ...modules]) writeFileSync(join(dir, name), '');
     assert.deepEqual(parseDiskArgument(join(dir, '64M')), { kind: 'file', path: join(dir, '64M') });
     assert.deepEqual(parseDiskArgument(join(dir, 'disk.img')), { kind: 'file', path: join(dir, 'disk.img') });
-    assert.equal(parseDiskArgument(join(dir, 'disk.ts')).kind, 'module');
-    assert.equal(parseDiskArgument(join(dir, 'disk.mjs')).kind, 'module');
+    for (const name of modules) assert.equal(parseDiskArgument(join(dir, name)).kind, 'module', name);
     assert.throws(() => parseDiskArgument(join(dir, 'none.img')), code('ENOENT', /none\.img/));
     assert.throws(() => parseDiskArgument(dir), code('EINVAL', /directory/));
   } finally {

@@ -39,7 +39,7 @@ type DiskPlace =
   | { readonly kind: 'nbd'; readonly uri: string }
   | { readonly kind: 'rbd'; readonly pool: string; readonly image: string };
 
-const MODULE = /\.(ts|mts|js|mjs)$/;
+const MODULE = /\.[cm]?[jt]sx?$/;
 const NBD = /^nbds?(\+unix)?:\/\//;
 const NBD_OPTIONS: readonly string[] = ['reconnect_delay_ms', 'io_timeout_sec'];
 export const BLOCK_BYTES = 512;

@@ -2,6 +2,8 @@
  * Loads a user's disk module on the core where it will live. What goes wrong is told in the user's terms: the file, Node's version, and
  * for an error of the module its own stack.
  */
+import { existsSync, realpathSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { extname } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { SpdkError } from '../../../env/errors.ts';
@@ -10,6 +12,7 @@ import { type Disk, isDisk } from './define-disk.ts';
 import { messageOfThrown, textOfThrown } from './io-status.ts';
 
 let loads = 0;
+const require = createRequire(import.meta.url);
 
 /** What the user said of a disk. From JSON, or text. */
 export type DiskOptions = Readonly<Record<string, unknown>>;
@@ -29,8 +32,9 @@ export async function loadDisk(url: string, options: DiskOptions = {}): Promise<
   let module: { readonly default?: unknown };
   let made: unknown;
   try {
+    forgetCommonJs(path);
     module = await import(`${url}?disk=${++loads}`);
-    made = module.default;
+    made = defaultOf(module);
     if (typeof made === 'function') made = await (made as (options: DiskOptions) => unknown)(options);
   } catch (thrown) {
     throw ownStack(thrown, path);
@@ -43,9 +47,22 @@ export async function loadDisk(url: string, options: DiskOptions = {}): Promise<
   );
 }
 
+/** CommonJS knows no query, and would give the instance that it has. */
+function forgetCommonJs(path: string): void {
+  if (existsSync(path)) delete require.cache[realpathSync(path)];
+}
+
+/** TypeScript writes `export default` so where it makes CommonJS of it. */
+function defaultOf({ default: exported }: { readonly default?: unknown }): unknown {
+  const { __esModule, default: inner } = (exported ?? {}) as { __esModule?: unknown; default?: unknown };
+  return __esModule === true ? inner : exported;
+}
+
 function checkRunnable(path: string): void {
   const extension = extname(path);
-  if (extension === '.tsx') throw new SpdkError('ENOTSUP', `disk module "${path}": Node does not run .tsx files`);
+  if (extension === '.tsx' || extension === '.jsx') {
+    throw new SpdkError('ENOTSUP', `disk module "${path}": Node does not run ${extension} files`);
+  }
   if (extension !== '.ts' && extension !== '.mts' && extension !== '.cts') return;
   const features = process.features as { readonly typescript?: unknown };
   if (features.typescript) return;

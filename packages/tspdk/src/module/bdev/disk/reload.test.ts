@@ -179,3 +179,50 @@ test('a disk may not lose what clients count on, and one without a file is not r
   });
   await cluster.close();
 });
+
+test('a CommonJS file is loaded again too, and each disk of it is an instance of its own', async () => {
+  const cluster = await startCluster();
+  const [reactor] = cluster.reactors;
+  const brand = "Symbol.for('tspdk.disk')";
+  const write = (path: string, value: number, exported: string) =>
+    writeFileSync(
+      path,
+      `let held = ${value};
+       const disk = { size: 4096, blockSize: 512, read(_, buffer) { buffer.fill(held); }, write(_, buffer) { held = buffer[0]; } };
+       Object.defineProperty(disk, ${brand}, { value: true });
+       ${exported}`,
+    );
+  const buf = cluster.memory(512);
+  const ask = async (name: string, change?: number) => {
+    const desc = BdevDesc.open(name, { write: true, reactor, onEvent: () => {} });
+    const channel = desc.getIoChannel();
+    let status = 1;
+    const onDone = (_: unknown, rc: number) => {
+      status = rc;
+    };
+    if (change === undefined) channel.read(buf, 0, 0, 512, onDone, null);
+    else channel.write((buf.u8.fill(change), buf), 0, 0, 512, onDone, null);
+    await cluster.untilTrue(() => status !== 1);
+    assert.equal(status, 0);
+    desc.close();
+    return buf.u8[0];
+  };
+  const forms = {
+    'e.cjs': 'module.exports = disk;',
+    // As TypeScript writes it for a package that is not of type module.
+    'f.cjs': "Object.defineProperty(exports, '__esModule', { value: true }); exports.default = disk;",
+  };
+  for (const [file, exported] of Object.entries(forms)) {
+    const path = join(dir, file);
+    write(path, 1, exported);
+    await cluster.until(cluster.bdevs.create('disk', { name: 'D', module: path }));
+    await cluster.until(cluster.bdevs.create('disk', { name: 'E', module: path }));
+    await ask('D', 7);
+    assert.deepEqual([await ask('D'), await ask('E')], [7, 1], 'two disks of one file share nothing');
+    write(path, 2, exported);
+    await reload(cluster);
+    assert.equal(await ask('D'), 2);
+    for (const name of ['D', 'E']) await cluster.until(cluster.bdevs.delete(name, 'disk'));
+  }
+  await cluster.close();
+});
