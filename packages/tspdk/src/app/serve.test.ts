@@ -144,6 +144,27 @@ test('a module of the user with the whole contract serves clients on several rea
   assert.equal(rc, 0);
 });
 
+test('timers and sockets that a module leaves keep no thread, and no process', async () => {
+  const path = join(dir, 'timers.mjs');
+  const api = new URL('../module/bdev/disk/define-disk.js', import.meta.url).href;
+  writeFileSync(
+    path,
+    `import { createServer } from 'node:net';
+     import { defineDisk } from '${api}';
+     setInterval(() => {}, 1000);
+     createServer().listen(0, '127.0.0.1');
+     export default defineDisk({ size: 65536, read(offset, data) { data.fill(1); } });`,
+  );
+  for (const cpumask of ['0x1', '0x3']) {
+    const rc = await withServe([path, '--nbd', ':0', '--cpumask', cpumask], async ([uri]) => {
+      const client = await enter(uri);
+      assert.equal((await client.read(0, 512))[0], 1);
+      await client.disconnect();
+    });
+    assert.equal(rc, 0);
+  }
+});
+
 test('faults on the command line', async () => {
   const rule = 'op=write,action=error,errno=ENOSPC,count=1';
   const rc = await withServe(

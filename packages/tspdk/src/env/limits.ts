@@ -186,6 +186,8 @@ export const limits = {
   perf_reset_pause_us: 1000,
   /** What the first stop is given before a second signal forces the exit. */
   stop_grace_ms: 5000,
+  /** What timers, sockets and the like of users' modules are given to end when all else has. */
+  leftovers_grace_ms: 1000,
   /** What the others are given to come to rest when a reactor's thread has died. */
   stop_dead_grace_ms: 200,
 } as const;

@@ -5,12 +5,16 @@ import { allocSiteTable } from '../env/alloc-site.ts';
 import type { DoorbellTarget } from '../env/doorbell.ts';
 import { SpdkError } from '../env/errors.ts';
 import { functionTable } from '../env/event-fn.ts';
+import { limits } from '../env/limits.ts';
+import { log } from '../log/index.ts';
 import { ControlLink, type ControlMessage } from './control.ts';
 import { takeWorker } from './early-workers.ts';
 import type { Fabric } from './fabric.ts';
 import type { Reactor } from './reactor.ts';
 import type { LoopOptions } from './reactor-loop.ts';
 import type { WorkerBoot } from './worker.ts';
+
+const appLog = log.register('app');
 
 /** A reactor on another core, seen from the app core. */
 export interface RemoteReactor {
@@ -82,7 +86,15 @@ export function launchWorker(options: LaunchOptions): Promise<RemoteReactor> {
         const end = async () => {
           ending = true;
           worker.postMessage({ kind: 'bye' });
+          // A user's module may have left what keeps the thread.
+          const timer = setTimeout(() => {
+            appLog.warn(
+              `core ${options.core}: its thread is kept by what a module left, a timer or a socket; it is ended`,
+            );
+            void worker.terminate();
+          }, limits.leftovers_grace_ms);
           await exited;
+          clearTimeout(timer);
         };
         resolve({ core: options.core, link, doorbell: message.doorbell, end });
       } else link.receive(message);
