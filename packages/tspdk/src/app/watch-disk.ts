@@ -17,8 +17,7 @@ export class DiskWatch {
   readonly #path: string;
   readonly #watcher: FSWatcher;
   #timer: NodeJS.Timeout | null = null;
-  #reloading = false;
-  #again = false;
+  #reloads = 0;
   #closed = false;
 
   /** Watches the file at `path`, of which the disk `bdevName` was made. */
@@ -43,21 +42,15 @@ export class DiskWatch {
 
   async #reload(): Promise<void> {
     this.#timer = null;
-    if (this.#reloading) {
-      this.#again = true;
-      return;
-    }
-    this.#reloading = true;
+    const nth = ++this.#reloads;
     try {
       const sizeBytes = await reloadDisk(this.#app.reactor, this.#bdevName);
       console.log(`reloaded ${this.#path}, ${sizeBytes} bytes`);
     } catch (error) {
-      if (!this.#closed) console.error(`tspdk serve: ${explain(error)}\nthe version before goes on`);
+      // A version that another followed while it was loading is nobody's any more.
+      if (this.#closed || nth !== this.#reloads) return;
+      console.error(`tspdk serve: ${explain(error)}\nthe version before goes on`);
     }
-    this.#reloading = false;
-    if (!this.#again || this.#closed) return;
-    this.#again = false;
-    await this.#reload();
   }
 
   close(): void {

@@ -20,7 +20,7 @@ import {
 } from '../../../bdev/index.ts';
 import { type BdevManager, bdevManager, type Retry } from '../../../bdev/manager.ts';
 import { ECANCELED, EIO, ENOTSUP } from '../../../bdev/status.ts';
-import { SpdkError } from '../../../env/errors.ts';
+import { assert, SpdkError } from '../../../env/errors.ts';
 import type { IoVecs } from '../../../env/iovecs.ts';
 import type { Segment } from '../../../env/segment.ts';
 import type { Reactor } from '../../../event/reactor.ts';
@@ -106,9 +106,9 @@ export class DiskBackend implements BdevBackend, Retry {
     if (this.calls.size === 0) this.#whenIdle?.();
   }
 
-  /** What is under way ends with the old disk, what comes meanwhile goes to `next`. Resolves when the old one is closed. @throws {SpdkError} EBUSY */
+  /** What is under way ends with the old disk, what comes meanwhile goes to `next`. Resolves when the old one is closed, or has had its time for that. One after the other. */
   async replace(next: Disk): Promise<void> {
-    if (this.#held !== null) throw new SpdkError('EBUSY', `disk "${this.name}" is being replaced already`);
+    assert(this.#held === null, `disk "${this.name}" is being replaced already`);
     const old = this.disk;
     this.#held = [];
     if (this.calls.size > 0) {
@@ -122,7 +122,7 @@ export class DiskBackend implements BdevBackend, Retry {
     this.#held = null;
     for (const io of held) this.submit(io);
     this.reactor.kick();
-    await this.#close(old);
+    await this.letGo(old);
   }
 
   /** Looks for overdue calls as long as there are calls. */
@@ -152,8 +152,33 @@ export class DiskBackend implements BdevBackend, Retry {
     diskLog.error(`disk "${this.name}": ${what}: ${text}`);
   }
 
-  close(): Promise<void> {
-    return this.#close(this.disk);
+  /** Closes a version that is not served. Resolves when it is closed, or has had its time for that. */
+  letGo(disk: Disk): Promise<void> {
+    return this.#inTime(disk, this.#close(disk));
+  }
+
+  /** Waits for theirs, as there may be much to bring to safety; that it takes long is told. */
+  async close(): Promise<void> {
+    const closing = this.#close(this.disk);
+    void this.#inTime(this.disk, closing);
+    await closing;
+  }
+
+  /** Resolves with `closing`, or when what a call may take is over. */
+  #inTime(disk: Disk, closing: Promise<void>): Promise<void> {
+    if (disk.close === undefined) return closing;
+    let closed = false;
+    return new Promise((resolve) => {
+      void closing.then(() => {
+        closed = true;
+        resolve();
+      });
+      const retry = (): void => {
+        if (!closed) diskLog.error(`disk "${this.name}": close did not settle in ${this.timeoutUs / 1000} ms`);
+        resolve();
+      };
+      this.manager.retryAfter(this.timeoutUs, { retry });
+    });
   }
 
   async #close(disk: Disk): Promise<void> {

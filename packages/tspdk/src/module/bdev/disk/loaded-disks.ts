@@ -29,10 +29,15 @@ interface LoadRequest {
   readonly options: DiskOptions;
 }
 
-interface Loaded {
+/** A file that is loaded here. */
+export interface Loaded {
   what: Disk | UserBdevModule;
   /** Of a disk that is attached here. */
   backend: DiskBackend | null;
+  /** How often its file has been asked for again. */
+  reloads: number;
+  /** Settles when the versions that have been loaded so far are served. */
+  turn: Promise<void>;
 }
 
 /** This reactor's, by token. Tokens are the app core's. */
@@ -43,7 +48,7 @@ export function newToken(reactor: Reactor): number {
 }
 
 export function keepLoaded(reactor: Reactor, token: number, what: Disk | UserBdevModule): void {
-  reactor.local(loaded).byToken.set(token, { what, backend: null });
+  reactor.local(loaded).byToken.set(token, { what, backend: null, reloads: 0, turn: Promise.resolve() });
 }
 
 /** @throws {SpdkError} ENOENT */

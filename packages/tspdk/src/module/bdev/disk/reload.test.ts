@@ -1,6 +1,6 @@
 /** A disk's file loaded again: what is under way ends with the old code, what comes meanwhile goes to the new, and what does not fit changes nothing. */
 import assert from 'node:assert/strict';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -177,6 +177,69 @@ test('a disk may not lose what clients count on, and one without a file is not r
     code: 'ENOTSUP',
     message: /has no file/,
   });
+  await cluster.close();
+});
+
+test('a version that does not finish loading gives way to the next, and is closed if it comes after all', async () => {
+  const { path, cluster, desc, done, read } = await setUp('g.mjs');
+  const late = globalThis as { tspdkReloadLate?: () => void };
+  write(path, 2);
+  appendFileSync(path, '\nawait new Promise((resolve) => { globalThis.tspdkReloadLate = resolve; });');
+  const stuck = assert.rejects(reload(cluster), { code: 'ECANCELED', message: /disk "D": a newer version/ });
+  await cluster.untilTrue(() => late.tspdkReloadLate !== undefined);
+  write(path, 3);
+  assert.equal(await reload(cluster), 4096);
+  read(512, 0);
+  await cluster.untilTrue(() => done.length === 1);
+  assert.deepEqual([done, gate.closed], [['512 0 3'], ['1']]);
+  late.tspdkReloadLate?.();
+  await stuck;
+  assert.deepEqual(gate.closed, ['1', '2']);
+  read(512, 0);
+  await cluster.untilTrue(() => done.length === 2);
+  assert.equal(done[1], '512 0 3');
+  desc.close();
+  await cluster.close();
+});
+
+test('two versions at once, and the older still waits for its turn: both are served, in turn, and closed', async () => {
+  const { path, cluster, desc, done, read } = await setUp('h.mjs');
+  read(0, 0);
+  await cluster.untilTrue(() => gate.release.length === 1);
+  write(path, 2);
+  const first = reload(cluster);
+  await cluster.untilTrue(() => gate.loaded === 2);
+  for (let i = 0; i < 50; i++) {
+    await new Promise((resolve) => setImmediate(resolve));
+    cluster.turns();
+  }
+  write(path, 3);
+  const second = reload(cluster);
+  await cluster.untilTrue(() => gate.loaded === 3);
+  gate.release[0]();
+  assert.deepEqual(await Promise.all([first, second]), [4096, 4096]);
+  read(512, 512);
+  await cluster.untilTrue(() => done.length === 2);
+  assert.deepEqual(done, ['0 0 1', '512 0 3']);
+  assert.deepEqual(gate.closed, ['1', '2']);
+  desc.close();
+  await cluster.close();
+});
+
+test('a close that does not settle is told, and holds no later version up', async () => {
+  const path = join(dir, 'i.mjs');
+  const cluster = await startCluster({ reactors: 2 });
+  write(path, 1, 'close: () => new Promise((resolve) => gate.release.push(resolve)),');
+  await cluster.until(cluster.bdevs.create('disk', { name: 'D', module: path, timeout_ms: 1000 }));
+  gate.release = [];
+  write(path, 2);
+  const reloaded = reload(cluster);
+  await cluster.untilTrue(() => gate.release.length === 1);
+  cluster.clock.nowUs += 1_000_000;
+  assert.equal(await reloaded, 4096);
+  write(path, 3);
+  assert.equal(await reload(cluster), 4096);
+  assert.equal(gate.loaded, 3);
   await cluster.close();
 });
 

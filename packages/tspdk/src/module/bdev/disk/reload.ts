@@ -8,39 +8,51 @@ import { type Bdev, bdevRegistry } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import { defineControl } from '../../../event/control.ts';
 import type { Reactor } from '../../../event/reactor.ts';
+import { isBdevModule, type UserBdevModule } from './define-bdev-module.ts';
 import type { Disk } from './define-disk.ts';
 import type { DiskData } from './disk-bdev.ts';
 import { type DiskOptions, loadDisk } from './load-disk.ts';
-import { type DiskFacts, factsOf, loadedHere } from './loaded-disks.ts';
+import { type DiskFacts, factsOf, type Loaded, loadedHere } from './loaded-disks.ts';
 
 interface ReloadRequest {
   readonly token: number;
   readonly name: string;
   readonly url: string;
   readonly options: DiskOptions;
-  /** What the old one may not be smaller than, in bytes. */
-  readonly leastBytes: number;
+  /** Somebody has it open, and counts on its size. */
+  readonly open: boolean;
 }
 
 /** On the home core. Answers what the new one is. */
 const reload = defineControl('bdev.disk.reload', async (request: ReloadRequest, reactor): Promise<DiskFacts> => {
-  const { token, name, url, options, leastBytes } = request;
+  const { token, name, url, options } = request;
   const place = loadedHere(reactor, token, name);
+  const nth = ++place.reloads;
+  const next = await loadDisk(url, options);
+  const served = place.turn.then(() => serve(next, nth, request, place));
+  place.turn = served.catch(() => {});
+  await served;
+  return factsOf(next) as DiskFacts;
+});
+
+/** Versions are served one after the other. One that a newer was asked for after, while it was loading, is not: it may have taken for ever, and come after that. */
+async function serve(next: Disk | UserBdevModule, nth: number, request: ReloadRequest, place: Loaded): Promise<void> {
+  const { name, open } = request;
+  if (isBdevModule(next)) throw new SpdkError('ENOTSUP', `disk "${name}": the file exports a bdev module now`);
   const { backend } = place;
   if (backend === null) throw new SpdkError('ENODEV', `disk "${name}" is not attached`);
-  const next = await loadDisk(url, options);
-  const facts = factsOf(next);
-  if (facts.kind !== 'disk') throw new SpdkError('ENOTSUP', `disk "${name}": the file exports a bdev module now`);
   try {
-    checkFits(name, backend.disk, next as Disk, leastBytes);
+    if (nth !== place.reloads) {
+      throw new SpdkError('ECANCELED', `disk "${name}": a newer version of its file was asked for meanwhile`);
+    }
+    checkFits(name, backend.disk, next, open ? backend.disk.size : 0);
   } catch (error) {
-    await (next as Disk).close?.();
+    await backend.letGo(next);
     throw error;
   }
   place.what = next;
-  await backend.replace(next as Disk);
-  return facts;
-});
+  await backend.replace(next);
+}
 
 /** @throws {SpdkError} EINVAL saying what does not fit */
 function checkFits(name: string, old: Disk, next: Disk, leastBytes: number): void {
@@ -53,7 +65,7 @@ function checkFits(name: string, old: Disk, next: Disk, leastBytes: number): voi
       throw refuse(`it has no ${key} any more; clients count on it`);
   }
   if (next.size < leastBytes) {
-    throw refuse(`size ${next.size} is smaller than ${leastBytes}, and clients have it open`);
+    throw refuse(`size ${next.size} is smaller than ${leastBytes}, and it is open`);
   }
 }
 
@@ -77,13 +89,13 @@ export function reloadable(reactor: Reactor, name: string): { readonly bdev: Bde
 /**
  * Loads the file of the disk `name` again. App core only.
  * @returns its size in bytes
- * @throws {SpdkError} ENODEV; ENOTSUP for a disk without a file; EINVAL what is wrong with the new version, with the user's own stack; the old one then goes on
+ * @throws {SpdkError} ENODEV; ENOTSUP for a disk without a file; ECANCELED when it was asked for again before the file had loaded; EINVAL what is wrong with the new version, with the user's own stack; the old one then goes on
  */
 export async function reloadDisk(reactor: Reactor, name: string): Promise<number> {
   const { bdev, data } = reloadable(reactor, name);
   const { url, token, options, core } = data;
-  const leastBytes = bdev.shared.descs > 0 ? bdev.sizeBytes : 0;
-  const { size, blockSize } = await reactor.app.call(core, reload, { token, name, url, options, leastBytes });
+  const open = bdev.shared.descs > 0;
+  const { size, blockSize } = await reactor.app.call(core, reload, { token, name, url, options, open });
   if (size !== bdev.sizeBytes) await bdevRegistry(reactor).resize(name, size / blockSize);
   return size;
 }
