@@ -116,7 +116,8 @@ function newDisk(name: string, uuid: string | undefined, facts: DiskFacts, given
     blockSizeBytes: facts.blockSize,
     blocks: facts.size / facts.blockSize,
     writable: facts.has.write,
-    volatileCache: facts.has.flush,
+    // Without a flush nothing is volatile, but a later version of the file may have one.
+    volatileCache: facts.has.flush || (facts.has.write && data.url !== ''),
     homeCore: data.core,
     ioTypes: typesOf(facts),
     data,

@@ -172,7 +172,10 @@ test('a disk may not lose what clients count on, and one without a file is not r
   await cluster.until(cluster.bdevs.create('disk', { name: 'D', module: path }));
   write(path, 2);
   await assert.rejects(reload(cluster), { code: 'EINVAL', message: /it has no write any more/ });
+  // One may come that has a flush: what asks for FUA must get as far as that.
+  assert.equal(cluster.bdevs.get('D').volatileCache, true);
   await cluster.until(cluster.bdevs.create('disk', { name: 'M', disk: defineDisk({ size: 512, read() {} }) }));
+  assert.equal(cluster.bdevs.get('M').volatileCache, false);
   await assert.rejects(cluster.until(reloadDisk(cluster.reactors[0], 'M')), {
     code: 'ENOTSUP',
     message: /has no file/,
