@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { renameSync, writeFileSync } from 'node:fs';
+import { renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
 import { start } from './client.ts';
@@ -63,7 +63,10 @@ test('a client that reads all the time sees new versions and no error; a broken 
   const dir = scratch(t);
   const file = join(dir, 'disk.mjs');
   writeFileSync(file, text(1));
-  const serving = startCli(t, ['serve', file, '--watch', '--nbd', `unix:${join(dir, 'nbd.sock')}`, '-m', '0x3']);
+  // Named by a link that lies elsewhere.
+  const link = join(scratch(t), 'link.mjs');
+  symlinkSync(file, link);
+  const serving = startCli(t, ['serve', link, '--watch', '--nbd', `unix:${join(dir, 'nbd.sock')}`, '-m', '0x3']);
   await serving.printed(/Ctrl-C/);
   const uri = /nbd\S*:\/\/[^\s']+/.exec(serving.output())![0];
   const client = start(t, findProgram('nbdsh')!, ['-u', uri, '-c', reader], { env: systemPython });
@@ -80,7 +83,7 @@ test('a client that reads all the time sees new versions and no error; a broken 
   await serving.printed(/no such bucket[\s\S]*at connect \(.*disk\.mjs:1:[\s\S]*the version before goes on/);
   writeFileSync(file, text(8, 1 << 21));
   await client.printed(/value 8\n/);
-  await serving.printed(/reloaded .*disk\.mjs, 2097152 bytes/);
+  await serving.printed(/reloaded .*link\.mjs, 2097152 bytes/);
   // Who connects now sees the new size.
   const sized = start(t, findProgram('nbdsh')!, ['-u', uri, '-c', 'print("size %d" % h.get_size())'], {
     env: systemPython,

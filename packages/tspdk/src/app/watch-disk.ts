@@ -2,7 +2,7 @@
  * `tspdk serve --watch`: loads a disk's file again whenever it changes. Clients notice nothing but the new content: see module/bdev/disk/reload.ts. A version that does not
  * load, or does not fit, is told on stderr, and the old one goes on.
  */
-import { type FSWatcher, watch } from 'node:fs';
+import { type FSWatcher, realpathSync, watch } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { explain } from '../env/errors.ts';
 import type { App } from '../event/index.ts';
@@ -15,7 +15,7 @@ export class DiskWatch {
   readonly #app: App;
   readonly #bdevName: string;
   readonly #path: string;
-  readonly #watcher: FSWatcher;
+  readonly #watchers: FSWatcher[];
   #timer: NodeJS.Timeout | null = null;
   #reloads = 0;
   #closed = false;
@@ -26,12 +26,17 @@ export class DiskWatch {
     this.#bdevName = bdevName;
     this.#path = path;
     const full = resolve(path);
-    // The folder: a file that is replaced by another of its name would not be watched any more.
-    this.#watcher = watch(dirname(full), (_, name) => {
+    // Also what a link names: it is that which is saved.
+    this.#watchers = [...new Set([full, realpathSync(full)])].map((each) => this.#watch(each));
+  }
+
+  /** The folder: a file that is replaced by another of its name would not be watched any more. */
+  #watch(full: string): FSWatcher {
+    const watcher = watch(dirname(full), (_, name) => {
       if (name === null || name === basename(full)) this.#soon();
     });
-    this.#watcher.on('error', (error) =>
-      console.error(`tspdk serve: ${path} is not watched any more: ${error.message}`),
+    return watcher.on('error', (error) =>
+      console.error(`tspdk serve: ${this.#path} is not watched any more: ${error.message}`),
     );
   }
 
@@ -56,6 +61,6 @@ export class DiskWatch {
   close(): void {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    this.#watcher.close();
+    for (const watcher of this.#watchers) watcher.close();
   }
 }

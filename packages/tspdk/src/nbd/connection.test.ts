@@ -459,7 +459,9 @@ test('an export that goes away: I/O in progress is answered, later requests get 
   const after = session.say({ type: READ, length: 512 });
   session.sock.doReceive(28);
   session.connection.drain();
+  assert.equal(session.connection.holdUp, 'the disk did not end 1 of its I/Os');
   assertQuiet(all);
+  assert.equal(session.connection.holdUp, 'it did not take its replies');
   assert.equal(session.replies().get(before)?.error, 108);
   assert.equal(session.replies().get(after)?.error, 108);
   assert.deepEqual(all.reasons, []);

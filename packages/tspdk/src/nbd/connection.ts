@@ -341,6 +341,12 @@ export class Connection implements RequestOwner, Due {
     return this.#slots.length - this.#free.length;
   }
 
+  /** What a drain waits for, as what was not done. */
+  get holdUp(): string {
+    if (this.outstanding > 0) return `the disk did not end ${this.outstanding} of its I/Os`;
+    return 'it did not take its replies';
+  }
+
   reply(request: Request): void {
     if (this.#closed) this.releaseSlot(request);
     else this.replier.queue(request);
