@@ -384,6 +384,28 @@ test('a module is loaded on its home core, each disk its own instance, and unloa
   assert.equal((globalThis as { tspdkTestClosed?: number }).tspdkTestClosed, 2);
 });
 
+test('a disk that was loaded and could not be made is closed; one of the program itself is the program’s', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  const module = join(dir, 'taken.mjs');
+  writeFileSync(
+    module,
+    `import { defineDisk } from ${JSON.stringify(definePath)};
+     export default defineDisk({ size: 1024, read() {}, close() { globalThis.tspdkTestTaken = (globalThis.tspdkTestTaken ?? 0) + 1; } });`,
+  );
+  const closed = () => (globalThis as { tspdkTestTaken?: number }).tspdkTestTaken ?? 0;
+  await cluster.until(cluster.bdevs.create('disk', { name: 'D', module }));
+  const taken = { code: 'EEXIST' };
+  await assert.rejects(cluster.until(cluster.bdevs.create('disk', { name: 'D', module })), taken);
+  assert.equal(closed(), 1);
+  let own = 0;
+  const disk = defineDisk({ size: 1024, read() {}, close: () => void own++ });
+  await assert.rejects(cluster.until(cluster.bdevs.create('disk', { name: 'D', disk })), taken);
+  assert.equal(own, 0);
+  await cluster.until(cluster.bdevs.delete('D', 'disk'));
+  assert.equal(closed(), 2);
+  await cluster.close();
+});
+
 test('what is wrong with a module is said in its own terms', async () => {
   const cluster = await startCluster({ reactors: 2 });
   const load = (name: string, text: string) => {

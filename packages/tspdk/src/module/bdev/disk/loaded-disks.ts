@@ -2,10 +2,14 @@
 import { SpdkError } from '../../../env/errors.ts';
 import { defineControl } from '../../../event/control.ts';
 import { localKey, type Reactor } from '../../../event/reactor.ts';
+import { log } from '../../../log/index.ts';
 import { isBdevModule, type UserBdevModule } from './define-bdev-module.ts';
 import type { Disk } from './define-disk.ts';
 import type { DiskBackend } from './disk-backend.ts';
+import { textOfThrown } from './io-status.ts';
 import { type DiskOptions, loadDisk } from './load-disk.ts';
+
+const diskLog = log.register('bdev_disk');
 
 /** What the app core must know of a loaded disk. */
 export interface DiskFacts {
@@ -32,6 +36,8 @@ interface LoadRequest {
 /** A file that is loaded here. */
 export interface Loaded {
   what: Disk | UserBdevModule;
+  /** It was loaded here: a program's own is the program's to close until it is attached. */
+  readonly ours: boolean;
   /** Of a disk that is attached here. */
   backend: DiskBackend | null;
   /** How often its file has been asked for again. */
@@ -47,8 +53,9 @@ export function newToken(reactor: Reactor): number {
   return ++reactor.local(loaded).tokens;
 }
 
-export function keepLoaded(reactor: Reactor, token: number, what: Disk | UserBdevModule): void {
-  reactor.local(loaded).byToken.set(token, { what, backend: null, reloads: 0, turn: Promise.resolve() });
+/** @param ours it was made for this disk, and goes with it */
+export function keepLoaded(reactor: Reactor, token: number, what: Disk | UserBdevModule, ours = false): void {
+  reactor.local(loaded).byToken.set(token, { what, ours, backend: null, reloads: 0, turn: Promise.resolve() });
 }
 
 /** @throws {SpdkError} ENOENT */
@@ -72,10 +79,19 @@ export function factsOf(what: Disk | UserBdevModule): DiskFacts | ModuleFacts {
 
 export const load = defineControl('bdev.disk.load', async ({ token, url, options }: LoadRequest, reactor) => {
   const what = await loadDisk(url, options);
-  keepLoaded(reactor, token, what);
+  keepLoaded(reactor, token, what, true);
   return factsOf(what);
 });
 
-export const unload = defineControl('bdev.disk.unload', (token: number, reactor): void => {
-  reactor.local(loaded).byToken.delete(token);
+export const unload = defineControl('bdev.disk.unload', async (token: number, reactor): Promise<void> => {
+  const { byToken } = reactor.local(loaded);
+  const place = byToken.get(token);
+  byToken.delete(token);
+  // One that was attached its backend has closed.
+  if (place?.ours !== true || place.backend !== null || isBdevModule(place.what)) return;
+  try {
+    await place.what.close?.();
+  } catch (error) {
+    diskLog.error(`a disk that could not be made: close: ${textOfThrown(error)}`);
+  }
 });
