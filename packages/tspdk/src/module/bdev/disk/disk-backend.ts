@@ -41,6 +41,8 @@ export class DiskBackend implements BdevBackend, Retry {
   readonly reactor: Reactor;
   readonly manager: BdevManager;
   readonly timeoutUs: number;
+  /** The disk has gone, or is going. */
+  closed = false;
   /** Under way. */
   readonly calls = new Set<DiskCall>();
   readonly free: DiskCall[] = [];
@@ -159,6 +161,7 @@ export class DiskBackend implements BdevBackend, Retry {
 
   /** Waits for theirs, as there may be much to bring to safety; that it takes long is told. */
   async close(): Promise<void> {
+    this.closed = true;
     const closing = this.#close(this.disk);
     void this.#inTime(this.disk, closing);
     await closing;

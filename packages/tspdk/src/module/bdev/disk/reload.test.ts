@@ -246,6 +246,21 @@ test('a close that does not settle is told, and holds no later version up', asyn
   await cluster.close();
 });
 
+test('a disk that goes while its new version loads: each is closed once', async () => {
+  const { path, cluster, desc } = await setUp('k.mjs');
+  const late = globalThis as { tspdkReloadGone?: () => void };
+  write(path, 2);
+  appendFileSync(path, '\nawait new Promise((resolve) => { globalThis.tspdkReloadGone = resolve; });');
+  const gone = assert.rejects(reload(cluster), { code: 'ENODEV' });
+  await cluster.untilTrue(() => late.tspdkReloadGone !== undefined);
+  desc.close();
+  await cluster.until(cluster.bdevs.delete('D', 'disk'));
+  late.tspdkReloadGone?.();
+  await gone;
+  assert.deepEqual(gate.closed, ['1', '2']);
+  await cluster.close();
+});
+
 test('a CommonJS file is loaded again too, and each disk of it is an instance of its own', async () => {
   const cluster = await startCluster();
   const [reactor] = cluster.reactors;

@@ -42,6 +42,7 @@ async function serve(next: Disk | UserBdevModule, nth: number, request: ReloadRe
   const { backend } = place;
   if (backend === null) throw new SpdkError('ENODEV', `disk "${name}" is not attached`);
   try {
+    if (backend.closed) throw new SpdkError('ENODEV', `disk "${name}" has gone meanwhile`);
     if (nth !== place.reloads) {
       throw new SpdkError('ECANCELED', `disk "${name}": a newer version of its file was asked for meanwhile`);
     }
