@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import type { Disk } from 'tspdk';
 import { checkPage } from '../_page.ts';
 import { startObjectServer } from './object-server.ts';
 
@@ -68,6 +69,30 @@ test('sqlite: its rows are in the file', async (t) => {
   const file = join(dir, 'disk.db');
   assert.match(await conform('sqlite', '--option', `file=${file}`), /^ok {7}flush /m);
   assert.ok(existsSync(file));
+});
+
+test('sqlite: a flush that another program keeps from its checkpoint is an error', async (t) => {
+  const name = 'node:sqlite';
+  interface Db {
+    exec(sql: string): void;
+    prepare(sql: string): { get(): unknown };
+    close(): void;
+  }
+  const sqlite = (await import(name).catch(() => null)) as { DatabaseSync: new (file: string) => Db } | null;
+  if (sqlite === null) return t.skip(`no node:sqlite in Node ${process.versions.node}: use 22.5 or newer`);
+  const file = join(dir, 'busy.db');
+  const { default: make } = (await import(fileOf('sqlite'))) as { default: (options: object) => Promise<Disk> };
+  const disk = await make({ file });
+  const request = { signal: new AbortController().signal };
+  const other = new sqlite.DatabaseSync(file);
+  other.exec('BEGIN');
+  other.prepare('SELECT count(*) FROM pages').get();
+  disk.write?.(0, new Uint8Array(4096).fill(1), request);
+  assert.throws(() => disk.flush?.(request), { code: 'EIO' });
+  other.exec('COMMIT');
+  disk.flush?.(request);
+  other.close();
+  disk.close?.();
 });
 
 test('mbr: the partitions that sfdisk made are found, and each keeps to itself', async (t) => {
