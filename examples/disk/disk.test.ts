@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -56,6 +58,29 @@ test('object-store: its objects are in the store', async () => {
     // The first and the last one were written to.
     assert.ok(objects.has('/d/0') && objects.has('/d/1023'));
     assert.equal(objects.get('/d/0')?.length, 65536);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+});
+
+test('object-store: a request ends when all its parts have, though one has failed', async () => {
+  let late = false;
+  // The first object fails at once, the second comes after its error has been heard.
+  const server = createServer(async (asked, answer) => {
+    if (asked.url === '/0') return void answer.writeHead(507).end();
+    for (let i = 0; i < 200; i++) await new Promise((resolve) => setImmediate(resolve));
+    late = true;
+    answer.end(Buffer.alloc(65536, 'x'));
+  });
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  try {
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const { default: make } = (await import(fileOf('object-store'))) as { default: (options: object) => Disk };
+    const buffer = new Uint8Array(2 * 65536);
+    const read = make({ url }).read(0, buffer, { signal: new AbortController().signal }) as Promise<void>;
+    await assert.rejects(read, { code: 'ENOSPC' });
+    assert.equal(late, true, 'the second part is still to come, and the buffer is somebody else’s');
   } finally {
     server.close();
     server.closeAllConnections();

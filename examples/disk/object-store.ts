@@ -70,7 +70,8 @@ export default ({ url }: DiskOptions) => {
       parts.push(part(Math.floor((offset + at) / OBJECT), within, bytes, at));
       at += bytes;
     }
-    await Promise.all(parts);
+    // All have ended before the request does, also when one fails: what came later would meet a buffer that is somebody else's by then.
+    for (const part of await Promise.allSettled(parts)) if (part.status === 'rejected') throw part.reason;
   }
 
   /** Changes a part of an object; a whole one is not read first. */
