@@ -136,7 +136,7 @@ test('a version that does not load or does not fit leaves the old one serving', 
     [() => writeFileSync(path, 'function broken() { throw new Error("oops"); }\nbroken();\n'), /c\.mjs.*oops/],
     [() => writeFileSync(path, 'export default 1;'), /it must say: export default defineDisk/],
     [() => write(path, 9, 'blockSize: 1024,'), /blockSize 1024 where clients know 512/],
-    [() => write(path, 9, '', 2048), /size 2048 is smaller than 4096/],
+    [() => write(path, 9, '', 2048), /"D" is open and cannot shrink from 8 to 4 blocks/],
   ];
   for (const [change, message] of cases) {
     change();
@@ -258,6 +258,27 @@ test('a disk that goes while its new version loads: each is closed once', async 
   late.tspdkReloadGone?.();
   await gone;
   assert.deepEqual(gate.closed, ['1', '2']);
+  await cluster.close();
+});
+
+test('a disk that somebody opens while a smaller version loads keeps its size, and its code', async () => {
+  const { path, cluster, desc } = await setUp('s.mjs');
+  desc.close();
+  const late = globalThis as { tspdkReloadSmaller?: () => void };
+  write(path, 2, '', 512);
+  appendFileSync(path, '\nawait new Promise((resolve) => { globalThis.tspdkReloadSmaller = resolve; });');
+  const refused = assert.rejects(reload(cluster), { code: 'EBUSY', message: /cannot shrink from 8 to 1 blocks/ });
+  await cluster.untilTrue(() => late.tspdkReloadSmaller !== undefined);
+  const opened = BdevDesc.open('D', { write: false, reactor: cluster.reactors[0], onEvent: () => {} });
+  late.tspdkReloadSmaller?.();
+  await refused;
+  assert.deepEqual(gate.closed, ['2']);
+  const buf = cluster.memory(512);
+  const values: number[] = [];
+  opened.getIoChannel().read(buf, 0, 3584, 512, () => void values.push(buf.u8[0]), null);
+  await cluster.untilTrue(() => values.length === 1);
+  assert.deepEqual(values, [1]);
+  opened.close();
   await cluster.close();
 });
 

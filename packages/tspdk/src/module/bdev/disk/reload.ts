@@ -4,7 +4,7 @@
  * What is new must fit what clients were told: the same block size, everything that the old one could do, and a size that is not smaller while somebody has it open. Else,
  * and when the new file does not load, the old code goes on.
  */
-import { type Bdev, bdevRegistry } from '../../../bdev/index.ts';
+import { bdevRegistry } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import { defineControl } from '../../../event/control.ts';
 import type { Reactor } from '../../../event/reactor.ts';
@@ -19,9 +19,12 @@ interface ReloadRequest {
   readonly name: string;
   readonly url: string;
   readonly options: DiskOptions;
-  /** Somebody has it open, and counts on its size. */
-  readonly open: boolean;
 }
+
+/** On the app core. @throws {SpdkError} EBUSY when it would shrink and somebody has it open */
+const resize = defineControl('bdev.disk.resize', ({ name, blocks }: { name: string; blocks: number }, reactor) =>
+  bdevRegistry(reactor).resize(name, blocks),
+);
 
 /** On the home core. Answers what the new one is. */
 const reload = defineControl('bdev.disk.reload', async (request: ReloadRequest, reactor): Promise<DiskFacts> => {
@@ -29,34 +32,45 @@ const reload = defineControl('bdev.disk.reload', async (request: ReloadRequest, 
   const place = loadedHere(reactor, token, name);
   const nth = ++place.reloads;
   const next = await loadDisk(url, options);
-  const served = place.turn.then(() => serve(next, nth, request, place));
+  const served = place.turn.then(() => serve(next, nth, request, place, reactor));
   place.turn = served.catch(() => {});
   await served;
   return factsOf(next) as DiskFacts;
 });
 
 /** Versions are served one after the other. One that a newer was asked for after, while it was loading, is not: it may have taken for ever, and come after that. */
-async function serve(next: Disk | UserBdevModule, nth: number, request: ReloadRequest, place: Loaded): Promise<void> {
-  const { name, open } = request;
+async function serve(
+  next: Disk | UserBdevModule,
+  nth: number,
+  request: ReloadRequest,
+  place: Loaded,
+  reactor: Reactor,
+): Promise<void> {
+  const { name } = request;
   if (isBdevModule(next)) throw new SpdkError('ENOTSUP', `disk "${name}": the file exports a bdev module now`);
   const { backend } = place;
   if (backend === null) throw new SpdkError('ENODEV', `disk "${name}" is not attached`);
+  const grown = next.size - backend.disk.size;
+  const resized = () => reactor.app.call(reactor.app.mainCore, resize, { name, blocks: next.size / next.blockSize });
   try {
     if (backend.closed) throw new SpdkError('ENODEV', `disk "${name}" has gone meanwhile`);
     if (nth !== place.reloads) {
       throw new SpdkError('ECANCELED', `disk "${name}": a newer version of its file was asked for meanwhile`);
     }
-    checkFits(name, backend.disk, next, open ? backend.disk.size : 0);
+    checkFits(name, backend.disk, next);
+    // First it is smaller, for whoever opens it from now on, and then it has the code for that.
+    if (grown < 0) await resized();
   } catch (error) {
     await backend.letGo(next);
     throw error;
   }
   place.what = next;
   await backend.replace(next);
+  if (grown > 0) await resized();
 }
 
 /** @throws {SpdkError} EINVAL saying what does not fit */
-function checkFits(name: string, old: Disk, next: Disk, leastBytes: number): void {
+function checkFits(name: string, old: Disk, next: Disk): void {
   const refuse = (what: string) => new SpdkError('EINVAL', `disk "${name}" stays as it was: ${what}`);
   if (next.blockSize !== old.blockSize) {
     throw refuse(`blockSize ${next.blockSize} where clients know ${old.blockSize}; start it anew for that`);
@@ -65,13 +79,10 @@ function checkFits(name: string, old: Disk, next: Disk, leastBytes: number): voi
     if (old[key] !== undefined && next[key] === undefined)
       throw refuse(`it has no ${key} any more; clients count on it`);
   }
-  if (next.size < leastBytes) {
-    throw refuse(`size ${next.size} is smaller than ${leastBytes}, and it is open`);
-  }
 }
 
 /** What of the disk says where its file is. @throws {SpdkError} ENODEV; ENOTSUP for a disk that has no file, or is a module */
-export function reloadable(reactor: Reactor, name: string): { readonly bdev: Bdev; readonly data: DiskData } {
+export function reloadable(reactor: Reactor, name: string): DiskData {
   const bdev = bdevRegistry(reactor).get(name);
   if (bdev.moduleName !== 'disk') {
     throw new SpdkError('ENOTSUP', `bdev "${name}" is of module ${bdev.moduleName}: only disk files are reloaded`);
@@ -84,19 +95,15 @@ export function reloadable(reactor: Reactor, name: string): { readonly bdev: Bde
       `disk "${name}" is a bdev module, which every reactor has loaded: it is not reloaded`,
     );
   }
-  return { bdev, data };
+  return data;
 }
 
 /**
  * Loads the file of the disk `name` again. App core only.
  * @returns its size in bytes
- * @throws {SpdkError} ENODEV; ENOTSUP for a disk without a file; ECANCELED when it was asked for again before the file had loaded; EINVAL what is wrong with the new version, with the user's own stack; the old one then goes on
+ * @throws {SpdkError} ENODEV; ENOTSUP for a disk without a file; ECANCELED when it was asked for again before the file had loaded; EBUSY when it is open and would shrink; EINVAL what is wrong with the new version, with the user's own stack; the old one then goes on
  */
 export async function reloadDisk(reactor: Reactor, name: string): Promise<number> {
-  const { bdev, data } = reloadable(reactor, name);
-  const { url, token, options, core } = data;
-  const open = bdev.shared.descs > 0;
-  const { size, blockSize } = await reactor.app.call(core, reload, { token, name, url, options, open });
-  if (size !== bdev.sizeBytes) await bdevRegistry(reactor).resize(name, size / blockSize);
-  return size;
+  const { url, token, options, core } = reloadable(reactor, name);
+  return (await reactor.app.call(core, reload, { token, name, url, options })).size;
 }
