@@ -187,7 +187,7 @@ export const limits = {
   /** What the first stop is given before a second signal forces the exit. */
   stop_grace_ms: 5000,
   /** What timers, sockets and the like of users' modules are given to end when all else has. */
-  leftovers_grace_ms: 1000,
+  leftovers_grace_ms: 2000,
   /** What the others are given to come to rest when a reactor's thread has died. */
   stop_dead_grace_ms: 200,
 } as const;
