@@ -128,7 +128,12 @@ export const setPoolOptions = defineControl('bdev.options', (payload: { ios: num
   reactor.local(bdevManager).pool.setOptions(payload),
 );
 
-/** The zeroes that emulation writes from. */
-export const setZeroes = defineControl('bdev.zeroes', (id: number, reactor): void => {
-  reactor.local(bdevManager).zeroes = reactor.segments.get(id);
-});
+/** What the layer itself writes from. */
+export const setConstants = defineControl(
+  'bdev.constants',
+  (ids: { zeroes: number; octets: number }, reactor): void => {
+    const manager = reactor.local(bdevManager);
+    manager.zeroes = reactor.segments.get(ids.zeroes);
+    manager.octets = reactor.segments.get(ids.octets);
+  },
+);

@@ -21,6 +21,14 @@ export interface Retry {
   retry(): void;
 }
 
+/** Values of a byte. */
+export const OCTETS = 256;
+
+/** Has byte n of a segment hold n. */
+export function fillOctets({ u8 }: Segment): void {
+  for (let i = 0; i < OCTETS; i++) u8[i] = i;
+}
+
 export class BdevManager implements Pollable {
   readonly name = 'bdev';
   readonly reactor: Reactor;
@@ -39,6 +47,7 @@ export class BdevManager implements Pollable {
   #spare: BdevIo[] = [];
   readonly #retries: { at: number; what: Retry }[] = [];
   #zeroes: Segment | null = null;
+  #octets: Segment | null = null;
   readonly #waker: Retry = { retry: () => this.pool.wake() };
   readonly #errors: unknown[] = [];
 
@@ -70,6 +79,18 @@ export class BdevManager implements Pollable {
   }
   set zeroes(segment: Segment) {
     this.#zeroes = segment;
+  }
+
+  /** Each byte at its place, to write from: what a corrupted write stores needs no buffer so. As `zeroes` shared, and never written to. */
+  get octets(): Segment {
+    if (this.#octets === null) {
+      this.#octets = makeSegment(0, new SharedArrayBuffer(OCTETS));
+      fillOctets(this.#octets);
+    }
+    return this.#octets;
+  }
+  set octets(segment: Segment) {
+    this.#octets = segment;
   }
 
   /** Reports `io` in the next poll. */

@@ -17,8 +17,8 @@ import {
   limitBdevRates,
   removeBdev,
   resizeBdev,
+  setConstants,
   setPoolOptions,
-  setZeroes,
   statBdev,
 } from './attach.ts';
 import { type BaseBdev, checkBases } from './base-bdev.ts';
@@ -27,7 +27,7 @@ import { BufferReserve } from './buffer-reserve.ts';
 import { callAll } from './call-all.ts';
 import { type ExamineHook, Examiner } from './examiner.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
-import { bdevManager } from './manager.ts';
+import { bdevManager, fillOctets, OCTETS } from './manager.ts';
 import {
   type BdevConfigCall,
   type BdevModule,
@@ -84,7 +84,8 @@ export class BdevRegistry {
   /** Disks that come with their bases. */
   readonly #associations = new Associations();
   readonly #examiner = new Examiner((bdev) => this.#createWaiting(bdev));
-  #zeroes = 0;
+  /** Segments that the layer writes from. */
+  #constants: { readonly zeroes: number; readonly octets: number } | null = null;
   readonly #reserve: BufferReserve;
 
   constructor(reactor: Reactor) {
@@ -107,11 +108,14 @@ export class BdevRegistry {
   onUnregister: (bdev: Bdev) => void = () => {};
   readonly #awaited = new Set<(bdev: Bdev) => void>();
 
-  /** Before the first disk: shares the zeroes that emulation writes from. */
+  /** Before the first disk: shares what the layer itself writes from. */
   async init(): Promise<void> {
     this.finishing = false;
-    this.#zeroes = await shareSegment(this.reactor, limits.bdev_zero_bytes);
-    await callAll(this.reactor, setZeroes, this.#zeroes);
+    const zeroes = await shareSegment(this.reactor, limits.bdev_zero_bytes);
+    const octets = await shareSegment(this.reactor, OCTETS, false);
+    fillOctets(this.reactor.segments.get(octets));
+    this.#constants = { zeroes, octets };
+    await callAll(this.reactor, setConstants, this.#constants);
   }
 
   /** Removes every disk and gives everything back. */
@@ -124,8 +128,8 @@ export class BdevRegistry {
       await this.#removeOnce(disks[disks.length - 1]);
     }
     await Promise.all(this.#removals.values());
-    if (this.#zeroes !== 0) await dropSegment(this.reactor, this.#zeroes);
-    this.#zeroes = 0;
+    for (const id of Object.values(this.#constants ?? {})) await dropSegment(this.reactor, id);
+    this.#constants = null;
     await this.#reserve.drop();
   }
 

@@ -1,5 +1,4 @@
 /** An I/O that a fault has struck, from there to its end: held up, changed on its way, or not carried out at all. */
-import type { IoBuf, IoBufWaiter } from '../../env/iobuf.ts';
 import { IoVecs } from '../../env/iovecs.ts';
 import type { Segment } from '../../env/segment.ts';
 import type { BdevIo } from '../bdev-io.ts';
@@ -19,8 +18,7 @@ const GIVEN = 3;
 const DONE = 4;
 const ENDED = 5;
 
-export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
-  nextWaiter: IoBufWaiter | null = null;
+export class FaultIo extends LayerIo implements Retry {
   readonly #rule: FaultRule;
   readonly #failure: number;
   readonly #delayUs: number;
@@ -28,7 +26,6 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
   readonly #child = new LayerChild(this);
   #stage = STRUCK;
   #aborted = false;
-  #buf: IoBuf | null = null;
 
   /**
    * @param failure what it ends with; 0: what the disk says
@@ -63,30 +60,12 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
     if (action === 'lost') this.finish();
     else if (action === 'stuck') this.#held.add(this);
     else if (action === 'delay' && stage === 'submission') this.#delay();
-    else if (action === 'corrupt' && this.parent.type === IO_WRITE) this.#takeBuf();
     else this.#stage = FREE;
   }
 
   #delay(): void {
     this.#held.add(this);
     this.channel.manager.retryAfter(this.#delayUs, this);
-  }
-
-  #takeBuf(): void {
-    const { iobuf } = this.channel.manager.reactor;
-    const buf = iobuf.getSmall();
-    if (buf !== null) this.onBuf(buf);
-    else {
-      this.#held.add(this);
-      iobuf.waitSmall(this);
-    }
-  }
-
-  onBuf(buf: IoBuf): void {
-    this.#held.delete(this);
-    this.#buf = buf;
-    this.#stage = FREE;
-    this.proceed();
   }
 
   /** Its time has come, or its end's. */
@@ -140,7 +119,7 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
         break;
       }
       case 'corrupt':
-        if (this.#buf !== null) io.iovs = this.#withOtherByte(this.#buf);
+        if (parent.type === IO_WRITE) io.iovs = this.#withOtherByte();
     }
     this.give(io, this.#child, parent.type, at, bytes, parent.flags);
     io.flags |= IO_FLAG_EMULATED;
@@ -156,11 +135,11 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
     beginReset(this.channel, io);
   }
 
-  /** The parent's memory with one byte from `buf`. */
-  #withOtherByte(buf: IoBuf): IoVecs {
-    const { iovs, bytes } = this.parent;
+  /** The parent's memory, which stays as it is, with another byte in the place of one. That comes from memory that has each: whoever waits for a disk here holds nothing that another could lack. */
+  #withOtherByte(): IoVecs {
+    const { iovs } = this.parent;
+    const { octets } = this.channel.manager;
     const at = this.#rule.corrupt_offset;
-    if (at >= bytes) return iovs;
     const out = new IoVecs(iovs.count + 2);
     let passed = 0;
     for (let i = 0; i < iovs.count; i++) {
@@ -174,15 +153,14 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
         continue;
       }
       if (within > 0) out.push(segment, offset, within);
-      buf.segment.u8[buf.offset] = segment.u8[offset + within] ^ this.#rule.corrupt_value;
-      out.push(buf.segment, buf.offset, 1);
+      out.push(octets, segment.u8[offset + within] ^ this.#rule.corrupt_value, 1);
       if (within + 1 < length) out.push(segment, offset + within + 1, length - within - 1);
     }
     return out;
   }
 
   protected override childDone(): void {
-    if (this.#rule.action !== 'corrupt' || this.#buf !== null) return;
+    if (this.#rule.action !== 'corrupt' || this.parent.type === IO_WRITE) return;
     const { iovs } = this.parent;
     let at = this.#rule.corrupt_offset;
     for (let i = 0; i < iovs.count; i++) {
@@ -196,9 +174,6 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
   }
 
   protected override finish(): void {
-    const { manager } = this.channel;
-    if (this.#buf !== null) manager.reactor.iobuf.put(this.#buf);
-    this.#buf = null;
     if (this.status === 0) this.status = this.#failure;
     if (this.#rule.action === 'delay' && this.#stage === GIVEN && this.#rule.stage === 'completion' && !this.#aborted) {
       this.#stage = DONE;
@@ -214,7 +189,6 @@ export class FaultIo extends LayerIo implements Retry, IoBufWaiter {
 
   /** Ends it, which is held back, with `status`. */
   end(status: number): void {
-    this.channel.manager.reactor.iobuf.cancelWait(this);
     this.status = status;
     this.#end();
   }
