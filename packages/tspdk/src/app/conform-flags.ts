@@ -7,7 +7,7 @@ export const CONFORM_FLAGS: readonly FlagSpec[] = [
   { name: 'only', value: 'CHECK', summary: 'this check alone; may be repeated', repeat: true },
   { name: 'list', summary: 'the checks, and what each is about' },
   { name: 'no-data', summary: 'the disk keeps nothing, so what is read is not looked at; default for null disks' },
-  { name: 'io-timeout', value: 'SECONDS', summary: 'what an I/O may take; default 60' },
+  { name: 'io-timeout', value: 'SECONDS', summary: 'what an I/O may take, and the disk to come and to go; default 60' },
   { name: 'seed', value: 'N', summary: 'of the random check; default 1' },
   { name: 'block-size', value: 'BYTES', summary: 'block size of DISK; default 512, or the device’s' },
   { name: 'direct', summary: 'bypass the page cache of a file, where possible' },

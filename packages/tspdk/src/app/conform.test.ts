@@ -1,6 +1,7 @@
 // `tspdk conform` as people run it: what it prints, its JSON, and its exit codes.
 import assert from 'node:assert/strict';
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -99,4 +100,69 @@ test('a disk of a configuration, with a fault of its own', () => {
   const none = run('--json', config, '-T', 'Raid1');
   assert.equal(none.status, 1);
   assert.match(none.stderr, /no bdev named "Raid1"/);
+});
+
+/** A module of one's own that is right but for `broken`, which stands in what it is, or in its channel. */
+function moduleWith(name: string, broken: string, channel = ''): string {
+  const path = join(dir, name);
+  writeFileSync(
+    path,
+    `import { defineBdevModule } from ${api};
+     export default defineBdevModule({
+       name: 'null',
+       create: () => ({ sizeBytes: 1 << 20, ioTypes: ['read', 'write', 'flush'] }),
+       attach: () => ({ createChannel: () => ({ submit: (io) => io.complete(0), ${channel} }) }),
+       ${broken}
+     });`,
+  );
+  return path;
+}
+
+test('a module that never answers, cannot be used or ends the process: what is wrong is said, and the exit code is 1', () => {
+  const never = 'new Promise(() => {})';
+  const [exported, exits] = [join(dir, 'never.mjs'), disk('exits.mjs', 'process.exit(0);')];
+  writeFileSync(exported, `export default () => ${never};`);
+  for (const [path, message] of [
+    [exported, /disk ".*never.mjs" has not been made within 1000 ms \(--io-timeout\)/],
+    [
+      moduleWith('destroy.mjs', `destroy: () => ${never},`),
+      /the disk to be gone once nobody has it open within 1000 ms/,
+    ],
+    [moduleWith('create.mjs', 'create: () => null,'), /module "null": create gave null, not what the disk is/],
+    [
+      moduleWith('channel.mjs', 'attach: () => ({ createChannel: () => null }),'),
+      /createChannel\(\) gave nothing with/,
+    ],
+    [
+      moduleWith('status.mjs', '', 'submit: (io) => io.complete(5)'),
+      /got 5, which is no status: 0 or a negative errno/,
+    ],
+    [exits, /the process ended before the checks did: something has called process.exit\(\)/],
+  ] as const) {
+    const only = path.endsWith('destroy.mjs') ? 'removal' : 'write-read';
+    const { status, stdout, stderr } = run(path, '--no-data', '--io-timeout', '1', '--only', only);
+    assert.equal(status, 1, path + stdout + stderr);
+    assert.match(stdout + stderr, message);
+  }
+});
+
+test('a channel whose close throws: the error is logged, and the disk goes all the same', () => {
+  const path = moduleWith('close.mjs', '', 'close() { throw new Error("still busy"); }');
+  const { status, stdout, stderr } = run(path, '--no-data', '--io-timeout', '5', '--only', 'removal');
+  assert.equal(status, 0, stdout + stderr);
+  assert.match(stderr, /disk "close.mjs": close of a channel: Error: still busy/);
+});
+
+test('SIGINT ends the checks: none follows, and the exit code is 1', async () => {
+  const args = ['64M', '--fault', 'op=read,action=stuck,skip=100'];
+  const child = spawn(process.execPath, [cli, 'conform', '--no-pin', ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  const exit = once(child, 'exit');
+  let said = '';
+  child.stdout.setEncoding('utf8').on('data', (text: string) => {
+    said += text;
+  });
+  for await (const text of child.stderr.setEncoding('utf8')) if (String(text).includes('(stuck)')) child.kill('SIGINT');
+  assert.deepEqual(await exit, [1, null]);
+  assert.match(said, /to succeed; got ENODEV \(-19\)/);
+  assert.doesNotMatch(said, /removal/);
 });

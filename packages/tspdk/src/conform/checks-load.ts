@@ -14,6 +14,7 @@ import {
   pattern,
   patternOf,
   statusText,
+  within,
 } from './disk-under-test.ts';
 
 const DEPTH = 32;
@@ -197,7 +198,9 @@ export const removalCheck: Check = {
       disk.channel.read(disk.memory, buffer, 0, disk.block, cb, null),
     );
     disk.close();
-    await gone;
+    await within(disk.settings.timeoutMs, 'the disk to be gone once nobody has it open', gone, () => {
+      disk.stuck = true;
+    });
     let got = 'it is opened';
     try {
       BdevDesc.open(name, { write: false, reactor: disk.reactor, onEvent: () => {} }).close();

@@ -11,7 +11,16 @@ import {
 } from '../bdev/index.ts';
 import { EILSEQ, EINVAL } from '../bdev/status.ts';
 import type { Check } from './check.ts';
-import { codeOf, compare, type DiskUnderTest, fail, NotForThisDisk, pattern, patternOf } from './disk-under-test.ts';
+import {
+  codeOf,
+  compare,
+  type DiskUnderTest,
+  fail,
+  NotForThisDisk,
+  pattern,
+  patternOf,
+  statusText,
+} from './disk-under-test.ts';
 
 /** Writes some blocks, has `change` do its work on the inner ones, and finds the outer ones as they were. */
 async function inner(
@@ -170,7 +179,7 @@ export const typeChecks: readonly Check[] = [
       while (at < bytes) {
         extents.reset();
         const rc = disk.channel.blockStatus(at, bytes - at, extents);
-        if (rc !== 0) fail(`block status at ${at}`, `${rc}`);
+        if (rc !== 0) fail(`block status at ${at} to succeed`, statusText(rc));
         if (extents.totalBytes <= 0 || extents.totalBytes > bytes - at) {
           fail(`extents of 1 to ${bytes - at} bytes from ${at} on`, `${extents.totalBytes} bytes`);
         }

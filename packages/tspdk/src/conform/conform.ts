@@ -14,17 +14,21 @@ import { AREA_BYTES_MAX, ConformError, DiskUnderTest, NotForThisDisk } from './d
 /** All checks, in the order in which they run. */
 export const CHECKS: readonly Check[] = [...dataChecks, ...typeChecks, ...loadChecks, removalCheck];
 
+/** What an I/O may take where nothing is said; more than disks of one's own have. */
+export const CONFORM_TIMEOUT_MS = 60_000;
 const MEMORY_BYTES = 2 * AREA_BYTES_MAX + 1024 * 1024;
 
 /** What is checked, and how long it may take. */
 export interface ConformOptions {
   /** Whether the disk keeps what is written. Default: all but null disks do. */
   readonly keepsData?: boolean;
-  /** What an I/O may take, ms. Default 60,000, which is more than disks of one's own have. */
+  /** What an I/O may take, and the disk to go, ms. Default CONFORM_TIMEOUT_MS. */
   readonly timeoutMs?: number;
   readonly seed?: number;
   /** Names of checks. Default: all. */
   readonly only?: readonly string[];
+  /** Ends the checks early: the one that runs fails, and none follows. */
+  readonly signal?: AbortSignal;
   /** Of each check, as soon as it is known. */
   readonly onResult?: (result: CheckResult) => void;
 }
@@ -38,7 +42,7 @@ export interface ConformReport {
 
 /**
  * Checks the disk `name`. App core only.
- * @throws {SpdkError} ENODEV; EINVAL for a check that does not exist
+ * @throws {SpdkError} ENODEV; EINVAL for a check that does not exist; what opening the disk throws, and its module's `createChannel`
  */
 export async function conform(reactor: Reactor, name: string, options: ConformOptions = {}): Promise<ConformReport> {
   const { only } = options;
@@ -48,14 +52,22 @@ export async function conform(reactor: Reactor, name: string, options: ConformOp
   }
   const bdev = bdevRegistry(reactor).get(name);
   const segment = await shareSegment(reactor, MEMORY_BYTES);
-  const disk = new DiskUnderTest(reactor, name, reactor.segments.get(segment), {
-    keepsData: options.keepsData ?? bdev.moduleName !== 'null',
-    timeoutMs: options.timeoutMs ?? 60_000,
-    seed: options.seed ?? 1,
-  });
+  let disk: DiskUnderTest;
+  try {
+    disk = new DiskUnderTest(reactor, name, reactor.segments.get(segment), {
+      keepsData: options.keepsData ?? bdev.moduleName !== 'null',
+      timeoutMs: options.timeoutMs ?? CONFORM_TIMEOUT_MS,
+      seed: options.seed ?? 1,
+      signal: options.signal ?? null,
+    });
+  } catch (error) {
+    await dropSegment(reactor, segment);
+    throw error;
+  }
   const results: CheckResult[] = [];
   for (const check of CHECKS) {
     if (only !== undefined && !only.includes(check.name)) continue;
+    if (options.signal?.aborted === true) break;
     const result = await runCheck(check, disk);
     results.push(result);
     options.onResult?.(result);

@@ -26,6 +26,8 @@ export interface ConformSettings {
   /** What an I/O may take. */
   readonly timeoutMs: number;
   readonly seed: number;
+  /** Aborted: no I/O is started any more. */
+  readonly signal: AbortSignal | null;
 }
 
 /** Bytes around each piece of memory that no I/O may touch. */
@@ -72,7 +74,13 @@ export class DiskUnderTest {
       },
     });
     this.bdev = this.desc.bdev;
-    this.channel = this.desc.getIoChannel();
+    try {
+      this.channel = this.desc.getIoChannel();
+    } catch (error) {
+      // What is open would keep the application from ending.
+      this.desc.close();
+      throw error;
+    }
     this.block = this.desc.blockSizeBytes;
     this.sizeBytes = this.desc.sizeBytes;
     this.unit = this.block * Math.max(1, this.bdev.limits.writeUnitBlocks);
@@ -141,6 +149,7 @@ export class DiskUnderTest {
 
   /** Starts an I/O and waits for its end: 0, or a negative errno, also of a refusal. @throws {ConformError} when it does not end, or ends twice */
   io(what: string, start: Start): Promise<number> {
+    if (this.settings.signal?.aborted === true) throw new ConformError(`${what}: the checks were stopped before it`);
     this.underWay++;
     return new Promise<number>((resolve, reject) => {
       let ended = false;
@@ -231,6 +240,22 @@ export class DiskUnderTest {
   }
 }
 
+/** Waits for what a module does. @throws {ConformError} when that does not come within `timeoutMs`; `onTimeout` is called then */
+export async function within<T>(timeoutMs: number, what: string, done: Promise<T>, onTimeout = () => {}): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      onTimeout();
+      reject(new ConformError(`expected ${what} within ${timeoutMs} ms; that has not come`));
+    }, timeoutMs);
+  });
+  try {
+    return await Promise.race([done, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 /** @throws {ConformError} */
 export function fail(expected: string, got: string): never {
   throw new ConformError(`expected ${expected}; got ${got}`);
@@ -238,6 +263,7 @@ export function fail(expected: string, got: string): never {
 
 export function statusText(status: number): string {
   if (status === 0) return 'success';
+  if (!(Number.isInteger(status) && status < 0)) return `${status}, which is no status: 0 or a negative errno`;
   return status === EILSEQ ? 'EILSEQ (-84)' : `${codeOfErrno(-status)} (${status})`;
 }
 

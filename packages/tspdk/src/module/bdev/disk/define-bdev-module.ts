@@ -285,6 +285,7 @@ export function newBdevOf(
   made: NewModuleBdev<unknown>,
 ): Omit<NewBdev, 'data' | 'productName'> {
   const refuse = (what: string) => new SpdkError('EINVAL', `bdev "${name}" of module "${kind}": ${what}`);
+  if (typeof made !== 'object' || made === null) throw refuse(`create gave ${String(made)}, not what the disk is`);
   const { sizeBytes, blockSizeBytes = 512, ioTypes, homeCore, metadata } = made;
   const beside = metadata?.interleaved === true ? metadata.bytes : 0;
   const dataBytes = blockSizeBytes - beside;

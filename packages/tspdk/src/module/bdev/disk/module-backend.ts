@@ -12,7 +12,7 @@ import type { ModuleBackend, ModuleChannel } from './define-bdev-module.ts';
 import { statusOfThrown, textOfThrown } from './io-status.ts';
 
 const diskLog = log.register('bdev_disk');
-/** Marks a channel whose `reset` is the layer's already. */
+/** Marks a channel whose `close` and `reset` are the layer's already. */
 const WRAPPED = Symbol('wrapped');
 
 export class UserModuleBackend implements BdevBackend {
@@ -38,15 +38,23 @@ export class UserModuleBackend implements BdevBackend {
     if ((this.#spec.ioTypes & (1 << IO_ZCOPY)) !== 0 && typeof channel.zcopy !== 'function') {
       throw this.#refuse('ioTypes has "zcopy", and its channel no zcopy(byteOffset, bytes, out, write)');
     }
-    // The layer closes every channel; theirs need not care.
-    if (channel.close === undefined) channel.close = () => {};
     const own = channel as unknown as BackendChannel;
     // Theirs may be one object for all.
-    if (channel.reset !== undefined && !(WRAPPED in channel)) {
-      own.reset = this.#reset.bind(this, channel.reset.bind(channel));
-      Object.defineProperty(channel, WRAPPED, { value: true });
-    }
+    if (WRAPPED in channel) return own;
+    // The layer closes every channel; theirs need not care.
+    own.close = this.#closeChannel.bind(this, channel.close?.bind(channel));
+    if (channel.reset !== undefined) own.reset = this.#reset.bind(this, channel.reset.bind(channel));
+    Object.defineProperty(channel, WRAPPED, { value: true });
     return own;
+  }
+
+  /** What they throw must not keep the disk from going. */
+  #closeChannel(theirs: ModuleChannel['close']): void {
+    try {
+      theirs?.();
+    } catch (error) {
+      this.#logThrown('close of a channel', error);
+    }
   }
 
   /** A reset as the layer asks for it. What they throw is how it ends, and a second end is none. */
