@@ -5,7 +5,6 @@ import type { IoBuf } from '../env/iobuf.ts';
 import { IoVecs } from '../env/iovecs.ts';
 import type { BdevChannel } from './channel.ts';
 import { BdevDesc } from './desc.ts';
-import { faultRegistry } from './faults/registry.ts';
 import { lockRange } from './lba-lock.ts';
 import { setUp, takeLargeBuffers } from './stub-setup.sim.ts';
 
@@ -16,7 +15,6 @@ const kinds: [string, Submit][] = [
   ['compare', (channel, iovs, cb, ctx) => channel.comparev(iovs, 0, cb, ctx)],
   ['compare-and-write', (channel, iovs, cb, ctx) => channel.comparevAndWritev(iovs, iovs, 0, cb, ctx)],
   ['copy', (channel, _, cb, ctx) => channel.copy(0, BLOCK, BLOCK, cb, ctx)],
-  ['corrupted write', (channel, iovs, cb, ctx) => channel.writev(iovs, 0, cb, ctx)],
   ['write of hidden metadata', (channel, iovs, cb, ctx) => channel.writev(iovs, 0, cb, ctx)],
 ];
 
@@ -31,9 +29,6 @@ async function start(kind: string) {
       : {},
   );
   const { cluster } = one;
-  if (kind === 'corrupted write') {
-    await cluster.until(faultRegistry(cluster.reactors[0]).add('S', 'op=write,action=corrupt'));
-  }
   const desc = hidden
     ? cluster.on(0, () => BdevDesc.open('S', { write: true, hideMetadata: true, onEvent: () => {} }))
     : one.desc;

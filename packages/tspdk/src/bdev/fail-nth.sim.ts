@@ -124,7 +124,7 @@ export const diskKinds: Record<string, DiskKind> = {
   },
   'a fault that corrupts': {
     ...faulty({ op: 'write', action: 'corrupt', corrupt_offset: 1500 }, { op: 'read', action: 'corrupt' }),
-    must: ['no BdevIo', 'no small buffer', 'a module that fails'],
+    must: ['no BdevIo', 'a module that fails'],
   },
   'a fault that delays': {
     ...faulty({ op: 'all', action: 'delay', delay_us: 5, stage: 'completion' }),

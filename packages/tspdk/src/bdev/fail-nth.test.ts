@@ -5,7 +5,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { SpdkError } from '../env/errors.ts';
-import type { IoBuf } from '../env/iobuf.ts';
 import type { BdevIo } from './bdev-io.ts';
 import { BYTES, type DiskKind, diskKinds, World } from './fail-nth.sim.ts';
 import { bdevManager } from './manager.ts';
@@ -65,23 +64,18 @@ function nth<T extends object>(
 }
 
 /** All are taken, until the next turn. */
-const noBuffers =
-  (key: 'getSmall' | 'getLargeOf'): Failure =>
-  ({ cluster }, n) => {
-    const pools = cluster.reactors.map(({ iobuf }) => iobuf);
-    const installed = nth(pools, key, n, (iobuf, get) => {
-      const taken: IoBuf[] = [];
-      if (key === 'getLargeOf') {
-        const { getLargeOf } = Object.getPrototypeOf(iobuf) as typeof iobuf;
-        taken.push(...takeLargeBuffers({ getLargeOf: (rank) => getLargeOf.call(iobuf, rank) }));
-      } else for (let buf = get() as IoBuf | null; buf !== null; buf = get() as IoBuf | null) taken.push(buf);
-      setImmediate(() => {
-        for (const buf of taken) iobuf.put(buf);
-      });
-      return null;
+const noBuffers: Failure = ({ cluster }, n) => {
+  const pools = cluster.reactors.map(({ iobuf }) => iobuf);
+  const installed = nth(pools, 'getLargeOf', n, (iobuf) => {
+    const { getLargeOf } = Object.getPrototypeOf(iobuf) as typeof iobuf;
+    const taken = takeLargeBuffers({ getLargeOf: (rank) => getLargeOf.call(iobuf, rank) });
+    setImmediate(() => {
+      for (const buf of taken) iobuf.put(buf);
     });
-    return { ...installed, statuses: [0] };
-  };
+    return null;
+  });
+  return { ...installed, statuses: [0] };
+};
 
 /** A module's `submit`. `failed`: that is an error of the disk that it was submitted to. */
 const submission =
@@ -108,8 +102,7 @@ const failures: Record<string, Failure> = {
     // The caller's own is refused; the layer's wait.
     return { ...installed, statuses: [0, ENOMEM] };
   },
-  'no buffer': noBuffers('getLargeOf'),
-  'no small buffer': noBuffers('getSmall'),
+  'no buffer': noBuffers,
   'no parity buffer': (world, n) => ({ ...nth(world.raidBackends, 'takeBuffer', n, () => -1), statuses: [0] }),
   'no room in the shared heap': ({ cluster }, n) => {
     const heaps = cluster.reactors.map(({ heap }) => heap);

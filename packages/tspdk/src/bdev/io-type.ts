@@ -74,6 +74,10 @@ export const IO_FLAG_EMULATED = 1 << 8;
 export const IO_FLAG_CHECKED = 1 << 9;
 /** The layer's own mark: the memory holds data alone, of a disk with metadata. */
 export const IO_FLAG_BARE = 1 << 10;
+/** The layer's own mark: a part, of the same type, of an I/O that is counted itself. */
+export const IO_FLAG_PART = 1 << 11;
+/** Not counted in the disk that it was submitted to. */
+export const IO_FLAGS_UNCOUNTED = IO_FLAG_EMULATED | IO_FLAG_PART;
 /** From here on a mark of who wants to know when the I/O takes long: io-timeout.ts. */
 export const IO_FLAG_MARK_SHIFT = 16;
 export const IO_FLAG_MARK_BITS = 12;

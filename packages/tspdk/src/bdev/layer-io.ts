@@ -11,7 +11,7 @@ import { IoVecs } from '../env/iovecs.ts';
 import { limits } from '../env/limits.ts';
 import { type BdevIo, IO_QUEUED, IO_SUBMITTED, type IoWaitEntry } from './bdev-io.ts';
 import { ioRank } from './io-rank.ts';
-import { IO_FLAG_EMULATED, IO_FLAGS_KEPT } from './io-type.ts';
+import { IO_FLAG_EMULATED, IO_FLAG_PART, IO_FLAGS_KEPT } from './io-type.ts';
 import { ECANCELED } from './status.ts';
 import type { ThreadChannel } from './thread-channel.ts';
 
@@ -103,7 +103,8 @@ export abstract class LayerIo implements IoWaitEntry {
     io.type = type;
     io.byteOffset = byteOffset;
     io.bytes = bytes;
-    io.flags = (flags & IO_FLAGS_KEPT) | this.childFlags;
+    const kept = type === this.parent.type ? IO_FLAGS_KEPT | IO_FLAG_PART : IO_FLAGS_KEPT;
+    io.flags = (flags & kept) | this.childFlags;
     this.adopt(io, child);
     this.channel.stamp(io);
     this.channel.perform(io);

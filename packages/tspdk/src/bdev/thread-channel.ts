@@ -31,7 +31,7 @@ import { carryOut } from './carry-out.ts';
 import type { Gates } from './gates.ts';
 import { NO_RANK } from './io-rank.ts';
 import { IoStat } from './io-stat.ts';
-import { IO_FLAG_EMULATED, IO_RESET } from './io-type.ts';
+import { IO_FLAGS_UNCOUNTED, IO_RESET } from './io-type.ts';
 import { isChild, LayerIo } from './layer-io.ts';
 import type { BdevManager } from './manager.ts';
 import type { BackendChannel, Onward } from './module.ts';
@@ -246,8 +246,8 @@ export class ThreadChannel implements IoSink, IoWaitEntry {
   #account(io: BdevIo, status: number, child: boolean): number {
     const { bdev } = this;
     this.outstanding--;
-    // The flag is about the disk that it was submitted to.
-    if ((io.flags & IO_FLAG_EMULATED) === 0 || io.sink !== this) {
+    // The flags are about the disk that it was submitted to.
+    if ((io.flags & IO_FLAGS_UNCOUNTED) === 0 || io.sink !== this) {
       if (status === 0) this.stat.count(io.type, io.bytes, this.#clock, this.#pool.submitUs, io.index);
       else this.stat.countError(status);
     }

@@ -3,7 +3,7 @@ import { IoVecs } from '../../env/iovecs.ts';
 import type { Segment } from '../../env/segment.ts';
 import type { BdevIo } from '../bdev-io.ts';
 import { PLACE_FAULT } from '../io-rank.ts';
-import { IO_FLAG_EMULATED, IO_RESET, IO_WRITE } from '../io-type.ts';
+import { IO_FLAG_PART, IO_RESET, IO_WRITE } from '../io-type.ts';
 import { LayerChild, LayerIo } from '../layer-io.ts';
 import type { Retry } from '../manager.ts';
 import { beginReset } from '../reset.ts';
@@ -46,6 +46,11 @@ export class FaultIo extends LayerIo implements Retry {
 
   protected get place(): number {
     return PLACE_FAULT;
+  }
+
+  /** It is the parent that is counted, with the delay, and not what the layer makes of it. */
+  protected override get childFlags(): number {
+    return IO_FLAG_PART;
   }
 
   protected proceed(): void {
@@ -122,7 +127,6 @@ export class FaultIo extends LayerIo implements Retry {
         if (parent.type === IO_WRITE) io.iovs = this.#withOtherByte();
     }
     this.give(io, this.#child, parent.type, at, bytes, parent.flags);
-    io.flags |= IO_FLAG_EMULATED;
   }
 
   /** Past `perform`, which knows of none. */
@@ -130,7 +134,7 @@ export class FaultIo extends LayerIo implements Retry {
     io.type = IO_RESET;
     io.byteOffset = 0;
     io.bytes = 0;
-    io.flags = IO_FLAG_EMULATED;
+    io.flags = IO_FLAG_PART;
     this.adopt(io, this.#child);
     beginReset(this.channel, io);
   }

@@ -46,7 +46,7 @@ export class FaultSet {
     else {
       const delayUs = action === 'delay' ? watch.delayUs() : 0;
       new FaultIo(watch.rule, watch.status, delayUs, this.held).begin(channel, io);
-      // It is this that is counted, with the delay, and not its child.
+      // It is this that is counted.
       io.flags &= ~IO_FLAG_EMULATED;
     }
     return true;

@@ -111,6 +111,36 @@ test('delay: before the disk has it or after, for so long as the distribution sa
   await tearDown();
 });
 
+test('what is struck is counted as one I/O, with its bytes once, also where the layer splits it', async () => {
+  const { cluster, channel, stub, buf, done, cb, add, settle, tearDown } = await faulty({ limits: { maxRwBlocks: 2 } });
+  await add('op=read,action=delay,delay_us=1,count=1');
+  await add('op=read,stage=completion,count=1');
+  await add('op=write,action=torn,torn_blocks=3,count=1');
+  const run = async (start: () => number): Promise<void> => {
+    assert.equal(start(), 0);
+    while (done.length === 0) {
+      cluster.round();
+      stub.complete(stub.outstanding.length);
+      settle();
+    }
+  };
+  const counted = async (): Promise<number[]> => {
+    const [{ stat }] = await cluster.until(cluster.bdevs.stat(['S']));
+    const { num_read_ops, bytes_read, num_write_ops, bytes_written } = stat.toJson() as Record<string, number>;
+    return [num_read_ops, bytes_read, num_write_ops, bytes_written];
+  };
+  const read = () => channel.read(buf, 0, 0, 6 * BLOCK, cb, 'r');
+  await run(read);
+  assert.deepEqual([done.splice(0), await counted()], [['r 0'], [1, 6 * BLOCK, 0, 0]]);
+  await run(read);
+  assert.deepEqual([done.splice(0), await counted()], [['r -5'], [1, 6 * BLOCK, 0, 0]], 'none of a failed one');
+  await run(() => channel.write(buf, 0, 0, 6 * BLOCK, cb, 'w'));
+  assert.deepEqual([done.splice(0), await counted()], [['w 0'], [1, 6 * BLOCK, 1, 6 * BLOCK]]);
+  await run(read);
+  assert.deepEqual([done, await counted()], [['r 0'], [4, 12 * BLOCK, 1, 6 * BLOCK]], 'in pieces, as without rules');
+  await tearDown();
+});
+
 test('a fault that would not show does not strike: a byte beyond the I/O, a write that is not torn', async () => {
   const { channel, stub, buf, done, cb, add, settle, faults, tearDown } = await faulty();
   await add('op=read,action=corrupt,corrupt_offset=512');
