@@ -277,6 +277,13 @@ way('words', 'tspdk rpc fault_add', async (rule) => {
 });
 way('named', 'behind a disk’s name', async () => {});
 
+test('a rule of no words is refused however it is said', async () => {
+  const empty = /fault rule "": "" is not key=value/;
+  await assert.rejects(target.rpc('fault_add', { name: 'text', rule: '' }), empty);
+  await assert.rejects(target.faults.add('text', ''), empty);
+  await assert.rejects(startTarget({ disks: { disk0: '1M?fault=' } }), empty);
+});
+
 test('tspdk serve --fault', async () => {
   const socket = join(dir, 'rpc.sock');
   const faults = RULES.flatMap((rule) => ['--fault', textOf(rule)]);

@@ -62,7 +62,9 @@ export class TargetFaults {
   /** Adds a rule to the disk `name`. @returns its number. @throws {RpcError} naming what is wrong with it */
   async add(name: string, rule: FaultInput | string): Promise<number> {
     const text = typeof rule === 'string' ? rule : asText(rule);
-    return (await this.#rpc.call('fault_add', text === '' ? { name } : { name, rule: text })) as number;
+    // An object that says nothing is a rule of defaults; a text that says nothing is none.
+    const said = text === '' && typeof rule !== 'string' ? {} : { rule: text };
+    return (await this.#rpc.call('fault_add', { name, ...said })) as number;
   }
 
   /** Takes a rule away. */

@@ -117,10 +117,11 @@ export class FaultIo extends LayerIo implements Retry {
         io.iovs = firstBytes(parent.iovs, channel.bdev.metadata?.inMemory(parent, bytes) ?? bytes);
         break;
       case 'misdirect': {
-        // Round the end of the disk.
-        const room = sizeBytes - bytes + blockSizeBytes;
-        const there = (at + this.#rule.misdirect_blocks * blockSizeBytes) % room;
-        at = there < 0 ? there + room : there;
+        // Round the end of the disk, in whole blocks: some disks take I/O from any byte on.
+        const within = at % blockSizeBytes;
+        const places = Math.floor((sizeBytes - bytes - within) / blockSizeBytes) + 1;
+        const place = ((at - within) / blockSizeBytes + (this.#rule.misdirect_blocks % places)) % places;
+        at = within + (place < 0 ? place + places : place) * blockSizeBytes;
         break;
       }
       case 'corrupt':

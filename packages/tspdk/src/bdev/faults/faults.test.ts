@@ -235,6 +235,34 @@ test('torn, lost and misdirected writes leave on the disk what they say', async 
   await close();
 });
 
+test('misdirect of bytes: round the end it stays within the disk, as many bytes into its block, however far it goes', async () => {
+  const { cluster, channel, buf, disk, end, add, faults, close } = await memory();
+  const fill = (value: number): void => void buf.u8.fill(value);
+  const writeBytes = (value: number, at: number, bytes: number): Promise<number> => {
+    fill(value);
+    return end((cb) => channel.write(buf, 0, at, bytes, cb, 0));
+  };
+  for (const blocks of [-1, 2, Number.MAX_SAFE_INTEGER, Number.MIN_SAFE_INTEGER]) {
+    await add(`op=write,action=misdirect,misdirect_blocks=${blocks},count=1`);
+  }
+  const last = 63 * BLOCK;
+  assert.equal(await writeBytes(1, 4, 8), 0);
+  // Where 8 bytes would not fit any more, the first block comes after the last but one.
+  assert.equal(await writeBytes(2, 62 * BLOCK + 510, 4), 0);
+  // 64 places, and 2^53 is a multiple of that.
+  assert.equal(await writeBytes(3, 20 * BLOCK, 512), 0);
+  assert.equal(await writeBytes(4, 30 * BLOCK, 512), 0);
+  const expected = filled(
+    [1, last + 4, last + 12],
+    [2, BLOCK + 510, BLOCK + 514],
+    [3, 19 * BLOCK, 20 * BLOCK],
+    [4, 31 * BLOCK, 32 * BLOCK],
+  );
+  assert.deepEqual(await disk(), expected);
+  await cluster.until(faults.clear('M'));
+  await close();
+});
+
 test('corrupt: one byte of what a write stores or a read gives, wherever it lies; memory of a writer stays as it is', async () => {
   await fc.assert(
     fc.asyncProperty(fc.nat(4 * BLOCK - 1), fc.option(fc.integer({ min: 1, max: 255 })), async (offset, value) => {
