@@ -24,7 +24,11 @@ export const PERF_FLAGS: readonly FlagSpec[] = [
   { name: 'abort', short: 'X', summary: 'abort what has timed out' },
   { name: 'continue-on-failure', short: 'f', summary: 'a job goes on after a failed I/O' },
   { name: 'wait-for-tests', short: 'z', summary: 'wait for the RPC perform_tests, and for the next one after it' },
-  { name: 'ios', value: 'N', summary: 'each job ends after N I/Os, if its time is not over before' },
+  {
+    name: 'ios',
+    value: 'N',
+    summary: 'each job ends after N I/Os, if its time is not over before; verify finishes the places that it is at',
+  },
   { name: 'seed', value: 'N', summary: 'of places, mixture and data; the same gives the same I/Os; default 1' },
   { name: 'block-size', value: 'BYTES', summary: 'block size of DISK; default 512, or the device’s' },
   { name: 'direct', summary: 'bypass the page cache of a file, where possible' },
