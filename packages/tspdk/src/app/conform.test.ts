@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { allowedCores } from '../env/affinity.ts';
 
 const cli = fileURLToPath(new URL('./cli.js', import.meta.url));
 const api = JSON.stringify(new URL('../index.js', import.meta.url).href);
@@ -144,6 +145,26 @@ test('a module that never answers, cannot be used or ends the process: what is w
     assert.equal(status, 1, path + stdout + stderr);
     assert.match(stdout + stderr, message);
   }
+});
+
+test('a module that never answers on another core is found', { skip: allowedCores().length < 2 && 'one core' }, () => {
+  const attach = `attach: (_, { core, app }) => ({
+    createChannel: () => ({ submit: (io) => { if (core === app.mainCore) io.complete(0); } }),
+  }),`;
+  const [a, b] = allowedCores();
+  const path = moduleWith('other-core.mjs', attach);
+  const { status, stdout, stderr } = run(
+    path,
+    '-m',
+    `[${a},${b}]`,
+    '--io-timeout',
+    '1',
+    '--only',
+    'every-core',
+    '--no-data',
+  );
+  assert.equal(status, 1, stdout + stderr);
+  assert.match(stdout, new RegExp(`expected a read on core ${b} to end within 1000 ms`));
 });
 
 test('a channel whose close throws: the error is logged, and the disk goes all the same', () => {

@@ -14,7 +14,6 @@ import {
   pattern,
   patternOf,
   statusText,
-  within,
 } from './disk-under-test.ts';
 
 const DEPTH = 32;
@@ -172,7 +171,8 @@ export const loadChecks: readonly Check[] = [
       for (const core of reactor.cores) {
         const at = disk.take(bytes);
         const request = { name: disk.bdev.name, segment: memory.id, at, bytes };
-        const status = await reactor.app.call(core, readThere, request);
+        const reading = reactor.app.call(core, readThere, request);
+        const status = await disk.within(`a read on core ${core} to end`, reading);
         if (status !== 0) fail(`a read on core ${core} to succeed`, statusText(status));
         const got = memory.u8.subarray(at, at + bytes);
         if (disk.settings.keepsData) compare(got, here, 0, `on core ${core} the same as on core ${reactor.core}`);
@@ -198,9 +198,7 @@ export const removalCheck: Check = {
       disk.channel.read(disk.memory, buffer, 0, disk.block, cb, null),
     );
     disk.close();
-    await within(disk.settings.timeoutMs, 'the disk to be gone once nobody has it open', gone, () => {
-      disk.stuck = true;
-    });
+    await disk.within('the disk to be gone once nobody has it open', gone);
     let got = 'it is opened';
     try {
       BdevDesc.open(name, { write: false, reactor: disk.reactor, onEvent: () => {} }).close();

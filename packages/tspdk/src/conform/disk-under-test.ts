@@ -235,24 +235,25 @@ export class DiskUnderTest {
     }
   }
 
+  /** Waits for what is no I/O of this channel. @throws {ConformError} when it does not come within the time of an I/O: nothing more can be said then */
+  async within<T>(what: string, done: Promise<T>): Promise<T> {
+    const { timeoutMs } = this.settings;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        this.stuck = true;
+        reject(new ConformError(`expected ${what} within ${timeoutMs} ms; that has not come`));
+      }, timeoutMs);
+    });
+    try {
+      return await Promise.race([done, late]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   close(): void {
     this.desc.close();
-  }
-}
-
-/** Waits for what a module does. @throws {ConformError} when that does not come within `timeoutMs`; `onTimeout` is called then */
-export async function within<T>(timeoutMs: number, what: string, done: Promise<T>, onTimeout = () => {}): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      onTimeout();
-      reject(new ConformError(`expected ${what} within ${timeoutMs} ms; that has not come`));
-    }, timeoutMs);
-  });
-  try {
-    return await Promise.race([done, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }
 
