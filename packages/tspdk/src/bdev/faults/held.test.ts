@@ -108,6 +108,11 @@ test('when the application stops nothing goes wrong any more, and what is held b
   stub.complete(1);
   settle();
   assert.deepEqual(done, ['r 0']);
+  // RPC is served for a while yet: what a new rule would hold back nobody would end.
+  await assert.rejects(add('op=read,action=stuck'), {
+    code: 'ESHUTDOWN',
+    message: 'bdev "S" takes no fault rules: the application is stopping',
+  });
   await tearDown();
 });
 

@@ -56,6 +56,7 @@ export class FaultRegistry {
   readonly #reactor: Reactor;
   readonly #disks = new Map<number, DiskFaults>();
   #ids = 0;
+  #closed = false;
   /** A rule has struck; at most once a second for each. */
   onStruck: (fault: FaultInfo) => void = () => {};
 
@@ -92,6 +93,9 @@ export class FaultRegistry {
         `bdev "${disk.bdev.name}" has ${disk.rules.length} fault rules, limit ${limits.bdev_faults_max}`,
       );
     }
+    if (this.#closed && rules.length > 0) {
+      throw new SpdkError('ESHUTDOWN', `bdev "${disk.bdev.name}" takes no fault rules: the application is stopping`);
+    }
     disk.rules = rules;
     const active = rules.map(({ id, rule, counters, addedUs }): ActiveFault => ({ id, rule, counters, addedUs }));
     await callAll(this.#reactor, setFaults, { id: disk.bdev.id, rules: active, state: disk.state });
@@ -108,7 +112,7 @@ export class FaultRegistry {
   /**
    * Adds a rule to the disk `name`, behind those that it has. Without a seed one is drawn; the rule that is listed says which.
    * @returns its number
-   * @throws {SpdkError} ENODEV; EINVAL what is wrong with the rule; ENOSPC past limits.bdev_faults_max
+   * @throws {SpdkError} ENODEV; EINVAL what is wrong with the rule; ENOSPC past limits.bdev_faults_max; ESHUTDOWN
    */
   async add(name: string, input: FaultInput | string): Promise<number> {
     const disk = this.#of(name);
@@ -209,8 +213,9 @@ export class FaultRegistry {
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
-  /** The application stops: without rules from now on, and what they hold back ends, as if its disk were gone. */
+  /** The application stops: no rules any more, nor new ones, and what they hold back ends, as if its disk were gone. */
   async close(): Promise<void> {
+    this.#closed = true;
     this.#disks.clear();
     await callAll(this.#reactor, endFaults, null);
   }
