@@ -424,6 +424,46 @@ test('a raid that cannot be made leaves nothing behind, on disks or in memory', 
   await cluster.close();
 });
 
+test('what cannot be made for its name or uuid writes nothing to the disks', async () => {
+  const { cluster, create, list, settle } = await setUpRaid();
+  const disks = [await Pluggable.make(cluster, 'P0', BLOCKS), await Pluggable.make(cluster, 'P1', BLOCKS)];
+  await settle();
+  for (const disk of disks) disk.memory().fill(7, 0, 512);
+  const refused = async (code: string, more: object) => {
+    await assert.rejects(create('raid1', ['P0', 'P1'], { superblock: true, ...more }), { code }, JSON.stringify(more));
+    assert.deepEqual(await list('online'), []);
+    for (const disk of disks) assert.ok((await disk.contents()).subarray(0, 512).every((byte) => byte === 7));
+  };
+  await refused('ENAMETOOLONG', { name: 'é'.repeat(32) });
+  await refused('ENAMETOOLONG', { name: '' });
+  await refused('EEXIST', { uuid: cluster.bdevs.get('memory-P0').uuid.toUpperCase() });
+  const uuid = '6c1d5a1c-9a6e-4f0b-8f0a-2d0c3a1f9b12';
+  await create('raid1', ['P2', 'P3'], { name: 'Q', uuid });
+  await refused('EEXIST', { uuid });
+  await create('raid1', ['P0', 'P1'], { superblock: true, name: `${'é'.repeat(31)}R` });
+  await cluster.close();
+});
+
+test('[test_delete_raid] superblocks are wiped, too, of a raid that waits for a member that never comes; its disks may then be used', async () => {
+  const { cluster, disks, settle, call, create, list } = await setUp(2);
+  await call('bdev_raid_delete', { name: 'R' });
+  for (const disk of disks) await disk.pull();
+  await disks[0].plug();
+  await settle();
+  assert.deepEqual(
+    (await list('configuring')).map(({ name }) => name),
+    ['R'],
+  );
+  await call('bdev_raid_delete', { name: 'R', clear_sb: true });
+  assert.equal(await superblock(disks[0]), null);
+  // One that has written none wipes none.
+  disks[0].memory().fill(7, 0, 512);
+  await create('raid1', ['P0', 'P1'], { superblock: true });
+  await call('bdev_raid_delete', { name: 'R', clear_sb: true });
+  assert.ok((await disks[0].contents()).subarray(0, 512).every((byte) => byte === 7));
+  await cluster.close();
+});
+
 test('[test_raid_bdev_load_base_bdev_superblock] one that is longer than what is read at first is read whole; a disk that cannot be read is named', async (t) => {
   const { cluster, disks, list, settle, call } = await setUp(2);
   const good = (await superblock(disks[0])) as RaidSuperblock;

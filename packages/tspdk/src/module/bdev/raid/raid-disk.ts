@@ -182,6 +182,8 @@ export class RaidDisk {
       await this.close();
       throw error;
     }
+    // Deleted while it was made, which `end` sees to.
+    if (this.state !== 'online') return;
     for (const slot of this.slots) {
       if (slot.damage !== null && slot.good) {
         raidLog.warn(`raid "${this.params.name}": "${slot.name}" had a damaged superblock, and is what the others say`);
@@ -198,6 +200,7 @@ export class RaidDisk {
   /** For the module: what the block device is. @throws {SpdkError} EINVAL for sizes that do not fit; EIO when a superblock cannot be written. */
   async newBdev(): Promise<NewBdev> {
     const { params, slots, reactor } = this;
+    this.#checkStays();
     const fresh = this.#seq === 0;
     for (const slot of slots) slot.good = slot.base !== null && slot.sbState === RAID_SB_CONFIGURED;
     this.stripBlocks = (params.stripSizeKb * 1024) / this.blockBytes;
@@ -221,6 +224,7 @@ export class RaidDisk {
       if (!(await this.#commit()) || (fresh && this.#good.length < good)) {
         throw new SpdkError('EIO', `raid "${params.name}": a superblock could not be written`);
       }
+      this.#checkStays();
       this.clearOnClose &&= !fresh;
     }
     this.state = 'online';
@@ -244,6 +248,11 @@ export class RaidDisk {
       level: 1 + Math.max(MEMBER_LEVELS, ...slots.map(({ base }) => base?.bdev.level ?? 0)),
       data,
     };
+  }
+
+  /** @throws {SpdkError} ENODEV when it has been deleted meanwhile */
+  #checkStays(): void {
+    if (this.state === 'offline') throw new SpdkError('ENODEV', `raid "${this.params.name}" is being removed`);
   }
 
   /** Takes a member out, by wish: it does not come back by its superblock. @throws {SpdkError} EIO when the others could not be told */
@@ -464,6 +473,15 @@ export class RaidDisk {
     return true;
   }
 
+  /** By wish: it goes, and its block device. While that is being made, it goes as soon as it is there, or comes to nothing. */
+  async end(clearSuperblocks: boolean): Promise<void> {
+    this.clearOnClose ||= clearSuperblocks;
+    this.state = 'offline';
+    await this.serial(async () => {});
+    if (this.bdev !== null) await bdevRegistry(this.reactor).delete(this.bdev.name, 'raid');
+    await this.close();
+  }
+
   /** Everything is let go. Twice is once. */
   async close(): Promise<void> {
     if (this.#closed) return;
@@ -472,8 +490,8 @@ export class RaidDisk {
     this.process?.stop();
     await this.process?.ended;
     await this.serial(async () => {
-      // One that never began to start has written none.
-      const wiped = this.clearOnClose && this.#superblock !== 0 ? this.slots : [];
+      // There are none as long as it was never begun to write them, or another raid's.
+      const wiped = this.clearOnClose && this.#seq > 0 ? this.slots : [];
       for (const { name, io } of wiped.filter((slot) => slot.base?.removed === false)) {
         await wipeRaidSuperblock(this, name, io);
       }

@@ -10,6 +10,7 @@ import { IO_READ, IO_WRITE } from '../../../bdev/io-type.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
 import { log } from '../../../log/index.ts';
+import { RAID1 } from './raid-level.ts';
 import { answering, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 
 /** Far more than any drop takes. */
@@ -186,6 +187,27 @@ test('a disk is not added to a raid that goes while its superblock is read', asy
   assert.equal(cluster.bdevs.get(fresh).shared.claim, 0);
   names.push(fresh);
   await tearDown();
+});
+
+test('[test_delete_raid] a raid that is deleted while its superblocks are written is not there afterwards', async () => {
+  const { cluster, raids } = await setUpRaid({ reactors: 2 });
+  const names = await stubDisks(cluster, 2, { blocks: 2048 + 64 });
+  const params = { name: 'R', level: RAID1, stripSizeKb: 0, baseBdevs: names, superblock: true };
+  const made = raids.create(params);
+  made.catch(() => {});
+  const writes = (name: string) => outstanding(name).filter(({ type }) => type === IO_WRITE);
+  await soon(cluster, 'the first superblock is written', () => {
+    for (const name of names) end(name, ({ type }) => type === IO_READ);
+    return writes(names[0]).length === 1;
+  });
+  const deleted = raids.delete('R');
+  await assert.rejects(answering(cluster, names, made), { code: 'ENODEV', message: 'raid "R" is being removed' });
+  await answering(cluster, names, deleted);
+  assert.deepEqual(raids.list(), []);
+  assert.equal(cluster.bdevs.has('R'), false);
+  for (const name of names) assert.equal(cluster.bdevs.get(name).shared.claim, 0);
+  await answering(cluster, names, cluster.bdevs.fini());
+  await cluster.close();
 });
 
 test('[test_raid_io_split] a write across the edge of the window that is being copied waits whole, and goes whole to every member', async () => {

@@ -8,6 +8,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { type Bdev, type BdevConfigCall, type BdevRegistry, bdevRegistry } from '../../../bdev/index.ts';
+import { checkLength } from '../../../bdev/new-spec.ts';
 import { explain, SpdkError } from '../../../env/errors.ts';
 import { localKey, type Reactor } from '../../../event/reactor.ts';
 import { levelRule } from './raid-data.ts';
@@ -18,7 +19,13 @@ import { raidLevelName } from './raid-level.ts';
 import { raidLog } from './raid-log.ts';
 import type { RaidOptions } from './raid-process.ts';
 import type { RaidSlot } from './raid-slot.ts';
-import { DamagedRaidSuperblock, RAID_SB_CONFIGURED, RAID_SB_MISSING, type RaidSuperblock } from './raid-superblock.ts';
+import {
+  DamagedRaidSuperblock,
+  RAID_SB_CONFIGURED,
+  RAID_SB_MISSING,
+  RAID_SB_NAME_BYTES,
+  type RaidSuperblock,
+} from './raid-superblock.ts';
 import { readRaidSuperblock } from './superblock-io.ts';
 
 export interface RaidCreateParams {
@@ -76,12 +83,24 @@ export class RaidRegistry {
     return found;
   }
 
-  /** @throws {SpdkError} EINVAL for a level that does not go with its strip size or number of base bdevs; EEXIST for names that come twice. */
-  #check({ name, level, stripSizeKb, baseBdevs }: RaidCreateParams): void {
+  /**
+   * All that can be said before anything is written to a disk.
+   * @throws {SpdkError} EINVAL for a level that does not go with its strip size or number of base bdevs; EEXIST for names that come twice, and a uuid; ENAMETOOLONG.
+   */
+  #check({ name, level, stripSizeKb, baseBdevs, uuid, superblock }: RaidCreateParams): void {
     const { least, redundancy, hasStrips } = levelRule(level);
     const what = `raid "${name}": ${raidLevelName(level)}`;
     if (this.bdevs.has(name) || this.list().some(({ params }) => params.name === name)) {
       throw new SpdkError('EEXIST', `bdev name "${name}" is taken`);
+    }
+    if (uuid !== undefined && (this.bdevs.has(uuid) || this.list().some(({ params }) => params.uuid === uuid))) {
+      throw new SpdkError('EEXIST', `raid "${name}": uuid ${uuid} is taken`);
+    }
+    checkLength(name);
+    const bytes = Buffer.byteLength(name);
+    if (superblock && bytes >= RAID_SB_NAME_BYTES) {
+      const limit = `a superblock has room for ${RAID_SB_NAME_BYTES - 1}`;
+      throw new SpdkError('ENAMETOOLONG', `raid "${name}": a name of ${bytes} bytes, ${limit}`);
     }
     const twice = baseBdevs.find((each, i) => each !== '' && baseBdevs.indexOf(each) !== i);
     if (twice !== undefined) throw new SpdkError('EEXIST', `raid "${name}": base bdev "${twice}" is named twice`);
@@ -107,12 +126,13 @@ export class RaidRegistry {
 
   /**
    * Makes a RAID disk; it starts when its members are all there.
-   * @throws {SpdkError} EINVAL, EEXIST; EPERM when a base bdev is in use; what starting it throws. Then there is none.
+   * @throws {SpdkError} EINVAL, EEXIST, ENAMETOOLONG; EPERM when a base bdev is in use; what starting it throws. Then there is none.
    */
-  create(params: RaidCreateParams): Promise<RaidDisk> {
+  create(asked: RaidCreateParams): Promise<RaidDisk> {
+    const params = { ...asked, uuid: (asked.uuid ?? randomUUID()).toLowerCase() };
     return this.#serial(async () => {
       this.#check(params);
-      const disk = this.#add({ ...params, uuid: (params.uuid ?? randomUUID()).toLowerCase() });
+      const disk = this.#add(params);
       try {
         for (const slot of disk.slots) {
           const bdev = slot.name === '' ? undefined : this.#bdev(slot.name);
@@ -150,11 +170,7 @@ export class RaidRegistry {
 
   /** Ends a RAID disk. @throws {SpdkError} ENODEV */
   async delete(name: string, clearSuperblocks = false): Promise<void> {
-    const disk = this.get(name);
-    disk.clearOnClose = clearSuperblocks;
-    disk.state = disk.state === 'online' ? 'offline' : disk.state;
-    if (disk.bdev !== null) await this.bdevs.delete(disk.bdev.name, 'raid');
-    await disk.close();
+    await this.get(name).end(clearSuperblocks);
   }
 
   /**

@@ -11,7 +11,8 @@ import { SpdkError } from '../../../env/errors.ts';
 const SIGNATURE = 'SPDKRAID';
 const VERSION_MAJOR = 1;
 const VERSION_MINOR = 0;
-const NAME_BYTES = 64;
+/** Of a name, with the zero behind it. */
+export const RAID_SB_NAME_BYTES = 64;
 /** Bytes before the members. */
 export const RAID_SB_BYTES = 256;
 const MEMBER_BYTES = 64;
@@ -146,7 +147,8 @@ export function encodeRaidSuperblock(sb: RaidSuperblock): Uint8Array {
   const view = viewOf(bytes);
   for (let i = 0; i < SIGNATURE.length; i++) bytes[i] = SIGNATURE.charCodeAt(i);
   const name = new TextEncoder().encode(sb.name);
-  if (name.length >= NAME_BYTES) throw new SpdkError('ENAMETOOLONG', `RAID name "${sb.name}": ${name.length} bytes`);
+  if (name.length >= RAID_SB_NAME_BYTES)
+    throw new SpdkError('ENAMETOOLONG', `RAID name "${sb.name}": ${name.length} bytes`);
   setUint(view, AT.versionMajor, 2, VERSION_MAJOR, 'version');
   setUint(view, AT.versionMinor, 2, VERSION_MINOR, 'version');
   setUint(view, AT.length, 4, bytes.length, 'length');
@@ -217,7 +219,7 @@ export function decodeRaidSuperblock(bytes: Uint8Array): RaidSuperblock | number
       slot,
     });
   }
-  const name = whole.subarray(AT.name, AT.name + NAME_BYTES);
+  const name = whole.subarray(AT.name, AT.name + RAID_SB_NAME_BYTES);
   const end = name.indexOf(0);
   return {
     uuid: decodeUuid(whole, AT.uuid),
