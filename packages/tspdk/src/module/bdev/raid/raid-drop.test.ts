@@ -10,7 +10,8 @@ import { IO_READ, IO_WRITE } from '../../../bdev/io-type.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
 import { log } from '../../../log/index.ts';
-import { RAID1 } from './raid-level.ts';
+import { malloc } from '../malloc/malloc-setup.sim.ts';
+import { RAID0, RAID1 } from './raid-level.ts';
 import { answering, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 
 /** Far more than any drop takes. */
@@ -173,13 +174,44 @@ test('a disk that is to be added, and does not answer, holds nobody up', async (
   await tearDown();
 });
 
+test('a disk that does not answer while a raid is made of it, or while it is looked at, holds up no other raid', async () => {
+  const { cluster, raids, call, create, list, settle } = await setUpRaid();
+  for (const name of ['A', 'B', 'C']) await malloc(cluster, name);
+  await settle();
+  const [silent, added] = await stubDisks(cluster, 2);
+  await soon(cluster, 'they are looked at', () => [silent, added].every((name) => outstanding(name).length > 0));
+  await create('raid1', ['A', '']);
+  const params = { level: RAID1, stripSizeKb: 0, superblock: false };
+  const waits = [
+    raids.create({ ...params, name: 'Q', baseBdevs: [silent, 'none'] }),
+    call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev: added }),
+  ];
+  await soon(cluster, 'they are read', () => [silent, added].every((name) => outstanding(name).length > 1));
+  await create('raid1', ['B', 'C'], { name: 'S' });
+  assert.deepEqual(
+    (await list()).map(({ name, state }) => [name, state]),
+    [
+      ['R', 'online'],
+      ['Q', 'configuring'],
+      ['S', 'online'],
+    ],
+  );
+  for (const each of waits) await answering(cluster, [silent, added], each as Promise<unknown>);
+  assert.deepEqual(
+    (await list()).map(({ num_base_bdevs_discovered: n }) => n),
+    [2, 1, 2],
+  );
+  await answering(cluster, [silent, added], cluster.bdevs.fini());
+  await cluster.close();
+});
+
 test('a disk is not added to a raid that goes while its superblock is read', async () => {
   const { cluster, raids, names, tearDown } = await rebuilding('raid1');
   const [fresh] = await stubDisks(cluster, 1, { blocks: 64 });
   // Two that wait for it by name, and by wish.
   const made = raids.create({ name: 'Q', level: 1, stripSizeKb: 0, baseBdevs: [fresh, names[0]], superblock: false });
   made.catch(() => {});
-  await soon(cluster, 'its superblock is read', () => outstanding(fresh).length === 1);
+  await soon(cluster, 'it is looked at, and its superblock read', () => outstanding(fresh).length === 2);
   const deleted = raids.delete('Q');
   end(fresh);
   await assert.rejects(cluster.until(made), { code: 'ENODEV', message: 'raid "Q" is being removed' });
@@ -248,4 +280,15 @@ test('[test_raid_process] a member that goes when all is copied and not yet flus
   log.close();
   assert.deepEqual(lines, [`raid "R" goes on without "${names[0]}"`]);
   await tearDown();
+});
+
+test('what makes a raid impossible is the answer of who makes it, though its disks are still being examined', async () => {
+  const { cluster, raids } = await setUpRaid();
+  const names = await stubDisks(cluster, 2, { blocks: 4 });
+  const params = { name: 'R', level: RAID0, stripSizeKb: 4, baseBdevs: names, superblock: false };
+  const made = raids.create(params);
+  const message = 'a base bdev is smaller than a strip of 8 blocks';
+  await assert.rejects(answering(cluster, names, made), { code: 'EINVAL', message });
+  await answering(cluster, names, cluster.bdevs.fini());
+  await cluster.close();
 });

@@ -42,6 +42,8 @@ export class RaidRegistry {
   readonly reactor: Reactor;
   readonly options: RaidOptions = { process_window_size_kb: 1024, process_max_bandwidth_mb_sec: 0 };
   readonly #disks = new Map<number, RaidDisk>();
+  /** Those that `create` starts itself. */
+  readonly #creating = new Set<RaidDisk>();
   #keys = 0;
   #queue: Promise<void> = Promise.resolve();
 
@@ -53,7 +55,7 @@ export class RaidRegistry {
     this.bdevs.examineHooks.push((bdev) => examineRaidMember(bdev, reactor));
   }
 
-  /** Who gets which disk is decided for one after the other. */
+  /** Who gets which disk is decided for one after the other. Nothing in it waits for a disk that is no member: one that does not answer holds up nobody else. */
   #serial<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(work);
     this.#queue = result.then(
@@ -128,23 +130,35 @@ export class RaidRegistry {
    * Makes a RAID disk; it starts when its members are all there.
    * @throws {SpdkError} EINVAL, EEXIST, ENAMETOOLONG; EPERM when a base bdev is in use; what starting it throws. Then there is none.
    */
-  create(asked: RaidCreateParams): Promise<RaidDisk> {
+  async create(asked: RaidCreateParams): Promise<RaidDisk> {
     const params = { ...asked, uuid: (asked.uuid ?? randomUUID()).toLowerCase() };
-    return this.#serial(async () => {
+    const disk = await this.#serial(async () => {
       this.#check(params);
-      const disk = this.#add(params);
-      try {
-        for (const slot of disk.slots) {
-          const bdev = slot.name === '' ? undefined : this.#bdev(slot.name);
-          if (bdev !== undefined) this.#claimNew(disk, slot, bdev, await this.#readAny(bdev));
-        }
-      } catch (error) {
-        await disk.close();
-        throw error;
-      }
-      if (disk.complete) await disk.start();
-      return disk;
+      const added = this.#add(params);
+      this.#creating.add(added);
+      return added;
     });
+    try {
+      for (const slot of disk.slots) {
+        const bdev = slot.name === '' ? undefined : this.#bdev(slot.name);
+        if (bdev === undefined) continue;
+        const found = await this.#readAny(bdev);
+        await this.#serial(async () => {
+          // It may have gone, or come to its place as one that was examined.
+          if (bdev.ready && slot.base?.bdev !== bdev) this.#claimNew(disk, slot, bdev, found);
+        });
+      }
+      await this.#serial(async () => {
+        this.#creating.delete(disk);
+        if (disk.state === 'offline') throw new SpdkError('ENODEV', `raid "${params.name}" is being removed`);
+        if (disk.complete) await disk.start();
+      });
+    } catch (error) {
+      this.#creating.delete(disk);
+      await disk.close();
+      throw error;
+    }
+    return disk;
   }
 
   #bdev(name: string): Bdev | undefined {
@@ -178,12 +192,12 @@ export class RaidRegistry {
    * @throws {SpdkError} ENODEV; EINVAL when it does not fit or nothing is missing, or its data cannot be done without; EPERM when it is in use; EEXIST when it has a superblock;
    * EAGAIN when the raid waits for other disks.
    */
-  addBaseBdev(name: string, base: string): Promise<void> {
-    return this.#serial(async () => {
+  async addBaseBdev(name: string, base: string): Promise<void> {
+    this.get(name);
+    const bdev = this.bdevs.get(base);
+    const found = await this.#readAny(bdev);
+    await this.#serial(async () => {
       const disk = this.get(name);
-      const bdev = this.bdevs.get(base);
-      // Not while the raid's other changes wait: this disk is none of theirs, and may never answer.
-      const found = await this.#readAny(bdev);
       if (disk.state === 'configuring' && found?.uuid === disk.params.uuid) await this.#examineMember(bdev, found);
       else if (disk.state === 'configuring') await this.#goOnWithout(disk, bdev, found);
       else await disk.serial(() => this.#addBaseBdev(disk, bdev, found));
@@ -242,18 +256,12 @@ export class RaidRegistry {
     await disk.remove(find(disk) as RaidSlot);
   }
 
-  /** A disk is there: is it a member? */
+  /** A disk is there: is it a member? What is wrong with it goes to the log. */
   async examine(bdev: Bdev): Promise<void> {
-    await this.#looking(bdev, async () => {
-      const found = this.#waiting(bdev) === null ? await this.#superblockOf(bdev) : null;
-      await this.#serial(() => this.#examine(bdev, found));
-    });
-  }
-
-  /** What is wrong with a disk goes to the log. */
-  async #looking(bdev: Bdev, work: () => Promise<void>): Promise<void> {
     try {
-      await work();
+      const found = await this.#superblockOf(bdev);
+      const others = await this.#serial(() => this.#examine(bdev, found));
+      for (const other of others) await this.examine(other);
     } catch (error) {
       // One that is going is not worth a word.
       if (bdev.ready) raidLog.error(`bdev "${bdev.name}": ${explain(error)}`);
@@ -270,48 +278,49 @@ export class RaidRegistry {
     return null;
   }
 
-  /** Null when it has none, and when the disk is somebody's already. */
+  /** Null when it has none, when the disk is somebody's already, and when it is waited for and cannot be read. */
   async #superblockOf(bdev: Bdev): Promise<RaidSuperblock | DamagedRaidSuperblock | null> {
     // One with metadata can be no member.
     const free = () => bdev.ready && bdev.writable && bdev.metadata === null && bdev.shared.claim === 0;
     if (!free()) return null;
     const found = await readRaidSuperblock(bdev, this.reactor).catch((error: unknown) => {
       if (error instanceof DamagedRaidSuperblock) return error;
-      throw error;
+      if (this.#waiting(bdev) === null) throw error;
+      raidLog.info(`bdev "${bdev.name}": ${explain(error)}`);
+      return null;
     });
     return free() ? found : null;
   }
 
-  async #examine(bdev: Bdev, found: RaidSuperblock | DamagedRaidSuperblock | null): Promise<void> {
-    if (!bdev.ready || bdev.shared.claim !== 0) return;
+  /** Returns others to be examined again. */
+  async #examine(bdev: Bdev, found: RaidSuperblock | DamagedRaidSuperblock | null): Promise<Bdev[]> {
+    if (!bdev.ready || bdev.shared.claim !== 0) return [];
     const waiting = this.#waiting(bdev);
     if (waiting !== null) {
-      this.#claimNew(waiting.disk, waiting.slot, bdev, await this.#readAny(bdev));
+      this.#claimNew(waiting.disk, waiting.slot, bdev, found instanceof DamagedRaidSuperblock ? null : found);
       await this.#startIfReady(waiting.disk);
     } else if (found instanceof DamagedRaidSuperblock) await this.#examineDamaged(bdev, found);
-    else if (found !== null) await this.#examineMember(bdev, found);
+    else if (found !== null) return this.#examineMember(bdev, found);
+    return [];
   }
 
-  async #examineMember(bdev: Bdev, sb: RaidSuperblock): Promise<void> {
+  /** Returns members that were there before, when nobody looked for them. */
+  async #examineMember(bdev: Bdev, sb: RaidSuperblock): Promise<Bdev[]> {
     let disk = this.list().find(({ params }) => params.uuid === sb.uuid);
     const isNew = disk === undefined;
     disk ??= this.#fromSuperblock(sb);
     if (disk.state === 'configuring' && sb.seqNumber > disk.seq) disk.adopt(sb);
     else if (disk.state === 'online' && sb.seqNumber > disk.seq) {
       raidLog.error(`raid "${sb.name}" is online, and bdev "${bdev.name}" has a newer superblock: ${sb.seqNumber}`);
-      return;
+      return [];
     }
     const slot = disk.slots.find(({ uuid, base }) => uuid === bdev.uuid && base === null);
     if (slot === undefined || disk.state === 'offline') {
       raidLog.info(`bdev "${bdev.name}" is no member of raid "${sb.name}" any more`);
     } else await this.#join(disk, slot, bdev);
-    // Others may have been there before, when nobody looked for them.
-    if (!isNew) return;
-    for (const { uuid } of sb.baseBdevs) {
-      const other = this.#bdev(uuid);
-      if (other === undefined || other === bdev) continue;
-      await this.#looking(other, async () => this.#examine(other, await this.#superblockOf(other)));
-    }
+    if (!isNew) return [];
+    const members = sb.baseBdevs.map(({ uuid }) => this.#bdev(uuid));
+    return members.filter((other) => other !== undefined && other !== bdev) as Bdev[];
   }
 
   /** A disk whose superblock is that of a member, and damaged; what the others' say of it is heard when they are there. */
@@ -332,6 +341,7 @@ export class RaidRegistry {
   }
 
   async #startIfReady(disk: RaidDisk): Promise<void> {
+    if (this.#creating.has(disk)) return;
     if (disk.complete) {
       await disk.start();
       return;

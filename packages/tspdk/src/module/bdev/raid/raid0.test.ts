@@ -22,7 +22,7 @@ import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open, takeBdevIos } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
-import { contents, setUpRaid, stubDisks } from './raid-setup.sim.ts';
+import { answering, contents, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 
 test('[test_create_raid] [test_concat_start] raid0 and concat hold what was written, from every reactor, over members of different sizes', async () => {
   await fc.assert(
@@ -56,13 +56,8 @@ test('[test_create_raid] [test_concat_start] raid0 and concat hold what was writ
 test('[test_write_io] [test_read_io] [test_concat_rw] a write crosses strips: each member gets its own, at its place, behind its superblock', async () => {
   const { cluster, create } = await setUpRaid();
   const names = await stubDisks(cluster, 2, { blocks: 4096 });
-  const making = create('raid0', names);
   // Their superblocks are looked for.
-  await cluster.untilTrue(() => {
-    for (const name of names) if (stubs.channels.has(name)) stubChannelOr(name)?.complete(1);
-    return cluster.bdevs.has('R');
-  });
-  await making;
+  await answering(cluster, names, create('raid0', names));
   const desc = open(cluster, 'R');
   const channel = channelOf(cluster, desc);
   const buf = cluster.memory(65536);
@@ -84,24 +79,11 @@ test('[test_write_io] [test_read_io] [test_concat_rw] a write crosses strips: ea
   await cluster.close();
 });
 
-function stubChannelOr(name: string) {
-  try {
-    return stubChannel(name);
-  } catch {
-    return undefined;
-  }
-}
-
 /** A striped raid over stubs, ready, with a channel. */
 async function onStubs(level: string, count: number, params: object = {}) {
   const { cluster, create, call, list } = await setUpRaid();
   const names = await stubDisks(cluster, count, { blocks: 64, ...params });
-  const making = create(level, names);
-  await cluster.untilTrue(() => {
-    for (const name of names) stubChannelOr(name)?.complete(1);
-    return cluster.bdevs.list().some(({ name }) => name === 'R');
-  });
-  await making;
+  await answering(cluster, names, create(level, names));
   const desc = open(cluster, 'R');
   const channel = channelOf(cluster, desc);
   const done: string[] = [];
