@@ -5,7 +5,7 @@
 import { RESET_RETRY_US, resetBases } from '../../../bdev/base-reset.ts';
 import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
-import type { BackendChannel } from '../../../bdev/index.ts';
+import { type BackendChannel, IO_FLUSH } from '../../../bdev/index.ts';
 import { ECANCELED, ENODEV, ENOMEM } from '../../../bdev/status.ts';
 import { current } from '../../../env/current.ts';
 import type { RaidBackend } from './raid-backend.ts';
@@ -112,6 +112,17 @@ export abstract class RaidChannel implements BackendChannel {
       op.next++;
     }
     if (op.pending === 0) this.ended(op);
+  }
+
+  /** A flush of one member: nothing to do where it has no cache to flush, as one may that came later. */
+  protected flushLeg(op: RaidOp, slot: number, member: BdevChannel): number {
+    const { offsets, dataBytes } = this.backend;
+    const leg = op.legs[slot];
+    if ((member.bdev.takenTypes & (1 << IO_FLUSH)) === 0) {
+      leg.state = LEG_OK;
+      return 0;
+    }
+    return this.begun(op, slot, member.flush(offsets[slot], dataBytes[slot], raidLegDone, leg));
   }
 
   /** A leg has been taken. */

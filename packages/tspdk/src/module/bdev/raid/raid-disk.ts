@@ -243,7 +243,7 @@ export class RaidDisk {
       blockSizeBytes: this.blockBytes,
       blocks: this.blocks,
       ioTypes: geometry.ioTypes,
-      volatileCache: bases.some(({ volatileCache }) => volatileCache),
+      volatileCache: geometry.volatileCache,
       limits: geometry.limits,
       level: 1 + Math.max(MEMBER_LEVELS, ...slots.map(({ base }) => base?.bdev.level ?? 0)),
       data,

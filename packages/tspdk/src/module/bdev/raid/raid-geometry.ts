@@ -19,6 +19,7 @@ import { RAID_MIN_DATA_OFFSET_BYTES } from './raid-superblock.ts';
 export interface RaidGeometry {
   readonly blocks: number;
   readonly ioTypes: number;
+  readonly volatileCache: boolean;
   readonly limits: Partial<BdevLimits>;
   /** Memory that the level needs to work with, over all cores. */
   readonly scratchBytes: number;
@@ -45,7 +46,9 @@ export function raidGeometry(shape: RaidShape, bases: readonly Bdev[], cores: nu
   const { level, name } = shape.params;
   const types = common(bases);
   const sizes = slots.map(({ dataBlocks }) => dataBlocks);
-  if (level === RAID1) return { blocks: Math.min(...sizes), ioTypes: types, limits: {}, scratchBytes: 0 };
+  // A member that comes later may have a cache, whatever the first ones have.
+  const flushed = { ioTypes: types | ioTypes(IO_FLUSH), volatileCache: true };
+  if (level === RAID1) return { ...flushed, blocks: Math.min(...sizes), limits: {}, scratchBytes: 0 };
   if (!Number.isInteger(stripBlocks)) {
     throw new SpdkError(
       'EINVAL',
@@ -56,12 +59,14 @@ export function raidGeometry(shape: RaidShape, bases: readonly Bdev[], cores: nu
     const { blocks } = level === CONCAT ? new ConcatMap(sizes, stripBlocks) : new Raid0Map(sizes, stripBlocks);
     const zcopy = bases.every(({ takesBytes }) => takesBytes) ? 1 << IO_ZCOPY : 0;
     const limits = { optimalIoBoundaryBlocks: stripBlocks, splitOnOptimalIoBoundary: slots.length > 1 };
-    return { blocks, ioTypes: types | zcopy, limits, scratchBytes: 0 };
+    const volatileCache = bases.some((base) => base.volatileCache);
+    return { blocks, ioTypes: types | zcopy, volatileCache, limits, scratchBytes: 0 };
   }
   const { blocks, stripeBlocks } = new Raid5fMap(sizes, stripBlocks);
   return {
     blocks,
-    ioTypes: types & ioTypes(IO_READ, IO_WRITE, IO_FLUSH, IO_WRITE_ZEROES),
+    ...flushed,
+    ioTypes: flushed.ioTypes & ioTypes(IO_READ, IO_WRITE, IO_FLUSH, IO_WRITE_ZEROES),
     limits: {
       optimalIoBoundaryBlocks: stripBlocks,
       splitOnOptimalIoBoundary: true,

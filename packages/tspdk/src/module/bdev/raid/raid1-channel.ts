@@ -9,7 +9,7 @@
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import type { Extents } from '../../../bdev/extents.ts';
-import { IO_READ } from '../../../bdev/index.ts';
+import { IO_FLUSH, IO_READ, IO_UNMAP } from '../../../bdev/index.ts';
 import { ECANCELED, ENODEV, ENOMEM } from '../../../bdev/status.ts';
 import type { RaidBackend } from './raid-backend.ts';
 import { NO_MEMBER, RaidChannel, raidLegDone } from './raid-channel.ts';
@@ -38,7 +38,12 @@ export class Raid1Channel extends RaidChannel {
   protected submitLeg(op: RaidOp, slot: number, member: BdevChannel | null): number {
     if (member === null) return NO_MEMBER;
     const io = op.io as BdevIo;
-    const rc = member.forward(io, io.byteOffset + this.backend.offsets[slot], raidLegDone, op.legs[slot]);
+    const leg = op.legs[slot];
+    const at = io.byteOffset + this.backend.offsets[slot];
+    if (io.type === IO_FLUSH) return this.flushLeg(op, slot, member);
+    // One that came later may take no unmap; that is no failure, and it is to hold what the others do.
+    const zero = io.type === IO_UNMAP && (member.bdev.takenTypes & (1 << IO_UNMAP)) === 0;
+    const rc = zero ? member.writeZeroes(at, io.bytes, 0, raidLegDone, leg) : member.forward(io, at, raidLegDone, leg);
     return this.begun(op, slot, rc);
   }
 

@@ -6,10 +6,10 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { faultRegistry } from '../../../bdev/faults/registry.ts';
-import { IO_READ, IO_WRITE, IO_ZCOPY } from '../../../bdev/io-type.ts';
+import { IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, IO_ZCOPY, ioTypes } from '../../../bdev/io-type.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
-import { channelOf, open, takeBdevIos } from '../../../bdev/stub-setup.sim.ts';
+import { channelOf, open, runIo, takeBdevIos } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import { notifyOf } from '../../../notify/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
@@ -314,6 +314,48 @@ test('it works without members from the start, and takes them later; it does not
   await call('bdev_raid_remove_base_bdev', { name: 'M1' });
   assert.deepEqual(await list(), [], 'it goes with its last');
   await cluster.close();
+});
+
+test('a member that comes later may take no unmap and no flush, or have a cache: it stays, and gets what it takes', async () => {
+  for (const first of [ioTypes(IO_READ, IO_WRITE), ioTypes(IO_READ, IO_WRITE, IO_UNMAP, IO_FLUSH)]) {
+    const { cluster, create, call, raids } = await setUpRaid();
+    const [a] = await stubDisks(cluster, 1, { blocks: 64, ioTypes: first });
+    const [b] = await stubDisks(cluster, 1, { blocks: 64, ioTypes: ioTypes(IO_READ, IO_WRITE) });
+    const [c] = await stubDisks(cluster, 1, { blocks: 64 });
+    await answering(cluster, [a, b, c], create('raid1', [a, '', '']));
+    for (const base_bdev of [b, c])
+      await answering(cluster, [a, b, c], call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev }));
+    const { slots } = raids.get('R');
+    await answering(
+      cluster,
+      [a, b, c],
+      cluster.untilTrue(() => slots.every(({ good }) => good)),
+    );
+    const desc = open(cluster, 'R');
+    const channel = channelOf(cluster, desc);
+    assert.equal(desc.bdev.volatileCache, true, 'who asks for FUA gets a flush');
+    const seen: string[] = [];
+    const run = async (start: (cb: (ctx: unknown, status: number) => void) => number) => {
+      const running = runIo(cluster, start);
+      await cluster.untilTrue(() => stubChannel(c).outstanding.length > 0);
+      for (const [i, name] of [a, b, c].entries()) {
+        for (const { type, byteOffset, bytes } of stubChannel(name).outstanding)
+          seen.push(`${'abc'[i]} ${type} ${byteOffset} ${bytes}`);
+      }
+      return answering(cluster, [a, b, c], running);
+    };
+    assert.equal(await run((cb) => channel.flush(0, desc.bdev.sizeBytes, cb, null)), 0);
+    const taken = (type: number) => (first & (1 << type)) !== 0;
+    assert.deepEqual(seen.splice(0), [...(taken(IO_FLUSH) ? [`a ${IO_FLUSH} 0 32768`] : []), `c ${IO_FLUSH} 0 32768`]);
+    if (taken(IO_UNMAP)) {
+      assert.equal(await run((cb) => channel.unmap(512, 1024, cb, null)), 0);
+      assert.deepEqual(seen, [`a ${IO_UNMAP} 512 1024`, `b ${IO_WRITE} 512 1024`, `c ${IO_UNMAP} 512 1024`]);
+    }
+    assert.ok(slots.every(({ good }) => good));
+    desc.close();
+    await answering(cluster, [a, b, c], cluster.bdevs.fini());
+    await cluster.close();
+  }
 });
 
 test('[test_raid_process_with_qos] a member is pulled and put back: it is rebuilt, window by window, with its progress told and its rate limited', async () => {

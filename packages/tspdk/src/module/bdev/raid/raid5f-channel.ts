@@ -114,13 +114,10 @@ export class Raid5fChannel extends RaidChannel {
   protected submitLeg(op: RaidOp, slot: number, member: BdevChannel | null): number {
     if (member === null) return NO_MEMBER;
     const io = op.io as BdevIo;
+    if (io.type === IO_FLUSH) return this.flushLeg(op, slot, member);
     const leg = op.legs[slot];
-    const { offsets, dataBytes } = this.backend;
-    if (io.type === IO_FLUSH) {
-      return this.begun(op, slot, member.flush(offsets[slot], dataBytes[slot], raidLegDone, leg));
-    }
     const stripe = this.#stripe(io);
-    const at = offsets[slot] + this.#map.stripeLba(stripe) * this.#blockBytes;
+    const at = this.backend.offsets[slot] + this.#map.stripeLba(stripe) * this.#blockBytes;
     if (io.type !== IO_WRITE) {
       const bytes = (io.bytes / this.#stripeBytes) * this.#stripBytes;
       return this.begun(op, slot, member.writeZeroes(at, bytes, io.flags, raidLegDone, leg));

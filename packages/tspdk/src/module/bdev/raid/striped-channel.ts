@@ -51,14 +51,7 @@ export class StripedChannel extends RaidChannel {
     if (member === null) return NO_MEMBER;
     const io = op.io as BdevIo;
     const range = this.#range;
-    if (io.type === IO_FLUSH) {
-      const { offsets } = this.backend;
-      return this.begun(
-        op,
-        slot,
-        member.flush(offsets[slot], this.backend.dataBytes[slot], raidLegDone, op.legs[slot]),
-      );
-    }
+    if (io.type === IO_FLUSH) return this.flushLeg(op, slot, member);
     this.#map.memberRange(io.byteOffset / this.#blockBytes, io.bytes / this.#blockBytes, slot, range);
     if (range.blocks === 0) return 0;
     const at = this.#memberByte();
