@@ -401,6 +401,7 @@ test('a member that is rebuilt is called good by the others first, and not at al
       raid.serial(async () => {}),
     );
     assert.equal(raid.slots[2].good, status === 0);
+    await cluster.untilTrue(() => (cluster.bdevs.get(names[2]).shared.claim === 0) === (status !== 0));
   }
   await answering(cluster, names, cluster.bdevs.fini());
   await cluster.close();

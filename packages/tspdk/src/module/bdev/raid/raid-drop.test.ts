@@ -292,3 +292,54 @@ test('what makes a raid impossible is the answer of who makes it, though its dis
   await answering(cluster, names, cluster.bdevs.fini());
   await cluster.close();
 });
+
+test('a member that is taken out, or is dropped, is nobody else’s before all that was under way there is over', async () => {
+  for (const status of [0, -5]) {
+    const { cluster, call, raid, names, channel, buf, cb, done, tearDown } = await rebuilding('raid1');
+    channel.write(buf, 0, 8192, 512, cb, 'slow');
+    const removal = status === 0 ? call('bdev_raid_remove_base_bdev', { name: names[1] }) : Promise.resolve();
+    let removed = false;
+    void removal.then(() => {
+      removed = true;
+    });
+    if (status !== 0) {
+      channel.write(buf, 0, 16384, 512, cb, 'fails');
+      end(names[1], ({ byteOffset }) => byteOffset === 16384, status);
+      for (const name of [names[0], names[2]]) end(name, ({ byteOffset }) => byteOffset === 16384);
+    }
+    await soon(cluster, 'it is out', () => raid.slots[1].base === null);
+    for (let i = 0; i < 50; i++) cluster.settle();
+    await cluster.until(new Promise(setImmediate));
+    const { shared } = cluster.bdevs.get(names[1]);
+    assert.deepEqual([outstanding(names[1]).length > 0, shared.claim !== 0], [true, true]);
+    if (status === 0) assert.equal(removed, false);
+    await soon(cluster, 'it is free', () => {
+      end(names[1]);
+      return shared.claim === 0;
+    });
+    await cluster.until(removal);
+    assert.ok(!done.includes('slow 0'), 'the others are not done');
+    await tearDown();
+  }
+});
+
+test('a member that was taken out, and then goes, does not take the one with it that has its place', async () => {
+  const { cluster, call, raid, names, tearDown } = await threeWithSuperblocks();
+  const removal = call('bdev_raid_remove_base_bdev', { name: names[0] });
+  await soon(cluster, 'it is to be wiped', () => {
+    for (const name of names.slice(1)) end(name);
+    return raid.slots[0].base === null && outstanding(names[0]).length === 1;
+  });
+  await answering(cluster, names.slice(1), call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev: names[3] }));
+  const gone = cluster.bdevs.delete(names[0]);
+  for (let i = 0; i < 50; i++) cluster.settle();
+  await answering(cluster, names, Promise.all([removal, gone]));
+  await answering(
+    cluster,
+    names,
+    cluster.untilTrue(() => raid.slots.every(({ good }) => good)),
+  );
+  assert.equal(raid.slots[0].name, names[3]);
+  names.splice(0, 1);
+  await tearDown();
+});

@@ -12,10 +12,19 @@ export class RaidBase {
   readonly base: BaseBdev;
   readonly io: BaseIo;
   readonly #desc: BdevDesc;
+  readonly #going: Promise<void>;
 
   /** @throws {SpdkError} ENODEV, EPERM, EROFS */
   constructor(reactor: Reactor, name: string, onRemove: () => void) {
-    this.base = BaseBdev.open(reactor, name, { onRemove });
+    let goes = (): void => {};
+    this.#going = new Promise((resolve) => {
+      goes = resolve;
+    });
+    const removed = (): void => {
+      goes();
+      onRemove();
+    };
+    this.base = BaseBdev.open(reactor, name, { onRemove: removed });
     let desc: BdevDesc | null = null;
     try {
       desc = openBase(this.base.ref, reactor);
@@ -26,6 +35,15 @@ export class RaidBase {
       this.base.close();
       throw error;
     }
+  }
+
+  /**
+   * Resolves when nothing is under way there any more on any core, or it is going. Its raid waits for no write of a member that it has dropped; whoever has the disk next must not be overtaken by
+   * one.
+   */
+  async atRest(): Promise<void> {
+    const rest = this.#desc.quiesce().then((quiesced) => quiesced.unquiesce());
+    await Promise.race([rest.catch(() => {}), this.#going]);
   }
 
   /** Lets it go. Once. */
@@ -69,8 +87,12 @@ export class RaidSlot {
    * @throws {SpdkError} ENODEV, EPERM, EROFS
    */
   open(reactor: Reactor, name: string, onRemove: () => void): void {
-    this.#claimed = new RaidBase(reactor, name, onRemove);
-    const { bdev } = this.#claimed.base;
+    const claimed = new RaidBase(reactor, name, () => {
+      // One that has been let go may still be on its way out, and another in its place.
+      if (this.#claimed === claimed) onRemove();
+    });
+    this.#claimed = claimed;
+    const { bdev } = claimed.base;
     this.name = bdev.name;
     this.uuid = bdev.uuid;
   }

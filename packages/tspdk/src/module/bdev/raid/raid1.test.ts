@@ -102,7 +102,7 @@ test('[test_raid1_write_error] a write that fails on one member is acknowledged 
     [info.num_base_bdevs_discovered, info.num_base_bdevs_operational, info.base_bdevs_list[1].name],
     [2, 2, null],
   );
-  open(cluster, names[1]).close();
+  await cluster.untilTrue(() => cluster.bdevs.get(names[1]).shared.claim === 0);
   await tearDown();
 });
 
