@@ -97,6 +97,8 @@ export const limits = {
   bdev_disk_timeout_ms: 30_000,
   /** Largest block of a user's disk. */
   bdev_disk_block_bytes_max: 65536,
+  /** Disks that one is split into. */
+  bdev_split_max: 4096,
   /** Largest single piece of a memory disk's storage; a larger disk has several. */
   bdev_malloc_segment_bytes: 1024 * 1024 * 1024,
   /** Pieces of memory in one gathered send; a longer list goes in several. */

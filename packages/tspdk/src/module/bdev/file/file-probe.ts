@@ -1,7 +1,7 @@
 /**
  * What kind of file it is: size, block size, and what O_DIRECT asks of us. Control path, app core.
  */
-import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, type Stats } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, readSync, type Stats, statSync } from 'node:fs';
 import { SpdkError, toSpdkError } from '../../../env/errors.ts';
 import { alignedOffset, makeSegment } from '../../../env/segment.ts';
 
@@ -24,6 +24,8 @@ export interface OpenFileOptions {
 
 /** @throws {SpdkError} ENOENT, EACCES, ... of the system; EINVAL when it is neither file nor block device. */
 export function openFile(options: OpenFileOptions): OpenedFile {
+  // Looked at before it is opened: a FIFO that nobody writes to would not open, nor this core go on.
+  checkKind(statOrThrow(options.filename), options.filename);
   const access = options.readonly ? constants.O_RDONLY : constants.O_RDWR;
   const direct = options.direct ? tryDirect(options.filename, access) : null;
   const fd = direct?.fd ?? openOrThrow(options.filename, access);
@@ -43,6 +45,19 @@ export function openFile(options: OpenFileOptions): OpenedFile {
   }
 }
 
+function statOrThrow(filename: string): Stats {
+  try {
+    return statSync(filename);
+  } catch (error) {
+    throw toSpdkError(error, `file "${filename}"`);
+  }
+}
+
+function checkKind(stats: Stats, filename: string): void {
+  if (stats.isFile() || stats.isBlockDevice()) return;
+  throw new SpdkError('EINVAL', `"${filename}" is neither a file nor a block device`);
+}
+
 function openOrThrow(filename: string, flags: number): number {
   try {
     return openSync(filename, flags);
@@ -54,8 +69,8 @@ function openOrThrow(filename: string, flags: number): number {
 /** The present size. @throws {SpdkError} EINVAL when it is neither file nor block device. */
 export function fileSize(fd: number, filename: string): number {
   const stats = fstatSync(fd);
+  checkKind(stats, filename);
   if (stats.isFile()) return stats.size;
-  if (!stats.isBlockDevice()) throw new SpdkError('EINVAL', `"${filename}" is neither a file nor a block device`);
   return deviceAttribute(stats, 'size', 0) * 512;
 }
 

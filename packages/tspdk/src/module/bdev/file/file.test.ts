@@ -2,6 +2,7 @@
 // The file disk on a real file, through both of its backends.
 
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -326,7 +327,11 @@ test('what cannot be a disk is refused with its name and reason, and no descript
   const make = (params: object) =>
     cluster.until(cluster.bdevs.create('aio', { name: 'F', ...params } as FileBdevParams));
   await assert.rejects(make({ filename: join(dir, 'missing') }), { code: 'ENOENT', message: /missing/ });
-  await assert.rejects(make({ filename: dir, readonly: true }), { code: 'EINVAL', message: /neither a file/ });
+  const fifo = join(dir, 'fifo');
+  execFileSync('mkfifo', [fifo]);
+  for (const filename of [dir, '/dev/null', fifo]) {
+    await assert.rejects(make({ filename, readonly: true }), { code: 'EINVAL', message: /neither a file/ });
+  }
   const filename = newFile(4096);
   const fd = await make({ filename }).then((bdev) => (bdev.spec.data as FileData).fd);
   await cluster.until(cluster.bdevs.delete('F', 'aio'));

@@ -1,6 +1,7 @@
 /** Disks of equal size out of one (SPDK: module/bdev/split). */
 import { type BdevModule, type BdevSpec, bdevRegistry, type NewBdev, registerBdevModule } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
+import { limits } from '../../../env/limits.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { attachPart, newPart, type PartData } from '../part/part-bdev.ts';
 
@@ -58,7 +59,10 @@ function partBlocks(reactor: Reactor, { base_bdev, split_count, split_size_mb = 
 export async function createSplit(reactor: Reactor, split: Split): Promise<string[]> {
   const { split_count, base_bdev } = split;
   const registry = bdevRegistry(reactor);
-  if (!(split_count > 0)) throw new SpdkError('EINVAL', `split_count ${split_count}; at least 1 is needed`);
+  const most = limits.bdev_split_max;
+  if (!(split_count > 0 && split_count <= most)) {
+    throw new SpdkError('EINVAL', `split_count ${split_count}, limit 1 to ${most}`);
+  }
   if (registry.has(base_bdev)) partBlocks(reactor, split);
   const names: string[] = [];
   try {

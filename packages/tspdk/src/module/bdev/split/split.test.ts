@@ -147,8 +147,9 @@ test('what does not fit makes no part at all; what waits for its base is made wi
   assert.deepEqual([cluster.bdevs.get('Laterp0').blocks, cluster.bdevs.get('Laterp1').blocks], [5, 5]);
   await memory('M', 1 << 12);
   for (const [params, message] of [
-    [{ split_count: 0 }, /split_count 0; at least 1/],
-    [{ split_count: 5000 }, /split_count 5000: bdev "M" has 4096 blocks/],
+    [{ split_count: 0 }, /split_count 0, limit 1 to 4096/],
+    [{ base_bdev: 'none', split_count: 4097 }, /split_count 4097, limit 1 to 4096/],
+    [{ base_bdev: 'Later', split_count: 11 }, /split_count 11: bdev "Later" has 10 blocks/],
     [{ split_count: 3, split_size_mb: 1 }, /split_count 3: bdev "M" has room for 2 of 1 MiB/],
   ] as const) {
     await assert.rejects(call('bdev_split_create', { base_bdev: 'M', ...params }), { code: 'EINVAL', message });
