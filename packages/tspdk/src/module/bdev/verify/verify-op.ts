@@ -9,7 +9,7 @@ import type { BdevChannel } from '../../../bdev/channel.ts';
 import { firstDifference, wholeBlocks } from '../../../bdev/compare.ts';
 import { IO_READ } from '../../../bdev/index.ts';
 import type { Retry } from '../../../bdev/manager.ts';
-import { ECANCELED, EIO, ENOMEM } from '../../../bdev/status.ts';
+import { ECANCELED, EIO, ENODEV, ENOMEM } from '../../../bdev/status.ts';
 import type { IoBuf, IoBufWaiter } from '../../../env/iobuf.ts';
 import type { VerifyBackend } from './verify-backend.ts';
 
@@ -118,6 +118,11 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter, Retry {
     if (status === ECANCELED && this.#retries++ < RESET_RETRIES) {
       // The disk is reset by others, who share what it stands on. Left undone on one, it would be a difference.
       this.#channel.shared.manager.retryAfter(RESET_RETRY_US, this);
+      return;
+    }
+    if (status === ENODEV && this.#channel.bdev.removing) {
+      // One of the two is going, and this disk with it: no difference.
+      this.#end(ENODEV);
       return;
     }
     if (this.#step === ON_FIRST) {

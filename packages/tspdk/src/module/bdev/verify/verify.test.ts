@@ -337,6 +337,37 @@ test('a reset, from whatever core, ends reads and resets both disks', async () =
   await cluster.close();
 });
 
+test('a disk that goes under load is no difference', async () => {
+  for (const [goes, stays] of [
+    ['goes-a', 'stays-a'],
+    ['stays-b', 'goes-b'],
+  ]) {
+    const cluster = await startCluster();
+    for (const name of [goes, stays]) await make(cluster, { name });
+    await over(cluster, goes, stays);
+    const desc = open(cluster, 'V');
+    const channel = channelOf(cluster, desc);
+    const statuses: number[] = [];
+    channel.write(cluster.memory(512), 0, 0, 512, (_, status) => void statuses.push(status), null);
+    channel.write(cluster.memory(512), 0, 0, 512, (_, status) => void statuses.push(status), null);
+    await cluster.untilTrue(() => stubChannel(goes).outstanding.length === 1);
+    const gone = cluster.bdevs.delete(goes.startsWith('goes') ? goes : stays);
+    await cluster.untilTrue(() => cluster.bdevs.get('V').removing);
+    // The first disk did the first of them; whatever one asks next of that which is going fails.
+    stubChannel(goes).complete(1);
+    await cluster.untilTrue(() => {
+      for (const name of [goes, stays]) stubChannel(name).complete(9);
+      return statuses.length === 2;
+    });
+    assert.ok(statuses.includes(-19), `${statuses}`);
+    assert.equal(difference(cluster), '');
+    assert.deepEqual(notifyOf(cluster.reactors[0]).events(), []);
+    desc.close();
+    await cluster.until(gone);
+    await cluster.close();
+  }
+});
+
 test('a hole is where both have one', async () => {
   const { cluster, desc, channel } = await pair(1, 4096);
   // Beside the verify disk, each has data of its own.
