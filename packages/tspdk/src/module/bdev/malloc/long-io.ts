@@ -1,6 +1,7 @@
 /** Long ranges of a memory disk, zeroed or copied a piece a turn, so that nobody waits for them. */
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
 import type { BdevManager } from '../../../bdev/manager.ts';
+import type { AllocationMap } from './allocation-map.ts';
 import type { MemoryStore } from './memory-store.ts';
 
 /** Done in one turn; a longer range goes on in the next. */
@@ -53,15 +54,18 @@ export class LongZero extends LongIo {
 export class LongCopy extends LongIo {
   readonly #to: number;
   readonly #from: number;
+  readonly #map: AllocationMap;
 
-  /** Copies what the copy `io` asks for. */
-  constructor(store: MemoryStore, manager: BdevManager, io: BdevIo) {
+  /** Copies what the copy `io` asks for, and says in `map` that it is there. */
+  constructor(store: MemoryStore, map: AllocationMap, manager: BdevManager, io: BdevIo) {
     super(store, manager, io, io.bytes);
+    this.#map = map;
     this.#to = io.byteOffset;
     this.#from = io.sourceOffset;
   }
 
   protected piece(from: number, bytes: number): void {
     this.store.copyWithin(this.#to + from, this.#from + from, bytes);
+    this.#map.set(this.#to + from, bytes);
   }
 }

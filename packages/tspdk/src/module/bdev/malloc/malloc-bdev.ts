@@ -143,11 +143,11 @@ class MallocChannel implements BackendChannel {
 
   #copy(io: BdevIo): void {
     const { map, store, manager } = this.#backend;
-    map.set(io.byteOffset, io.bytes);
     if (io.bytes <= BYTES_A_TURN) {
       store.copyWithin(io.byteOffset, io.sourceOffset, io.bytes);
+      map.set(io.byteOffset, io.bytes);
       io.complete(0);
-    } else new LongCopy(store, manager, io).retry();
+    } else new LongCopy(store, map, manager, io).retry();
   }
 
   #zero(io: BdevIo, keep: boolean): void {

@@ -235,6 +235,32 @@ test('a copy is one I/O of the disk, over the end of a segment and over several 
   await cluster.close();
 });
 
+test('what a copy writes after it was unmapped is no hole', async () => {
+  const cluster = await startCluster();
+  const mib = 1024 * 1024;
+  await cluster.until(cluster.bdevs.create('malloc', { name: 'M', block_size: 512, num_blocks: 4 * 2048 }));
+  const desc = BdevDesc.open('M', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const buf = makeSegment(1, new SharedArrayBuffer(2 * mib));
+  buf.u8.fill(7);
+  const statuses: number[] = [];
+  const cb = (_: unknown, status: number) => void statuses.push(status);
+  channel.write(buf, 0, 0, 2 * mib, cb, null);
+  cluster.turns();
+  // Its second half is copied in the next turn.
+  channel.copy(2 * mib, 0, 2 * mib, cb, null);
+  channel.unmap(3 * mib, mib, cb, null);
+  cluster.settle();
+  channel.read(buf, 0, 3 * mib, mib, cb, null);
+  cluster.turns();
+  assert.deepEqual(statuses, [0, 0, 0, 0]);
+  const extents = new Extents(4);
+  assert.equal(channel.blockStatus(3 * mib, mib, extents), 0);
+  assert.deepEqual([buf.u8[0], extents.count, extents.flags[0]], [7, 1, 0]);
+  desc.close();
+  await cluster.close();
+});
+
 test('optimal_io_boundary: reads and writes are split at it, as with SPDK', async () => {
   const cluster = await startCluster();
   const params = { name: 'M', block_size: 512, num_blocks: 64, optimal_io_boundary: 8 };
