@@ -2,7 +2,7 @@
  * The data path of a RAID disk on one lightweight thread, as far as it is the same for all levels: a channel of each member, and I/Os that go to several of them
  * (raid-op.ts). Levels say in `submitLeg` what a member gets, and in `ended` what the legs together mean.
  */
-import { RESET_RETRY_US, resetBases } from '../../../bdev/base-reset.ts';
+import { RESET_RETRIES, RESET_RETRY_US, resetBases } from '../../../bdev/base-reset.ts';
 import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import { type BackendChannel, IO_FLUSH } from '../../../bdev/index.ts';
@@ -182,7 +182,7 @@ export abstract class RaidChannel implements BackendChannel {
 
   legDone(leg: RaidLeg, status: number): void {
     const { op } = leg;
-    if (status === ECANCELED && this.retriesAborted) {
+    if (status === ECANCELED && this.retriesAborted && leg.retries++ < RESET_RETRIES) {
       this.backend.manager.retryAfter(RESET_RETRY_US, leg);
       return;
     }

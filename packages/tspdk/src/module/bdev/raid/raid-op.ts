@@ -24,6 +24,8 @@ export class RaidLeg implements Retry, IoWaitEntry {
   state = LEG_NONE;
   /** Which of the members that this slot has had it went to. */
   generation = 0;
+  /** How often it was begun again. */
+  retries = 0;
 
   constructor(op: RaidOp, slot: number) {
     this.op = op;
@@ -77,6 +79,9 @@ export class RaidOp implements IoWaitEntry {
     this.aborted = false;
     this.buffer = -1;
     this.step = 0;
-    for (let slot = 0; slot < this.legs.length; slot++) this.legs[slot].state = LEG_NONE;
+    for (let slot = 0; slot < this.legs.length; slot++) {
+      this.legs[slot].state = LEG_NONE;
+      this.legs[slot].retries = 0;
+    }
   }
 }

@@ -5,6 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { RESET_RETRIES, RESET_RETRY_US } from '../../../bdev/base-reset.ts';
 import { faultRegistry } from '../../../bdev/faults/registry.ts';
 import { IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, IO_ZCOPY, ioTypes } from '../../../bdev/io-type.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
@@ -230,6 +231,25 @@ test('what a reset of a member by others has aborted is begun again there, and t
   assert.deepEqual(done, ['reset 0', 'w 0']);
   assert.equal((await list('online'))[0].num_base_bdevs_operational, 2);
   other.close();
+  await tearDown();
+});
+
+test('a member that answers nothing but ECANCELED has failed in the end', async () => {
+  const { cluster, names, stub, list, channel, done, cb, buf, tearDown } = await onStubs(2);
+  channel.write(buf, 0, 512, 512, cb, 'w');
+  stub[1].complete(1);
+  for (let i = 0; i <= RESET_RETRIES; i++) {
+    stub[0].complete(1, -125);
+    cluster.clock.nowUs += RESET_RETRY_US;
+    cluster.round();
+  }
+  assert.deepEqual(stub[0].outstanding, [], 'it is asked no more');
+  await cluster.untilTrue(() => done.length === 1);
+  assert.deepEqual(done, ['w 0']);
+  assert.deepEqual(
+    (await list())[0].base_bdevs_list.map(({ name }) => name),
+    [null, names[1]],
+  );
   await tearDown();
 });
 
