@@ -9,6 +9,7 @@ import { faultRegistry } from '../../../bdev/index.ts';
 import { IO_FLAG_FUA, IO_WRITE } from '../../../bdev/io-type.ts';
 import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open, takeBdevIos } from '../../../bdev/stub-setup.sim.ts';
+import { limits } from '../../../env/limits.ts';
 import type { Segment } from '../../../env/segment.ts';
 import { log } from '../../../log/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
@@ -462,6 +463,43 @@ test('[test_delete_raid] superblocks are wiped, too, of a raid that waits for a 
   await create('raid1', ['P0', 'P1'], { superblock: true });
   await call('bdev_raid_delete', { name: 'R', clear_sb: true });
   assert.ok((await disks[0].contents()).subarray(0, 512).every((byte) => byte === 7));
+  await cluster.close();
+});
+
+test('disks of large blocks are found again, too; those of blocks that nobody would look at take no superblock', async () => {
+  for (const block_size of [16384, 32768, 65536, limits.iobuf_large_bytes]) {
+    const { cluster, create, call, list, settle } = await setUpRaid();
+    const disks = ['A', 'B'].map((name, i) => ({ name, uuid: `00000000-0000-4000-9000-00000000000${i}` }));
+    const plug = async () => {
+      for (const { name, uuid } of disks) {
+        const base_bdev_name = `memory-${name}`;
+        await cluster.until(cluster.bdevs.create('passthru', { name, base_bdev_name, uuid }));
+      }
+      await settle();
+    };
+    for (const { name } of disks) await malloc(cluster, `memory-${name}`, 80, { block_size });
+    await plug();
+    await create('raid1', ['A', 'B'], { superblock: true });
+    await fill(cluster, 3);
+    await call('bdev_raid_delete', { name: 'R' });
+    for (const { name } of disks) await cluster.until(cluster.bdevs.delete(name));
+    await plug();
+    assert.deepEqual(
+      (await list()).map(({ name, state }) => [name, state]),
+      [['R', 'online']],
+      `${block_size}`,
+    );
+    assert.ok((await contents(cluster, 'R')).every((byte) => byte === 3));
+    await cluster.close();
+  }
+  const { cluster, create, list } = await setUpRaid();
+  for (const name of ['A', 'B']) await malloc(cluster, name, 8, { block_size: 1024 * 1024 });
+  await assert.rejects(create('raid1', ['A', 'B'], { superblock: true }), {
+    code: 'EINVAL',
+    message: 'raid "R": superblocks of 1048576 bytes, limit 135168, a large I/O buffer',
+  });
+  await create('raid1', ['A', 'B']);
+  assert.equal((await list('online')).length, 1);
   await cluster.close();
 });
 

@@ -15,6 +15,7 @@ import type { RaidDisk } from './raid-disk.ts';
 import { CONCAT, RAID0, RAID1 } from './raid-level.ts';
 import { ConcatMap, Raid0Map, Raid5fMap } from './raid-map.ts';
 import { RAID_MIN_DATA_OFFSET_BYTES } from './raid-superblock.ts';
+import { superblockReadBytes } from './superblock-io.ts';
 
 export interface RaidGeometry {
   readonly blocks: number;
@@ -85,8 +86,16 @@ function parityBuffers(stripBytes: number): number {
   return Math.max(2, Math.min(32, Math.floor((4 * 1024 * 1024) / stripBytes)));
 }
 
-/** Has the slots of a disk that is new say where the data lies on its members. @throws {SpdkError} EINVAL when one has no room for any */
-export function layOutRaid({ params, slots, blockBytes }: RaidDisk): void {
+/** Has the slots of a disk that is new say where the data lies on its members. @throws {SpdkError} EINVAL when one has no room for any, or its superblock could not be read again */
+export function layOutRaid({ params, slots, blockBytes, reactor }: RaidDisk): void {
+  const bytes = params.superblock ? superblockReadBytes(slots.length, blockBytes) : 0;
+  const most = reactor.iobuf.largeBytes;
+  if (bytes > most) {
+    throw new SpdkError(
+      'EINVAL',
+      `raid "${params.name}": superblocks of ${bytes} bytes, limit ${most}, a large I/O buffer`,
+    );
+  }
   const offset = params.superblock ? Math.ceil(RAID_MIN_DATA_OFFSET_BYTES / blockBytes) : 0;
   let least = Number.POSITIVE_INFINITY;
   for (const slot of slots) {

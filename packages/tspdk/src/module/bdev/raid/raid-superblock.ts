@@ -15,9 +15,10 @@ const VERSION_MINOR = 0;
 export const RAID_SB_NAME_BYTES = 64;
 /** Bytes before the members. */
 export const RAID_SB_BYTES = 256;
-const MEMBER_BYTES = 64;
+/** Of each member, behind them. */
+export const RAID_SB_MEMBER_BYTES = 64;
 /** No superblock is longer, rounded up to what is read at once (SPDK: RAID_BDEV_SB_MAX_LENGTH). */
-export const RAID_SB_MAX_BYTES = Math.ceil((RAID_SB_BYTES + 255 * MEMBER_BYTES) / 4096) * 4096;
+export const RAID_SB_MAX_BYTES = Math.ceil((RAID_SB_BYTES + 255 * RAID_SB_MEMBER_BYTES) / 4096) * 4096;
 /** Where a member's data starts at the earliest (SPDK: RAID_BDEV_MIN_DATA_OFFSET_SIZE). */
 export const RAID_MIN_DATA_OFFSET_BYTES = 1024 * 1024;
 
@@ -143,7 +144,7 @@ function crcOf(bytes: Uint8Array): number {
  */
 export function encodeRaidSuperblock(sb: RaidSuperblock): Uint8Array {
   if (sb.baseBdevs.length > 255) throw bad(`${sb.baseBdevs.length} base bdevs`);
-  const bytes = new Uint8Array(RAID_SB_BYTES + sb.baseBdevs.length * MEMBER_BYTES);
+  const bytes = new Uint8Array(RAID_SB_BYTES + sb.baseBdevs.length * RAID_SB_MEMBER_BYTES);
   const view = viewOf(bytes);
   for (let i = 0; i < SIGNATURE.length; i++) bytes[i] = SIGNATURE.charCodeAt(i);
   const name = new TextEncoder().encode(sb.name);
@@ -164,7 +165,7 @@ export function encodeRaidSuperblock(sb: RaidSuperblock): Uint8Array {
   setUint(view, AT.numBaseBdevs, 1, sb.numBaseBdevs, 'num_base_bdevs');
   setUint(view, AT.baseBdevsSize, 1, sb.baseBdevs.length, 'base_bdevs_size');
   for (const [i, base] of sb.baseBdevs.entries()) {
-    const at = RAID_SB_BYTES + i * MEMBER_BYTES;
+    const at = RAID_SB_BYTES + i * RAID_SB_MEMBER_BYTES;
     if (!(base.slot < sb.numBaseBdevs)) throw bad(`slot ${base.slot} of ${sb.numBaseBdevs}`);
     encodeUuid(base.uuid, bytes, at);
     setUint(view, at + 16, 8, base.dataOffset, 'data_offset');
@@ -204,10 +205,10 @@ export function decodeRaidSuperblock(bytes: Uint8Array): RaidSuperblock | number
   if (major !== VERSION_MAJOR) throw bad(`version ${major}.${view.getUint16(AT.versionMinor, true)}`);
   const numBaseBdevs = whole[AT.numBaseBdevs];
   const count = whole[AT.baseBdevsSize];
-  if (RAID_SB_BYTES + count * MEMBER_BYTES > length) throw bad(`${count} base bdevs in ${length} bytes`);
+  if (RAID_SB_BYTES + count * RAID_SB_MEMBER_BYTES > length) throw bad(`${count} base bdevs in ${length} bytes`);
   const baseBdevs: RaidSbBaseBdev[] = [];
   for (let i = 0; i < count; i++) {
-    const at = RAID_SB_BYTES + i * MEMBER_BYTES;
+    const at = RAID_SB_BYTES + i * RAID_SB_MEMBER_BYTES;
     const slot = whole[at + 40];
     if (slot >= numBaseBdevs) throw bad(`slot ${slot} of ${numBaseBdevs}`);
     baseBdevs.push({

@@ -13,12 +13,17 @@ import {
   encodeRaidSuperblock,
   RAID_ONLINE,
   RAID_SB_BYTES,
-  RAID_SB_MAX_BYTES,
+  RAID_SB_MEMBER_BYTES,
   type RaidSuperblock,
 } from './raid-superblock.ts';
 
 /** What is read first: it holds the superblock of up to 60 members. */
 const FIRST_BYTES = 4096;
+
+/** How much is read at most to find the superblock of a raid of so many members. */
+export function superblockReadBytes(members: number, blockBytes: number): number {
+  return wholeBlockBytes(Math.max(FIRST_BYTES, RAID_SB_BYTES + members * RAID_SB_MEMBER_BYTES), blockBytes);
+}
 
 /** Bytes in whole blocks. */
 export function wholeBlockBytes(bytes: number, blockBytes: number): number {
@@ -38,11 +43,16 @@ export async function readRaidSuperblock(bdev: Bdev, reactor: Reactor): Promise<
       const io = new BaseIo(desc);
       const read = async (bytes: number): Promise<Uint8Array> => {
         const length = Math.min(wholeBlockBytes(bytes, blockSizeBytes), sizeBytes);
+        if (length > buf.sizeBytes) {
+          const limit = `limit ${buf.sizeBytes}, a large I/O buffer`;
+          throw new SpdkError('EINVAL', `bdev "${name}": a RAID superblock of ${length} bytes, ${limit}`);
+        }
         const status = await io.read(buf.segment, buf.offset, 0, length);
         if (status !== 0) throw new SpdkError(codeOfErrno(-status), `bdev "${name}": its first blocks cannot be read`);
         return buf.segment.u8.slice(buf.offset, buf.offset + length);
       };
-      if (sizeBytes < RAID_SB_BYTES || blockSizeBytes > RAID_SB_MAX_BYTES) return null;
+      // In blocks as large nobody writes one (`layOutRaid`).
+      if (sizeBytes < RAID_SB_BYTES || blockSizeBytes > buf.sizeBytes) return null;
       const found = decodeRaidSuperblock(await read(FIRST_BYTES));
       if (typeof found !== 'number') return found;
       const whole = decodeRaidSuperblock(await read(found));
