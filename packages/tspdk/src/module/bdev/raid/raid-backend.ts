@@ -152,12 +152,12 @@ export class RaidBackend implements BdevBackend {
     }
   }
 
-  /** How many legs of `op` went well, on members that are still there. */
+  /** How many legs of `op` went well, on members that are still there and have all else. */
   succeeded(op: RaidOp): number {
     let count = 0;
     for (let slot = 0; slot < op.legs.length; slot++) {
       const leg = op.legs[slot];
-      if (leg.state === LEG_OK && this.isCurrent(slot, leg.generation)) count++;
+      if (leg.state === LEG_OK && this.readable[slot] !== 0 && this.isCurrent(slot, leg.generation)) count++;
     }
     return count;
   }

@@ -343,3 +343,20 @@ test('a member that was taken out, and then goes, does not take the one with it 
   names.splice(0, 1);
   await tearDown();
 });
+
+test('[test_raid1_write_error] a write that none of the good members takes has failed, though one that is being rebuilt took it; nobody is dropped', async () => {
+  const { cluster, raid, names, channel, buf, done, cb, tearDown } = await rebuilding('raid1');
+  channel.write(buf, 0, 8192, 512, cb, 'w');
+  const write = ({ type }: BdevIo) => type === IO_WRITE;
+  end(names[0], write);
+  for (const name of names.slice(1)) end(name, write, -28);
+  await soon(cluster, 'it ends', () => done.length === 1);
+  for (let i = 0; i < 20; i++) cluster.settle();
+  await cluster.until(raid.serial(async () => {}));
+  assert.deepEqual(done, ['w -28']);
+  assert.deepEqual(
+    raid.slots.map(({ base }) => base !== null),
+    [true, true, true],
+  );
+  await tearDown();
+});

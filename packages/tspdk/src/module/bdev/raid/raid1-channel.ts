@@ -2,7 +2,8 @@
  * raid1: every member holds all blocks. What changes the disk goes to each member that is written, a read to one that is readable, the one with the fewest bytes being read.
  * Data path.
  *
- * A write that fails on some members and not on all is acknowledged when those have been dropped (raid-backend.ts); one that no member took has failed, and nobody is dropped.
+ * A write that fails on some members and not on all is acknowledged when those have been dropped (raid-backend.ts); one that no member took, or only one that is still being rebuilt, has failed,
+ * and nobody is dropped.
  * Writes are not aborted: one that ends early on some members only would leave them different. A read that fails is tried on the others, and what they say is
  * written to the member that failed, in its own time (raid1-repair.ts).
  */
