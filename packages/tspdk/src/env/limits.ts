@@ -101,6 +101,8 @@ export const limits = {
   bdev_split_max: 4096,
   /** Largest single piece of a memory disk's storage; a larger disk has several. */
   bdev_malloc_segment_bytes: 1024 * 1024 * 1024,
+  /** Such pieces of all memory disks together. Each is a mapping, of which Linux gives a process 65,530; past that the C library takes memory that it has to zero. */
+  bdev_malloc_segments_max: 32768,
   /** Pieces of memory in one gathered send; a longer list goes in several. */
   sock_iovecs: 128,
   /** Send buffer asked for on a unix socket; the kernel doubles it, and caps it at net.core.wmem_max. */

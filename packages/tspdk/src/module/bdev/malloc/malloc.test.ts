@@ -14,6 +14,7 @@ import { limits } from '../../../env/limits.ts';
 import { makeSegment } from '../../../env/segment.ts';
 import type { MallocBdevParams } from './malloc-bdev.ts';
 import './malloc-bdev.ts';
+import { memorySegments } from './memory-store.ts';
 
 test('a malloc disk holds what was written, whatever the order, place and memory', async () => {
   await fc.assert(
@@ -320,5 +321,11 @@ test('names count up, and bad sizes are refused', async () => {
   const before = cluster.reactors[0].segments.count;
   await assert.rejects(make({ name: 'Malloc1', block_size: 512, num_blocks: 1 }), { code: 'EEXIST' });
   assert.equal(cluster.reactors[0].segments.count, before, 'a refused disk leaves no memory behind');
+  const tooMuch = (limits.bdev_malloc_segments_max - 1) * (limits.bdev_malloc_segment_bytes / 512);
+  await assert.rejects(make({ block_size: 512, num_blocks: tooMuch }), {
+    code: 'ENOMEM',
+    message: /are 32767 segments, with 2 that are there, limit 32768$/,
+  });
   await cluster.close();
+  assert.equal(cluster.reactors[0].local(memorySegments).count, 0, 'what is given back counts no more');
 });

@@ -2,19 +2,31 @@
  * Bytes of a memory disk: shared segments, one after the other, that every reactor knows. Reads as zeroes where nothing was written.
  */
 import { dropSegment, shareSegment } from '../../../bdev/index.ts';
+import { SpdkError } from '../../../env/errors.ts';
 import type { IovCursor } from '../../../env/iov-cursor.ts';
 import type { IoVecs } from '../../../env/iovecs.ts';
 import { limits } from '../../../env/limits.ts';
 import { sanitizer } from '../../../env/sanitizer.ts';
 import { copyBytes, fillBytes, type Segment } from '../../../env/segment.ts';
-import type { Reactor } from '../../../event/reactor.ts';
+import { localKey, type Reactor } from '../../../event/reactor.ts';
 import { giveBack } from './give-back.ts';
 
 export const SEGMENT_BYTES = limits.bdev_malloc_segment_bytes;
 
+/** Segments that memory disks have, or are about to have. App core. */
+export const memorySegments = localKey('bdev_malloc_segments', () => ({ count: 0 }));
+
 /** Takes memory, on the app core; the ids of its segments. @throws {SpdkError} ENOMEM */
 export async function takeMemory(reactor: Reactor, sizeBytes: number): Promise<number[]> {
   const segments: number[] = [];
+  const all = reactor.local(memorySegments);
+  const wanted = Math.ceil(sizeBytes / SEGMENT_BYTES);
+  const most = limits.bdev_malloc_segments_max;
+  if (all.count + wanted > most) {
+    const limit = `with ${all.count} that are there, limit ${most}`;
+    throw new SpdkError('ENOMEM', `${sizeBytes} bytes of memory are ${wanted} segments, ${limit}`);
+  }
+  all.count += wanted;
   try {
     for (let left = sizeBytes; left > 0; left -= SEGMENT_BYTES) {
       const id = await shareSegment(reactor, Math.min(left, SEGMENT_BYTES), false);
@@ -28,6 +40,7 @@ export async function takeMemory(reactor: Reactor, sizeBytes: number): Promise<n
       );
     }
   } catch (error) {
+    all.count -= wanted - segments.length;
     await dropMemory(reactor, segments);
     throw error;
   }
@@ -36,6 +49,7 @@ export async function takeMemory(reactor: Reactor, sizeBytes: number): Promise<n
 
 export async function dropMemory(reactor: Reactor, segments: readonly number[]): Promise<void> {
   for (const id of segments) await dropSegment(reactor, id);
+  reactor.local(memorySegments).count -= segments.length;
 }
 
 export class MemoryStore {
