@@ -23,7 +23,7 @@ import { addRaidMember, dropRaidMember, refuseRaidDrop, setRaidReadable } from '
 import { levelRule, type RaidData } from './raid-data.ts';
 import { RAID_DEGRADED_EVENT, RAID_OFFLINE_EVENT, RAID_REBUILT_EVENT, tellRaid } from './raid-events.ts';
 import { layOutRaid, raidGeometry } from './raid-geometry.ts';
-import { RAID5F } from './raid-level.ts';
+import { RAID5F, raidLevelName } from './raid-level.ts';
 import { raidLog } from './raid-log.ts';
 import { type RaidOptions, RaidProcess } from './raid-process.ts';
 import { raidMayStart } from './raid-quorum.ts';
@@ -152,6 +152,12 @@ export class RaidDisk {
       if (bdev.blockSizeBytes !== this.blockBytes) {
         const blocks = `blocks of ${bdev.blockSizeBytes} bytes, not ${this.blockBytes} as the other base bdevs`;
         throw new SpdkError('EINVAL', `raid "${this.params.name}": bdev "${bdev.name}" has ${blocks}`);
+      }
+      const { writeUnitBlocks } = bdev.limits;
+      if (writeUnitBlocks > 1 && this.least < this.slots.length) {
+        // A write that it refused would be one that it failed, for which it would be dropped.
+        const unit = `is written in units of ${writeUnitBlocks} blocks, and a ${raidLevelName(this.params.level)} in any`;
+        throw new SpdkError('EINVAL', `raid "${this.params.name}": bdev "${bdev.name}" ${unit}`);
       }
       if (this.bdev !== null && bdev.level >= this.bdev.level) {
         const level = `stands on ${bdev.level} disks, one on another; limit ${this.bdev.level - 1}, as set when the raid was made`;

@@ -234,6 +234,22 @@ test('what a reset of a member by others has aborted is begun again there, and t
   await tearDown();
 });
 
+test('a disk that is written in units is no member that could be dropped for refusing other writes', async () => {
+  const { cluster, create, call } = await setUpRaid();
+  for (const name of ['A', 'B', 'C', 'D']) await malloc(cluster, name);
+  await create('raid5f', ['A', 'B', 'C'], { name: 'Q' });
+  const refused = {
+    code: 'EINVAL',
+    message: 'raid "R": bdev "Q" is written in units of 16 blocks, and a raid1 in any',
+  };
+  await assert.rejects(create('raid1', ['D', 'Q']), refused);
+  await create('raid1', ['D', '']);
+  await assert.rejects(call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev: 'Q' }), refused);
+  await call('bdev_raid_delete', { name: 'R' });
+  await create('raid0', ['Q']);
+  await cluster.close();
+});
+
 test('a member that answers nothing but ECANCELED has failed in the end', async () => {
   const { cluster, names, stub, list, channel, done, cb, buf, tearDown } = await onStubs(2);
   channel.write(buf, 0, 512, 512, cb, 'w');
