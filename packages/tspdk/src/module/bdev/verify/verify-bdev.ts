@@ -5,6 +5,7 @@
 import {
   BaseBdev,
   type BaseRef,
+  type BdevLimits,
   type BdevModule,
   type BdevSpec,
   bdevRegistry,
@@ -51,6 +52,14 @@ function checkAlike({ bdev: a }: BaseBdev, { bdev: b }: BaseBdev): void {
   throw new SpdkError('EINVAL', `disks to be compared are of one size; ${size(a)}, ${size(b)}`);
 }
 
+/** Writes that both take are whole units of each; what one of them would refuse is no difference. */
+function limitsOf({ bdev: a }: BaseBdev, { bdev: b }: BaseBdev): Partial<BdevLimits> {
+  const [first, other] = [a, b].map(({ limits }) => Math.max(1, limits.writeUnitBlocks));
+  let unit = first;
+  while (unit % other !== 0) unit += first;
+  return unit === 1 ? {} : { writeUnitBlocks: unit, splitOnWriteUnit: true };
+}
+
 export const verifyModule: BdevModule<VerifyBdevParams> = registerBdevModule<VerifyBdevParams>({
   name: 'verify',
 
@@ -85,6 +94,7 @@ export const verifyModule: BdevModule<VerifyBdevParams> = registerBdevModule<Ver
       // One core, so that there is one order.
       homeCore: reactor.core,
       bases: [base, mirror],
+      limits: limitsOf(base, mirror),
       data: { base: base.ref, mirror: mirror.ref } satisfies VerifyData,
     };
   },

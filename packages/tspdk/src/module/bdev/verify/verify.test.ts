@@ -337,6 +337,41 @@ test('a reset, from whatever core, ends reads and resets both disks', async () =
   await cluster.close();
 });
 
+test('what one of the two takes in whole units alone is asked so of both; the rest is refused, and no difference', async () => {
+  const [a, b] = ['unit-a', 'unit-b'];
+  const cluster = await startCluster({ reactors: 2 });
+  const inUnits = (writeUnitBlocks: number) => ({ limits: { writeUnitBlocks, splitOnWriteUnit: true } });
+  await make(cluster, { name: a, ...inUnits(4) });
+  await make(cluster, { name: b, ...inUnits(6) });
+  await malloc(cluster, 'M', 1024);
+  for (const [first, other, unit] of [
+    [a, 'M', 4],
+    ['M', a, 4],
+    [a, b, 12],
+    ['M', b, 6],
+  ] as const) {
+    await over(cluster, first, other);
+    const bdev = cluster.bdevs.get('V');
+    assert.equal(bdev.limits.writeUnitBlocks, unit);
+    const desc = open(cluster, 'V');
+    const channel = channelOf(cluster, desc);
+    const buf = cluster.memory(512 * 24);
+    assert.equal(await runIo(cluster, (cb) => channel.write(buf, 0, 0, 512, cb, null)), -22);
+    assert.equal(await runIo(cluster, (cb) => channel.write(buf, 0, 512, unit * 512, cb, null)), -22);
+    const statuses: number[] = [];
+    channel.write(buf, 0, unit * 512, 2 * unit * 512, (_, status) => void statuses.push(status), null);
+    await cluster.untilTrue(() => {
+      for (const name of [a, b]) for (const each of stubs.channels.get(name) ?? []) each.complete(9);
+      return statuses.length === 1;
+    });
+    assert.deepEqual(statuses, [0]);
+    assert.equal(difference(cluster), '');
+    desc.close();
+    await cluster.until(cluster.bdevs.delete('V'));
+  }
+  await cluster.close();
+});
+
 test('a disk that goes under load is no difference', async () => {
   for (const [goes, stays] of [
     ['goes-a', 'stays-a'],
