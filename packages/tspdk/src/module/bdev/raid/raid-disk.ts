@@ -22,8 +22,8 @@ import type { Reactor } from '../../../event/reactor.ts';
 import { addRaidMember, dropRaidMember, refuseRaidDrop, setRaidReadable } from './raid-backend.ts';
 import { levelRule, type RaidData } from './raid-data.ts';
 import { RAID_DEGRADED_EVENT, RAID_OFFLINE_EVENT, RAID_REBUILT_EVENT, tellRaid } from './raid-events.ts';
-import { layOutRaid, raidGeometry } from './raid-geometry.ts';
-import { RAID5F, raidLevelName } from './raid-level.ts';
+import { checkRaidMember, layOutRaid, raidGeometry } from './raid-geometry.ts';
+import { RAID5F } from './raid-level.ts';
 import { raidLog } from './raid-log.ts';
 import { type RaidOptions, RaidProcess } from './raid-process.ts';
 import { raidMayStart } from './raid-quorum.ts';
@@ -148,25 +148,9 @@ export class RaidDisk {
     slot.open(this.reactor, name, () => this.#removed(slot));
     const { bdev } = slot.base as NonNullable<RaidSlot['base']>;
     try {
-      this.blockBytes ||= bdev.blockSizeBytes;
-      if (bdev.blockSizeBytes !== this.blockBytes) {
-        const blocks = `blocks of ${bdev.blockSizeBytes} bytes, not ${this.blockBytes} as the other base bdevs`;
-        throw new SpdkError('EINVAL', `raid "${this.params.name}": bdev "${bdev.name}" has ${blocks}`);
-      }
-      const { writeUnitBlocks } = bdev.limits;
-      if (writeUnitBlocks > 1 && this.least < this.slots.length) {
-        // A write that it refused would be one that it failed, for which it would be dropped.
-        const unit = `is written in units of ${writeUnitBlocks} blocks, and a ${raidLevelName(this.params.level)} in any`;
-        throw new SpdkError('EINVAL', `raid "${this.params.name}": bdev "${bdev.name}" ${unit}`);
-      }
-      if (this.bdev !== null && bdev.level >= this.bdev.level) {
-        const level = `stands on ${bdev.level} disks, one on another; limit ${this.bdev.level - 1}, as set when the raid was made`;
-        throw new SpdkError('EINVAL', `raid "${this.params.name}": bdev "${bdev.name}" ${level}`);
-      }
-      if (this.#seq > 0 && slot.dataOffset + slot.dataBlocks > bdev.blocks) {
-        const size = `${bdev.blocks} blocks, fewer than ${slot.dataOffset + slot.dataBlocks}`;
-        throw new SpdkError('EINVAL', `raid "${this.params.name}": bdev "${bdev.name}" has ${size}`);
-      }
+      const first = this.#seq === 0 && this.slots.every((each) => each === slot || each.base === null);
+      if (first) this.blockBytes = bdev.blockSizeBytes;
+      checkRaidMember(this, slot, bdev);
     } catch (error) {
       slot.close();
       throw error;

@@ -1,4 +1,4 @@
-/** What a RAID disk is, given its members: size, what it takes, what it wants. Control path. */
+/** What a RAID disk is, given its members: who may be one, size, what it takes, what it wants. Control path. */
 import {
   type Bdev,
   type BdevLimits,
@@ -12,8 +12,9 @@ import {
 } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import type { RaidDisk } from './raid-disk.ts';
-import { CONCAT, RAID0, RAID1 } from './raid-level.ts';
+import { CONCAT, RAID0, RAID1, raidLevelName } from './raid-level.ts';
 import { ConcatMap, Raid0Map, Raid5fMap } from './raid-map.ts';
+import type { RaidSlot } from './raid-slot.ts';
 import { RAID_MIN_DATA_OFFSET_BYTES } from './raid-superblock.ts';
 import { superblockReadBytes } from './superblock-io.ts';
 
@@ -84,6 +85,29 @@ export function raidGeometry(shape: RaidShape, bases: readonly Bdev[], cores: nu
 /** Buffers of one core: as many as share 4 MiB, from 2 to 32. */
 function parityBuffers(stripBytes: number): number {
   return Math.max(2, Math.min(32, Math.floor((4 * 1024 * 1024) / stripBytes)));
+}
+
+/** Whether a disk may be the member of a slot. @throws {SpdkError} EINVAL when it does not fit */
+export function checkRaidMember(disk: RaidDisk, slot: RaidSlot, bdev: Bdev): void {
+  const { params, blockBytes, bdev: own } = disk;
+  if (bdev.blockSizeBytes !== blockBytes) {
+    const blocks = `blocks of ${bdev.blockSizeBytes} bytes, not ${blockBytes} as the other base bdevs`;
+    throw new SpdkError('EINVAL', `raid "${params.name}": bdev "${bdev.name}" has ${blocks}`);
+  }
+  const { writeUnitBlocks } = bdev.limits;
+  if (writeUnitBlocks > 1 && disk.least < disk.slots.length) {
+    // A write that it refused would be one that it failed, for which it would be dropped.
+    const unit = `is written in units of ${writeUnitBlocks} blocks, and a ${raidLevelName(params.level)} in any`;
+    throw new SpdkError('EINVAL', `raid "${params.name}": bdev "${bdev.name}" ${unit}`);
+  }
+  if (own !== null && bdev.level >= own.level) {
+    const level = `stands on ${bdev.level} disks, one on another; limit ${own.level - 1}, as set when the raid was made`;
+    throw new SpdkError('EINVAL', `raid "${params.name}": bdev "${bdev.name}" ${level}`);
+  }
+  if (disk.seq > 0 && slot.dataOffset + slot.dataBlocks > bdev.blocks) {
+    const size = `${bdev.blocks} blocks, fewer than ${slot.dataOffset + slot.dataBlocks}`;
+    throw new SpdkError('EINVAL', `raid "${params.name}": bdev "${bdev.name}" has ${size}`);
+  }
 }
 
 /** Has the slots of a disk that is new say where the data lies on its members. @throws {SpdkError} EINVAL when one has no room for any, or its superblock could not be read again */
