@@ -3,9 +3,11 @@
  */
 import { defineControl } from '../event/control.ts';
 import { Bdev } from './bdev.ts';
-import { closeHomeEnd } from './carry.ts';
+import { closeHomeEnd, coverCarried } from './carry.ts';
+import { heapReserve } from './heap-reserve.ts';
 import { ioRank, RANKS_OF_LEVEL } from './io-rank.ts';
 import { IoStat, type ResetStatMode } from './io-stat.ts';
+import { coverLocks } from './lba-lock.ts';
 import { bdevManager } from './manager.ts';
 import { type BdevSpec, bdevModule } from './module.ts';
 import { ENODEV } from './status.ts';
@@ -14,10 +16,10 @@ import { ENODEV } from './status.ts';
 export const attachBdev = defineControl('bdev.attach', async (spec: BdevSpec, reactor): Promise<void> => {
   const manager = reactor.local(bdevManager);
   manager.pool.cover(ioRank(spec, RANKS_OF_LEVEL));
-  const backend =
-    spec.homeCore < 0 || spec.homeCore === reactor.core
-      ? await bdevModule(spec.moduleName).attach(spec, reactor)
-      : null;
+  coverLocks(reactor, spec);
+  const away = spec.homeCore >= 0 && spec.homeCore !== reactor.core;
+  if (away) coverCarried(reactor, spec);
+  const backend = away ? null : await bdevModule(spec.moduleName).attach(spec, reactor);
   const bdev = new Bdev(spec, manager, new IoStat());
   bdev.backend = backend;
   manager.byId.set(spec.id, bdev);
@@ -126,6 +128,11 @@ export const statBdev = defineControl('bdev.stat', (request: BdevStatRequest, re
 /** Sizes of the pool of I/Os. */
 export const setPoolOptions = defineControl('bdev.options', (payload: { ios: number; growBy: number }, reactor): void =>
   reactor.local(bdevManager).pool.setOptions(payload),
+);
+
+/** Every disk has gone, and so does what was kept of the shared heap for their I/Os. */
+export const dropHeapReserve = defineControl('bdev.heap_reserve.drop', (_: null, reactor): void =>
+  reactor.local(heapReserve).drop(),
 );
 
 /** What the layer itself writes from. */

@@ -8,8 +8,11 @@ import { CARRY_PIECES_MAX } from './carry.ts';
 import { startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
 import { IO_FLUSH, IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
-import { type StubParams, stubChannel } from './stub-module.sim.ts';
+import { type StubParams, stubChannel, stubs } from './stub-module.sim.ts';
 import { takeBdevIos } from './stub-setup.sim.ts';
+
+/** Blocks of the heap that a core keeps for a disk: to carry an I/O, and for a lock. */
+const KEPT = 2;
 
 /** A disk on core 0 that another core uses. */
 async function away(params: Partial<StubParams> = {}) {
@@ -36,7 +39,7 @@ test('carried I/O: memory, place and flags arrive, the status comes back, and th
   iovs.push(buf, 17, 100);
   iovs.push(buf, 4000, 412);
   assert.equal(channel.writev(iovs, 1024, cb, 'w', 1), 0);
-  assert.equal(cluster.reactors[1].heap.blocks, 1);
+  assert.equal(cluster.reactors[1].heap.blocks, KEPT + 1);
   cluster.turns();
   const stub = stubChannel('H', 0);
   assert.equal(stub.outstanding.length, 1);
@@ -47,7 +50,7 @@ test('carried I/O: memory, place and flags arrive, the status comes back, and th
   stub.complete(1, -28);
   cluster.turns();
   assert.deepEqual(done, ['w -28']);
-  assert.equal(cluster.reactors[1].heap.blocks, 0);
+  assert.equal(cluster.reactors[1].heap.blocks, KEPT);
   // Memory that the home core does not know.
   channel.read(makeSegment(4711, new SharedArrayBuffer(512)), 0, 0, 512, cb, 'foreign');
   cluster.turns();
@@ -64,19 +67,21 @@ test('carried I/O: no heap, no BdevIo at home, and a module without memory make 
   heap.alloc = () => {
     throw new SpdkError('ENOMEM', 'test');
   };
-  channel.read(buf, 0, 0, 512, cb, 0);
-  assert.equal(channel.shared.queued, 1);
+  for (let i = 0; i < 3; i++) channel.read(buf, 0, 0, 512, cb, i);
+  assert.equal(channel.shared.queued, 2, 'but for one, which has the block that is kept');
   heap.alloc = alloc;
-  for (let i = 1; i < 8; i++) assert.equal(channel.read(buf, 0, 0, 512, cb, i), 0);
+  cluster.turns();
+  const stub = stubChannel('H', 0);
+  stub.complete(1);
+  for (let i = 3; i < 8; i++) assert.equal(channel.read(buf, 0, 0, 512, cb, i), 0);
   // Home's pool is empty: what arrives waits there.
   const giveBack = takeBdevIos(pool);
   cluster.clock.nowUs += 100;
   cluster.turns();
-  assert.equal(pool.waiting, 8);
+  assert.equal(pool.waiting, 7);
   giveBack();
-  const stub = stubChannel('H', 0);
-  assert.equal(stub.outstanding.length, 8);
-  stub.complete(4);
+  assert.equal(stub.outstanding.length, 7);
+  stub.complete(3);
   stub.complete(4, -12);
   cluster.turns();
   cluster.clock.nowUs += 100;
@@ -143,7 +148,7 @@ test('an abort travels to the home core, and ends that I/O there and no other', 
   stub.complete(2);
   cluster.turns();
   assert.deepEqual(done.slice(2), ['c 0', 'a 0']);
-  assert.equal(cluster.reactors[1].heap.blocks, 0);
+  assert.equal(cluster.reactors[1].heap.blocks, KEPT);
   await close();
 });
 
@@ -244,7 +249,7 @@ test('a reset, from whatever core, aborts what every core has had carried, and o
     assert.deepEqual(done.toSorted(), ['away0 -125', 'away1 -125', 'home -125', 'other -125', 'reset 0']);
     assert.equal(done.at(-1), 'reset 0');
   }
-  assert.equal(cluster.reactors[1].heap.blocks, 0);
+  assert.equal(cluster.reactors[1].heap.blocks, KEPT);
   for (const { core, desc } of others) cluster.on(core, () => desc.close());
   await close();
 });
@@ -300,6 +305,32 @@ test('a module that throws at home fails that I/O, and what throws in an abort t
   stub.complete(1);
   settle();
   assert.deepEqual(done, ['b -5', 'a 0', 'reset 0']);
+  await close();
+});
+
+test('a channel that the module cannot make at home fails what was to be carried there, and no more; the next has one', async () => {
+  const { cluster, channel, done, cb, close, settle } = await away();
+  const buf = cluster.memory(512);
+  stubs.failChannel('H', new SpdkError('ENODEV', 'what it stands on is going'));
+  channel.read(buf, 0, 0, 512, cb, 'read');
+  settle();
+  stubs.failChannel('H', new SpdkError('ENODEV', 'what it stands on is going'));
+  channel.reset(cb, 'reset');
+  settle();
+  assert.deepEqual(done.splice(0), ['read -19', 'reset -19']);
+  assert.deepEqual(cluster.faults, []);
+  stubs.failChannel('H', new Error('createChannel bug'));
+  channel.read(buf, 0, 0, 512, cb, 'read');
+  settle();
+  assert.deepEqual(done.splice(0), ['read -5']);
+  assert.match(String(cluster.faults.splice(0)), /createChannel bug/);
+  // It is tried again.
+  stubs.failChannel('H', new SpdkError('ENOMEM', 'not now'));
+  channel.read(buf, 0, 0, 512, cb, 'read');
+  settle();
+  stubChannel('H', 0).complete(1);
+  settle();
+  assert.deepEqual(done, ['read 0']);
   await close();
 });
 

@@ -20,7 +20,8 @@ import { IoVecs } from '../env/iovecs.ts';
 import { currentReactor, localKey, type Reactor } from '../event/reactor.ts';
 import type { Bdev } from './bdev.ts';
 import { type BdevIo, type BdevIoDone, IO_SUBMITTED, type IoSink, type IoWaitEntry } from './bdev-io.ts';
-import { ioRank, NO_RANK, PLACE_CARRIED } from './io-rank.ts';
+import { type HeapReserve, heapReserve } from './heap-reserve.ts';
+import { carriedBlockRank, ioRank, type Levelled, NO_RANK, PLACE_CARRIED } from './io-rank.ts';
 import { IO_FLAGS_PASSED, IO_RESET } from './io-type.ts';
 import { bdevManager } from './manager.ts';
 import type { BackendChannel } from './module.ts';
@@ -45,10 +46,14 @@ const resetsAway = localKey('bdev_resets_away', () => ({
 class AwayChannel implements BackendChannel {
   readonly #bdev: Bdev;
   readonly #reactor: Reactor;
+  readonly #blocks: HeapReserve;
+  readonly #blockRank: number;
 
   constructor(bdev: Bdev) {
     this.#bdev = bdev;
     this.#reactor = bdev.manager.reactor;
+    this.#blocks = this.#reactor.local(heapReserve);
+    this.#blockRank = carriedBlockRank(bdev);
   }
 
   submit(io: BdevIo): void {
@@ -59,11 +64,8 @@ class AwayChannel implements BackendChannel {
       io.complete(EINVAL);
       return;
     }
-    let ptr: Ptr;
-    try {
-      ptr = heap.alloc(HEADER_BYTES + iovs.count * PIECE_BYTES, site);
-    } catch (error) {
-      if (!(error instanceof SpdkError && error.code === 'ENOMEM')) throw error;
+    const ptr = this.#blocks.take(HEADER_BYTES + iovs.count * PIECE_BYTES, this.#blockRank, this, site);
+    if (ptr === 0) {
       io.complete(ENOMEM);
       return;
     }
@@ -85,7 +87,7 @@ class AwayChannel implements BackendChannel {
       this.#reactor.send(this.#bdev.homeCore, submitHere, ptr, this.#reactor.core, io.index);
     } catch {
       // The home core has left.
-      heap.free(ptr);
+      this.#blocks.free(ptr);
       io.complete(ENODEV);
     }
   }
@@ -266,6 +268,11 @@ class Carried implements IoWaitEntry {
 
 const homeEnds = localKey('bdev_home_ends', () => new Map<number, HomeEnd>());
 
+/** From now on this core can carry I/Os of a disk of that level, whatever is left of the heap. @throws {SpdkError} ENOMEM */
+export function coverCarried(reactor: Reactor, disk: Levelled): void {
+  reactor.local(heapReserve).cover(carriedBlockRank(disk), HEADER_BYTES + CARRY_PIECES_MAX * PIECE_BYTES, site);
+}
+
 /** The channel of a thread to a disk that has no backend on this core. */
 export function makeHomeChannel(bdev: Bdev): BackendChannel {
   return new AwayChannel(bdev);
@@ -278,24 +285,30 @@ export function closeHomeEnd(bdev: Bdev): void {
   ends.delete(bdev.id);
 }
 
-/** The home core's part for the disk `id`; null when the disk is going. @throws what the module's `createChannel` throws */
-function homeEndOf(reactor: Reactor, id: number): HomeEnd | null {
-  const bdev = reactor.local(bdevManager).byId.get(id);
-  if (bdev === undefined || bdev.backend === null) return null;
+/** The home core's part for the disk `id`; why there is none, a status, when the disk is going or its module cannot make a channel: what that stands on may be going. */
+function homeEndOf(reactor: Reactor, id: number): HomeEnd | number {
+  const manager = reactor.local(bdevManager);
+  const bdev = manager.byId.get(id);
+  if (bdev === undefined || bdev.backend === null) return ENODEV;
   const ends = reactor.local(homeEnds);
-  let end = ends.get(id);
-  if (end === undefined) {
-    end = new HomeEnd(bdev);
+  const known = ends.get(id);
+  if (known !== undefined) return known;
+  try {
+    const end = new HomeEnd(bdev);
     ends.set(id, end);
+    return end;
+  } catch (error) {
+    if (error instanceof SpdkError) return -error.errno;
+    manager.onCallbackError(error);
+    return EIO;
   }
-  return end;
 }
 
 const submitHere = defineEvent('bdev.carry.submit', (ptr, core, index) => {
   const reactor = currentReactor();
   const end = homeEndOf(reactor, reactor.heap.i32[ptr >>> 2]);
-  if (end === null) {
-    reactor.send(core, doneThere, ptr, ENODEV, index);
+  if (typeof end === 'number') {
+    reactor.send(core, doneThere, ptr, end, index);
     return;
   }
   const carried = end.take();
@@ -307,7 +320,7 @@ const submitHere = defineEvent('bdev.carry.submit', (ptr, core, index) => {
 
 const doneThere = defineEvent('bdev.carry.done', (ptr, status, index) => {
   const reactor = currentReactor();
-  reactor.heap.free((ptr >>> 0) as Ptr);
+  reactor.local(heapReserve).free((ptr >>> 0) as Ptr);
   const io = reactor.local(bdevManager).pool.all[index];
   io.complete(status === ENOMEM && io.driver === ABORT_SENT ? ECANCELED : status);
 });
@@ -324,8 +337,9 @@ const resetHere = defineEvent('bdev.carry.reset', (id, core, reset) => {
   const reactor = currentReactor();
   const end = homeEndOf(reactor, id);
   const done: BdevIoDone = (_, status) => reactor.send(core, resetThere, reset, status, 0);
-  if (end?.backend.reset !== undefined) end.backend.reset(done, null);
-  else done(null, end === null ? ENODEV : 0);
+  if (typeof end === 'number') done(null, end);
+  else if (end.backend.reset !== undefined) end.backend.reset(done, null);
+  else done(null, 0);
 });
 
 const resetThere = defineEvent('bdev.carry.reset_done', (id, status) => {

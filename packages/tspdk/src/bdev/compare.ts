@@ -49,7 +49,7 @@ export class CompareIo extends BufferedIo {
 
   #takeLock(): void {
     const { channel, parent } = this;
-    this.#lock = lockRange(channel.bdev, parent.byteOffset, parent.bytes, false, (status) => {
+    const granted = (status: number): void => {
       if (this.#stage === GIVEN_UP) {
         if (status === 0) this.#lock?.release();
         return;
@@ -61,7 +61,8 @@ export class CompareIo extends BufferedIo {
       }
       if (this.status === 0) this.proceed();
       else this.finish();
-    });
+    };
+    this.#lock = lockRange(channel.bdev, parent.byteOffset, parent.bytes, false, granted, channel);
   }
 
   /** What waits for its lock has nothing under way: it ends now, and lets the lock go when it comes. */

@@ -10,15 +10,18 @@
  * Why nothing slips through: an I/O of the range on some core was submitted before that core applied the lock, and then it is awaited, or after, and then it
  * is held back, for both happen in turns of the same core. What the holder itself submits goes in below the gates.
  *
- * A lock is a block of the shared heap, of the core that asked, from the question to the end; its pointer is the lock's name.
+ * A lock is a block of the shared heap, of the core that asked, from the question to the end; its pointer is the lock's name. One that an I/O needs may have what is kept for those (heap-reserve.ts); a
+ * quiescing one may not, as its holder lets go when he likes.
  */
 import { AllocSite } from '../env/alloc-site.ts';
-import { assert, SpdkError } from '../env/errors.ts';
+import { assert } from '../env/errors.ts';
 import { defineEvent } from '../env/event-fn.ts';
 import type { Ptr } from '../env/heap.ts';
 import { currentReactor, localKey, type Reactor } from '../event/reactor.ts';
 import type { Bdev } from './bdev.ts';
 import type { BdevIo } from './bdev-io.ts';
+import { heapReserve } from './heap-reserve.ts';
+import { type Levelled, lockBlockRank, NO_RANK } from './io-rank.ts';
 import { IO_COMPARE_AND_WRITE } from './io-type.ts';
 import { LayerChild } from './layer-io.ts';
 import { isHeldBy, type LockedRange, overlap } from './locked-range.ts';
@@ -30,6 +33,11 @@ import { offsetIn, type ThreadChannel } from './thread-channel.ts';
 const BYTES = 32;
 const DRAIN_POLL_US = 20;
 const site = new AllocSite('bdev_lba_lock');
+
+/** From now on an I/O of a disk of that level can have its lock here, whatever is left of the heap. @throws {SpdkError} ENOMEM */
+export function coverLocks(reactor: Reactor, disk: Levelled): void {
+  reactor.local(heapReserve).cover(lockBlockRank(disk), BYTES, site);
+}
 
 /** A lock as its holder knows it. */
 export interface LbaLock {
@@ -75,7 +83,7 @@ const tables = localKey(
 );
 
 /**
- * Locks `bytes` from `byteOffset` on. `granted` is called on this core, later: with 0 when the lock is held, or -ENOMEM when the shared heap has no room, and then
+ * Locks `bytes` from `byteOffset` on, for `who`. `granted` is called on this core, later: with 0 when the lock is held, or -ENOMEM when the shared heap has no room, and then
  * there is none.
  */
 export function lockRange(
@@ -84,14 +92,12 @@ export function lockRange(
   bytes: number,
   quiesce: boolean,
   granted: (status: number) => void,
+  who: unknown = null,
 ): LbaLock {
   const { reactor } = bdev.manager;
   const { heap } = reactor;
-  let ptr: Ptr;
-  try {
-    ptr = heap.alloc(BYTES, site);
-  } catch (error) {
-    if (!(error instanceof SpdkError && error.code === 'ENOMEM')) throw error;
+  const ptr = reactor.local(heapReserve).take(BYTES, quiesce ? NO_RANK : lockBlockRank(bdev), who, site);
+  if (ptr === 0) {
     bdev.manager.retryAfter(0, { retry: () => granted(ENOMEM) });
     return new Held(reactor, 0 as Ptr, granted);
   }
@@ -244,6 +250,6 @@ const ended = defineEvent('bdev.lock.ended', (ptr) => {
   const locks = reactor.local(held);
   const lock = locks.get(ptr) as Held;
   locks.delete(ptr);
-  reactor.heap.free(lock.ptr);
+  reactor.local(heapReserve).free(lock.ptr);
   lock.ended();
 });

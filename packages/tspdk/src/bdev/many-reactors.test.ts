@@ -204,7 +204,6 @@ test('hot removal under load: every I/O completes once, with its data or -ENODEV
           await new Promise((resolve) => setImmediate(resolve));
         }
         assert.equal(completed, submitted);
-        for (const reactor of cluster.reactors) assert.equal(reactor.heap.blocks, 0);
         stubs.channels.delete('L');
         await cluster.close();
       },

@@ -41,18 +41,18 @@ test('basic: a channel that the module cannot make fails its opener and leaves n
   const bdev = await make(cluster, { name: 'S' });
   const desc = open(cluster, 'S');
   const [thread] = cluster.threads;
-  stubs.failChannels.add('S');
+  stubs.failChannel('S');
   assert.throws(() => cluster.on(0, () => desc.getIoChannel()), /no channel of "S" now/);
   assert.deepEqual([bdev.channels.size, bdev.device.channelCount, thread.channels.size], [0, 0, 0]);
   // Outside of any lightweight thread, too.
-  stubs.failChannels.add('S');
+  stubs.failChannel('S');
   assert.throws(() => desc.getIoChannel(), /no channel of "S" now/);
   assert.equal(bdev.bareChannel, null);
   const channel = cluster.on(0, () => desc.getIoChannel());
   const read = runIo(cluster, (cb) => channel.read(cluster.memory(512), 0, 0, 512, cb, null));
   stubChannel('S').complete(1);
   assert.equal(await read, 0);
-  stubs.failChannels.add('S');
+  stubs.failChannel('S');
   channel.close();
   cluster.turns();
   assert.throws(() => cluster.on(0, () => desc.getIoChannel()), /no channel of "S" now/);

@@ -14,6 +14,7 @@ import {
   attachBdev,
   awaitBdevReleased,
   detachBdev,
+  dropHeapReserve,
   limitBdevRates,
   removeBdev,
   resizeBdev,
@@ -131,6 +132,7 @@ export class BdevRegistry {
     for (const id of Object.values(this.#constants ?? {})) await dropSegment(this.reactor, id);
     this.#constants = null;
     await this.#reserve.drop();
+    await callAll(this.reactor, dropHeapReserve, null);
   }
 
   /** All disks, oldest first. */

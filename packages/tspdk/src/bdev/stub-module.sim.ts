@@ -82,8 +82,11 @@ export interface StubParams {
 export const stubs = {
   channels: new Map<string, StubChannel[]>(),
   destroyed: [] as string[],
-  /** Disks whose next channel cannot be made. */
-  failChannels: new Set<string>(),
+  /** Why the next channel of a disk cannot be made. */
+  channelErrors: new Map<string, Error>(),
+  failChannel(name: string, error: Error = new Error(`no channel of "${name}" now`)): void {
+    stubs.channelErrors.set(name, error);
+  },
   closedBackends: [] as string[],
 };
 
@@ -118,7 +121,8 @@ registerBdevModule<StubParams>({
     stubs.channels.set(spec.name, channels);
     return {
       createChannel: () => {
-        if (stubs.failChannels.delete(spec.name)) throw new Error(`no channel of "${spec.name}" now`);
+        const error = stubs.channelErrors.get(spec.name);
+        if (stubs.channelErrors.delete(spec.name)) throw error;
         const channel = new StubChannel(reactor.core);
         channels.push(channel);
         return channel;

@@ -102,7 +102,7 @@ test('[test_io_channel] a member whose channel cannot be made fails the raid’s
   cluster.turns();
   const members = names.map((name) => cluster.bdevs.get(name));
   const before = members.map(({ channels }) => channels.size);
-  stubs.failChannels.add(names[2]);
+  stubs.failChannel(names[2]);
   assert.throws(() => channelOf(cluster, desc), /no channel of "raid-stub-\d+" now/);
   cluster.turns();
   assert.deepEqual(

@@ -173,7 +173,7 @@ test('a disk whose channel cannot be made fails that of the verify disk, and the
   for (const name of ['A', 'B']) await make(cluster, { name });
   await over(cluster, 'A', 'B');
   const desc = open(cluster, 'V');
-  stubs.failChannels.add('B');
+  stubs.failChannel('B');
   assert.throws(() => channelOf(cluster, desc), /no channel of "B" now/);
   cluster.turns();
   assert.equal(stubChannel('A').closed, true);
