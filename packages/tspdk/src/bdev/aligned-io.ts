@@ -11,6 +11,7 @@ import { PLACE_ALIGNED } from './io-rank.ts';
 import { IO_WRITE } from './io-type.ts';
 import { LayerChild } from './layer-io.ts';
 import type { Metadata } from './metadata.ts';
+import { unitBlocks } from './module.ts';
 import { sliceIoVecs } from './slice.ts';
 
 export class AlignedIo extends BufferedIo {
@@ -37,7 +38,7 @@ export class AlignedIo extends BufferedIo {
     if (io === null) return;
     if (this.#done === 0) this.#cursor.start(parent.iovs);
     const { blockSizeBytes, limits } = this.channel.bdev;
-    const unit = parent.type === IO_WRITE ? Math.max(1, limits.writeUnitBlocks) : 1;
+    const unit = parent.type === IO_WRITE ? unitBlocks(limits) : 1;
     this.#length = Math.min(parent.bytes - this.#done, wholeBlocks(buf, unit * blockSizeBytes));
     if (parent.type === IO_WRITE) this.#cursor.copy(false, buf.segment, buf.offset, this.#length);
     io.ownIovs.push(buf.segment, buf.offset, this.#length);

@@ -8,7 +8,10 @@ import { limits } from '../env/limits.ts';
 import { alignedOffset, type Segment } from '../env/segment.ts';
 import type { BdevIo } from './bdev-io.ts';
 import { startCluster } from './cluster.sim.ts';
+import { IO_COMPARE, IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
+import { metadataFormat } from './metadata.ts';
 import type { BdevLimits } from './module.ts';
+import type { StubParams } from './stub-module.sim.ts';
 import { make, setUp, takeLargeBuffers } from './stub-setup.sim.ts';
 
 const BLOCK = 512;
@@ -216,6 +219,30 @@ test('an unaligned write goes in whole write units', async () => {
   await tearDown();
 });
 
+test('a disk’s own compare has its memory as it is, also where it may have to be split', async () => {
+  const limits = { requiredAlignmentBytes: 512, maxRwBlocks: 4 };
+  const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp({
+    ioTypes: ioTypes(IO_READ, IO_WRITE, IO_COMPARE),
+    limits,
+  });
+  const iovs = new IoVecs(1);
+  iovs.push(buf, alignedOffset(buf, 4096) + 4, 6 * BLOCK);
+  buf.u8.fill(7);
+  assert.equal(channel.comparev(iovs, 0, cb, 'compare'), 0);
+  assert.deepEqual(
+    stub.outstanding.map((io) => [io.type, io.bytes, addressOf(io) % 512]),
+    [
+      [IO_COMPARE, 4 * BLOCK, 4],
+      [IO_COMPARE, 2 * BLOCK, 4],
+    ],
+  );
+  stub.complete(2);
+  cluster.turns();
+  assert.deepEqual(done, ['compare 0']);
+  assert.ok(buf.u8.every((byte) => byte === 7));
+  await tearDown();
+});
+
 test('an alignment that cannot be had is refused', async () => {
   const cluster = await startCluster();
   const tryIt = (wants: Partial<BdevLimits>) => make(cluster, { name: 'A', limits: wants });
@@ -231,5 +258,25 @@ test('an alignment that cannot be had is refused', async () => {
   }
   await assert.rejects(tryIt({ requiredAlignmentBytes: 512, maxSegmentBytes: 700 }), { code: 'EINVAL' });
   await tryIt({ requiredAlignmentBytes: 4096, maxSegmentBytes: 8192 });
+  await cluster.close();
+});
+
+test('a block, or its metadata, that no I/O buffer holds is refused', async () => {
+  const cluster = await startCluster({ iobuf: { largeBytes: 8192 } });
+  const tryIt = (params: Partial<StubParams>) => make(cluster, { name: 'B', ...params });
+  await assert.rejects(tryIt({ blockSizeBytes: 8704 }), {
+    code: 'EINVAL',
+    message: 'bdev "B": 8704 bytes of a block, limit 8192, a large I/O buffer (iobuf_set_options)',
+  });
+  const metadata = { interleaved: false, difType: 0, difIsHeadOfMd: false };
+  await assert.rejects(tryIt({ metadata: metadataFormat({ ...metadata, bytes: 8193 }) }), {
+    code: 'EINVAL',
+    message: /8193 bytes of its metadata, limit 8192/,
+  });
+  await assert.rejects(tryIt({ limits: { requiredAlignmentBytes: 512, writeUnitBlocks: 17 } }), {
+    code: 'EINVAL',
+    message: /units of 8704 bytes, limit 8192/,
+  });
+  await tryIt({ blockSizeBytes: 8192 });
   await cluster.close();
 });

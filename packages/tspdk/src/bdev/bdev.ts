@@ -125,7 +125,7 @@ export class Bdev {
     this.sizeBytes = spec.blocks * spec.blockSizeBytes;
     this.manager = manager;
     this.shared = new SharedState(spec.shared);
-    const emulated = emulatedTypes(spec.ioTypes, spec.metadata !== null);
+    const emulated = emulatedTypes(spec, manager.reactor.iobuf.largeBytes);
     this.metadata = spec.metadata === null ? null : new Metadata(spec.metadata, spec.blockSizeBytes);
     const away = spec.homeCore >= 0 && spec.homeCore !== manager.reactor.core;
     this.split = new SplitRules(spec.limits, spec.blockSizeBytes, away ? CARRY_PIECES_MAX : undefined);

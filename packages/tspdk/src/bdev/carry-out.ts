@@ -6,21 +6,25 @@ import { CopyIo } from './copy.ts';
 import { ZeroWriter } from './emulate.ts';
 import { IO_COMPARE, IO_COMPARE_AND_WRITE, IO_COPY, IO_READ, IO_WRITE, IO_WRITE_ZEROES } from './io-type.ts';
 import type { LayerIo } from './layer-io.ts';
+import { type BdevSpec, unitBlocks } from './module.ts';
 import { ProtectedIo } from './protected-io.ts';
 import { SplitIo } from './split.ts';
 import { ECANCELED } from './status.ts';
 import type { ThreadChannel } from './thread-channel.ts';
 
-/** Types that the layer adds to `own`, a mask of what the module takes. Blocks with metadata can be neither copied nor zeroed without knowing what it means. */
-export function emulatedTypes(own: number, metadata: boolean): number {
+/**
+ * Types that the layer adds to what the module of `spec` takes. Blocks with metadata can be neither copied nor zeroed without knowing what it means; and a copy goes through a buffer of
+ * `bufBytes`, which has to hold a write unit.
+ */
+export function emulatedTypes({ ioTypes: own, metadata, limits, blockSizeBytes }: BdevSpec, bufBytes: number): number {
   const reads = (own & (1 << IO_READ)) !== 0;
   const writes = (own & (1 << IO_WRITE)) !== 0;
   let types = 0;
   if (reads) types |= 1 << IO_COMPARE;
   if (reads && writes) types |= 1 << IO_COMPARE_AND_WRITE;
-  if (metadata) return types;
+  if (metadata !== null) return types;
   if (writes) types |= 1 << IO_WRITE_ZEROES;
-  if (reads && writes) types |= 1 << IO_COPY;
+  if (reads && writes && unitBlocks(limits) * blockSizeBytes <= bufBytes) types |= 1 << IO_COPY;
   return types;
 }
 

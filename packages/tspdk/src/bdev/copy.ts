@@ -1,5 +1,5 @@
 /**
- * Copy within a disk that cannot: a piece is read into a buffer of the pool and written to where it goes (SPDK: spdk_bdev_copy_blocks). Ranges that overlap are
+ * Copy within a disk that cannot: a piece, of whole write units, is read into a buffer of the pool and written to where it goes (SPDK: spdk_bdev_copy_blocks). Ranges that overlap are
  * refused before, as by SPDK's and NVMe's copies nothing is said of them.
  */
 import { BufferedIo } from './buffered-io.ts';
@@ -7,6 +7,7 @@ import { wholeBlocks } from './compare.ts';
 import { PLACE_EMULATED } from './io-rank.ts';
 import { IO_READ, IO_WRITE } from './io-type.ts';
 import { LayerChild } from './layer-io.ts';
+import { unitBlocks } from './module.ts';
 
 export class CopyIo extends BufferedIo {
   readonly #child = new LayerChild(this);
@@ -29,7 +30,8 @@ export class CopyIo extends BufferedIo {
     const io = this.take();
     if (io === null) return;
     if (!this.#writing) {
-      this.#length = Math.min(parent.bytes - this.#done, wholeBlocks(buf, channel.bdev.blockSizeBytes));
+      const { blockSizeBytes, limits } = channel.bdev;
+      this.#length = Math.min(parent.bytes - this.#done, wholeBlocks(buf, unitBlocks(limits) * blockSizeBytes));
     }
     io.ownIovs.push(buf.segment, buf.offset, this.#length);
     const from = this.#writing ? parent.byteOffset : parent.sourceOffset;

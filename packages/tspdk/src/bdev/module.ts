@@ -79,13 +79,18 @@ export interface BdevLimits {
   readonly maxCopyBlocks: number;
 }
 
+/** Blocks of the least write. */
+export function unitBlocks({ writeUnitBlocks }: Pick<BdevLimits, 'writeUnitBlocks'>): number {
+  return Math.max(1, writeUnitBlocks);
+}
+
 /** What a module's `create` gives; the rest is the layer's or has a default. */
 export interface NewBdev {
   readonly name: string;
   readonly aliases?: readonly string[];
   readonly uuid?: string | undefined;
   readonly productName: string;
-  /** A power of two from 512 to 64 KiB, or 512 times something. */
+  /** 512 times something, and no more than a large I/O buffer (132 KiB). */
   readonly blockSizeBytes: number;
   readonly blocks: number;
   readonly writable?: boolean;

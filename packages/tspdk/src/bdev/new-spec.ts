@@ -27,8 +27,11 @@ const NO_LIMITS: BdevLimits = {
   maxCopyBlocks: 0,
 };
 
-/** @throws {SpdkError} ENAMETOOLONG; EINVAL for a bad block size, count or format; ENOTSUP for metadata on a disk with a home core */
-export function newSpec(id: number, moduleName: string, made: NewBdev): BdevSpec {
+/**
+ * @param bufBytes of a large I/O buffer, which holds a block at least: the layer compares, aligns and protects whole ones
+ * @throws {SpdkError} ENAMETOOLONG; EINVAL for a bad block size, count or format; ENOTSUP for metadata on a disk with a home core
+ */
+export function newSpec(id: number, moduleName: string, made: NewBdev, bufBytes: number): BdevSpec {
   const { name, blockSizeBytes, blocks } = made;
   const dataBytes = blockSizeBytes - (made.metadata?.interleaved === true ? made.metadata.bytes : 0);
   if (!(Number.isInteger(dataBytes) && dataBytes >= 512 && dataBytes % 512 === 0)) {
@@ -37,7 +40,12 @@ export function newSpec(id: number, moduleName: string, made: NewBdev): BdevSpec
   if (!(blocks > 0 && Number.isSafeInteger(blocks * blockSizeBytes))) {
     throw new SpdkError('EINVAL', `bdev "${name}": ${blocks} blocks of ${blockSizeBytes} bytes is no size`);
   }
-  checkAlignment(name, blockSizeBytes, made.limits);
+  const most = Math.max(blockSizeBytes, made.metadata?.bytes ?? 0);
+  if (most > bufBytes) {
+    const what = `${most} bytes of ${most === blockSizeBytes ? 'a block' : 'its metadata'}`;
+    throw new SpdkError('EINVAL', `bdev "${name}": ${what}, limit ${bufBytes}, a large I/O buffer (iobuf_set_options)`);
+  }
+  checkAlignment(name, blockSizeBytes, bufBytes, made.limits);
   const uuid = (made.uuid ?? randomUUID()).toLowerCase();
   const aliases = [...(made.aliases ?? [])];
   if (uuid !== name && !aliases.includes(uuid)) aliases.push(uuid);
@@ -79,6 +87,7 @@ function levelOf({ bases = [], level = 1 + Math.max(-1, ...bases.map(({ bdev }) 
 function checkAlignment(
   name: string,
   blockSizeBytes: number,
+  bufBytes: number,
   { requiredAlignmentBytes = 0, maxSegmentBytes = 0, writeUnitBlocks = 0 }: Partial<BdevLimits> = {},
 ): void {
   if (requiredAlignmentBytes === 0) return;
@@ -94,9 +103,9 @@ function checkAlignment(
     throw new SpdkError('EINVAL', `bdev "${name}": ${what}, limit a power of two up to ${most}`);
   }
   const unitBytes = Math.max(1, writeUnitBlocks) * blockSizeBytes;
-  if (requiredAlignmentBytes > 1 && unitBytes > limits.iobuf_large_bytes) {
+  if (requiredAlignmentBytes > 1 && unitBytes > bufBytes) {
     const what = `aligned memory for what is written in units of ${unitBytes} bytes`;
-    throw new SpdkError('EINVAL', `bdev "${name}": ${what}, limit ${limits.iobuf_large_bytes}`);
+    throw new SpdkError('EINVAL', `bdev "${name}": ${what}, limit ${bufBytes}`);
   }
   // Else what is cut to size would have to be aligned again, and so on.
   if (maxSegmentBytes % requiredAlignmentBytes !== 0) {

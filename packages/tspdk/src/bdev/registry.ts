@@ -285,7 +285,7 @@ export class BdevRegistry {
 
   /** Takes the names, which are added to `reserve`. @throws {SpdkError} EEXIST when one is taken; as `newSpec` */
   #specOf(moduleName: string, made: NewBdev, reserve: string[]): BdevSpec {
-    const spec = newSpec(++this.#ids, moduleName, made);
+    const spec = newSpec(++this.#ids, moduleName, made, this.reactor.iobuf.largeBytes);
     for (const each of [spec.name, ...spec.aliases]) {
       if (this.has(each)) throw new SpdkError('EEXIST', `bdev name "${each}" is taken`);
       this.#reserved.add(each);

@@ -18,7 +18,7 @@ import {
   ioTypes,
 } from './io-type.ts';
 import type { BdevLimits } from './module.ts';
-import { setUp } from './stub-setup.sim.ts';
+import { runIo, setUp } from './stub-setup.sim.ts';
 
 const BLOCK = 512;
 const PIECES_MAX = 40;
@@ -276,6 +276,47 @@ test('emulated zeroes keep to the limits of writes', async () => {
   cluster.turns();
   assert.deepEqual(done, ['z 0']);
   await tearDown();
+});
+
+test('zeroes and copies that the layer makes are writes of whole blocks, and of whole write units', async () => {
+  for (const [blockSizeBytes, writeUnitBlocks] of [
+    [1536, 0],
+    [512, 256],
+    [512, 384],
+    [512, 5000],
+  ]) {
+    const { cluster, bdev, channel, stub, tearDown } = await setUp({
+      blockSizeBytes,
+      blocks: 65536,
+      ioTypes: ioTypes(IO_READ, IO_WRITE),
+      limits: { writeUnitBlocks, splitOnWriteUnit: writeUnitBlocks > 0 },
+    });
+    const unit = blockSizeBytes * Math.max(1, writeUnitBlocks);
+    const bytes = unit * (Math.floor(2 ** 21 / unit) + 2);
+    const disk = Buffer.alloc(2 * bytes);
+    for (let i = 0; i < bytes; i += 4) disk.writeInt32LE(i, bytes + i);
+    stub.submit = (io) => {
+      assert.equal(io.bytes % (io.type === IO_WRITE ? unit : blockSizeBytes), 0, `${io.type} of ${io.bytes}`);
+      let at = io.byteOffset;
+      for (let i = 0; i < io.iovs.count; i++) {
+        const memory = io.iovs.segment[i]?.u8.subarray(io.iovs.offset[i], io.iovs.offset[i] + io.iovs.bytes[i]);
+        if (memory === undefined) continue;
+        if (io.type === IO_READ) memory.set(disk.subarray(at, at + memory.length));
+        else disk.set(memory, at);
+        at += memory.length;
+      }
+      io.complete(0);
+    };
+    // A copy has to go through one buffer.
+    const copies = unit <= cluster.reactors[0].iobuf.largeBytes;
+    assert.equal(bdev.ioTypeSupported(IO_COPY), copies);
+    const copied = await runIo(cluster, (cb) => channel.copy(0, bytes, bytes, cb, null));
+    assert.equal(copied, copies ? 0 : -95);
+    if (copies) assert.equal(disk.compare(disk, 0, bytes, bytes), 0);
+    assert.equal(await runIo(cluster, (cb) => channel.writeZeroes(bytes, bytes, 0, cb, null)), 0);
+    assert.ok(disk.subarray(bytes).every((byte) => byte === 0));
+    await tearDown();
+  }
 });
 
 test('reset, abort and removal end a split I/O with all its pieces', async () => {

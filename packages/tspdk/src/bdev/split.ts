@@ -27,6 +27,9 @@ import type { BdevLimits } from './module.ts';
 import { sliceIoVecs } from './slice.ts';
 import { EINVAL } from './status.ts';
 
+/** Types whose memory is brought where the disk wants it. */
+const ALIGNED_TYPES = ioTypes(IO_READ, IO_WRITE);
+
 /** What a disk wants of an I/O, in bytes; Infinity says nothing. */
 export class SplitRules {
   /** Mask of `1 << IO_*`: types that may have to be split. One that cannot be is then the layer's: compare-and-write. */
@@ -61,7 +64,7 @@ export class SplitRules {
     this.writeZeroesBytesMax = bytes(wants.maxWriteZeroesBlocks);
     this.copyBytesMax = bytes(wants.maxCopyBlocks);
     this.alignMask = wants.requiredAlignmentBytes > 1 ? wants.requiredAlignmentBytes - 1 : 0;
-    let types = this.alignMask > 0 ? (1 << IO_READ) | (1 << IO_WRITE) : 0;
+    let types = this.alignMask > 0 ? ALIGNED_TYPES : 0;
     const memory = Math.min(this.rwBytesMax, this.segmentsMax, this.segmentBytesMax);
     if (Math.min(memory, this.readBoundary) !== Number.POSITIVE_INFINITY) {
       types |= ioTypes(IO_READ, IO_COMPARE);
@@ -89,7 +92,9 @@ export class SplitRules {
   /** Whether the disk would not take `io` as it is. */
   mustSplit(io: BdevIo): boolean {
     if ((this.types & (1 << io.type)) === 0) return false;
-    return this.inPieces(io) || (this.alignMask > 0 && !this.#aligned(io.iovs));
+    return (
+      this.inPieces(io) || (this.alignMask > 0 && (ALIGNED_TYPES & (1 << io.type)) !== 0 && !this.#aligned(io.iovs))
+    );
   }
 
   /** Where the memory lies. Integers: the low bits of an address are all that counts. */
