@@ -241,13 +241,15 @@ export class BdevDesc {
     this.bdev.checkReleased();
   }
 
-  /** Tells the owner. Control path of this reactor. */
+  /** Tells the owner; what he throws, the reactor hears of. Control path of this reactor. */
   notify(event: BdevEvent): void {
     if (!this.#open) return;
     const thread = current.thread;
     current.thread = this.#thread;
     try {
       this.#onEvent(event, this.bdev);
+    } catch (error) {
+      this.bdev.manager.onCallbackError(error);
     } finally {
       current.thread = thread;
     }

@@ -58,6 +58,8 @@ export class BdevManager implements Pollable {
       current.thread = owner;
       try {
         entry.onReady();
+      } catch (error) {
+        this.onCallbackError(error);
       } finally {
         current.thread = thread;
       }
@@ -158,8 +160,16 @@ export class BdevManager implements Pollable {
     const due = this.#retries.filter((retry) => retry.at <= nowUs);
     if (due.length === 0) return 0;
     for (const retry of due) this.#retries.splice(this.#retries.indexOf(retry), 1);
-    for (const { what } of due) what.retry();
+    for (const { what } of due) this.#retry(what);
     return due.length;
+  }
+
+  #retry(what: Retry): void {
+    try {
+      what.retry();
+    } catch (error) {
+      this.onCallbackError(error);
+    }
   }
 }
 

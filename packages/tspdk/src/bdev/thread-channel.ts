@@ -236,10 +236,11 @@ export class ThreadChannel implements IoSink, IoWaitEntry {
     if (levels > 0) this.#makeRoomBelow(levels);
     if (this.#nomemHead !== null) this.#retryNomem();
     if (pool.waiting > 0) pool.wake();
+    // Before the callback, which may throw.
+    if (this.refs === 0) this.#closeWhenIdle();
     const thread = current.thread;
     if (thread === this.thread) cb(ctx, status);
     else this.#callOnThread(cb, ctx, status, thread);
-    if (this.refs === 0) this.#closeWhenIdle();
   }
 
   /** Counts an I/O that has come back. Returns the status for whoever is above. */
