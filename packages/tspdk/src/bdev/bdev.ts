@@ -228,7 +228,7 @@ export class Bdev {
     return this.backend;
   }
 
-  /** True while it can be opened. */
+  /** True while it can be opened: every core has it, and it is not to go. */
   get ready(): boolean {
     return !this.removing && this.shared.state === BDEV_READY;
   }

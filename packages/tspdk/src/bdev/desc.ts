@@ -16,6 +16,7 @@ import { bdevManager } from './manager.ts';
 import type { Metadata } from './metadata.ts';
 import { type BdevRange, type Quiesced, quiesceRange } from './quiesce.ts';
 import {
+  BDEV_ATTACHING,
   type BdevClaim,
   CLAIM_EXCL_WRITE,
   CLAIM_NAMES,
@@ -78,12 +79,15 @@ export class BdevDesc {
 
   /**
    * Opens a disk by name, alias or uuid.
-   * @throws {SpdkError} ENODEV when there is none or it is being removed; EPERM for writing when it is claimed; EROFS for writing
+   * @throws {SpdkError} ENODEV when there is none, or it is being made or removed; EPERM for writing when it is claimed; EROFS for writing
    * when it is read-only.
    */
   static open(name: string, options: BdevOpenOptions): BdevDesc {
     const bdev = (options.reactor ?? currentReactor()).local(bdevManager).get(name);
-    if (!bdev.ready) throw new SpdkError('ENODEV', `bdev "${name}" is being removed`);
+    if (!bdev.ready) {
+      const made = bdev.shared.state === BDEV_ATTACHING;
+      throw new SpdkError('ENODEV', `bdev "${name}" is being ${made ? 'made' : 'removed'}`);
+    }
     if (options.write && !bdev.writable) throw new SpdkError('EROFS', `bdev "${name}" is read-only`);
     if (!bdev.shared.opened(options.write, options.claim)) {
       throw new SpdkError('EPERM', `bdev "${name}" is claimed: ${CLAIM_NAMES[bdev.shared.claim]}`);

@@ -41,6 +41,7 @@ import {
 import { checkLength, newSpec } from './new-spec.ts';
 import { changedLimits, QOS_LIMITS, type QosLimits, writeLimits } from './qos.ts';
 import { dropSegment, shareSegment } from './segments.ts';
+import { BDEV_ATTACHING } from './shared-state.ts';
 
 /** Of `bdev_set_options`, by SPDK's names. */
 export interface BdevOptions {
@@ -80,6 +81,8 @@ export class BdevRegistry {
   /** Names of disks that are being made. */
   readonly #reserved = new Set<string>();
   readonly #removals = new Map<number, Promise<void>>();
+  /** Disks that not every core has yet, by id, until they are attached or that has failed. */
+  readonly #attaching = new Map<number, Promise<unknown>>();
   /** What a disk stands on, and what removes it with that, by its id. */
   readonly #bases = new Map<number, { readonly bases: readonly BaseBdev[]; readonly owner: () => void }>();
   /** Disks that come with their bases. */
@@ -125,8 +128,9 @@ export class BdevRegistry {
     this.#associations.clear();
     this.#examiner.clear();
     // The newest first, one after the other: a disk may still write to what it stands on when it goes.
-    for (let disks = this.list(); disks.length > 0; disks = this.list()) {
-      await this.#removeOnce(disks[disks.length - 1]);
+    for (let disks = this.list(); disks.length + this.#attaching.size > 0; disks = this.list()) {
+      if (disks.length > 0) await this.#removeOnce(disks[disks.length - 1]);
+      else await Promise.all(this.#attaching.values());
     }
     await Promise.all(this.#removals.values());
     for (const id of Object.values(this.#constants ?? {})) await dropSegment(this.reactor, id);
@@ -152,7 +156,7 @@ export class BdevRegistry {
   /** The disk of that name, as soon as there is one. @throws {SpdkError} ENODEV when there is none within `timeoutMs`. */
   waitFor(name: string, timeoutMs: number): Promise<Bdev> {
     const known = this.reactor.local(bdevManager).byName.get(name);
-    if (known !== undefined) return Promise.resolve(known);
+    if (known !== undefined && known.shared.state !== BDEV_ATTACHING) return Promise.resolve(known);
     const missing = new SpdkError('ENODEV', `no bdev named "${name}"`);
     if (timeoutMs === 0) return Promise.reject(missing);
     return new Promise((resolve, reject) => {
@@ -181,7 +185,8 @@ export class BdevRegistry {
 
   /**
    * Makes a disk and attaches it on every reactor.
-   * @throws {SpdkError} EEXIST for a name or uuid that is taken; EINVAL for a bad block size or count; what the module throws.
+   * @throws {SpdkError} EEXIST for a name or uuid that is taken; EINVAL for a bad block size or count; ENODEV when it, or what it stands on, is removed meanwhile; ESHUTDOWN when all disks are going; what
+   * the module throws.
    */
   async create<M extends BdevModuleName>(moduleName: M, params: BdevParams<M>): Promise<Bdev> {
     const module = bdevModule(moduleName);
@@ -191,7 +196,9 @@ export class BdevRegistry {
     try {
       // One may have begun to go after all cores had attached.
       checkBases(bases);
+      this.#checkReady(bdev);
       await module.made?.(bdev, this.reactor);
+      this.#checkReady(bdev);
     } catch (error) {
       await this.#removeOnce(bdev);
       throw error;
@@ -202,14 +209,19 @@ export class BdevRegistry {
     return bdev;
   }
 
+  /** @throws {SpdkError} ENODEV when it is going. */
+  #checkReady(bdev: Bdev): void {
+    if (!bdev.ready) throw new SpdkError('ENODEV', `bdev "${bdev.name}" has been removed while it was made`);
+  }
+
   /** Attaches what a module has made, and has it removed with its bases. What fails is undone. */
   async #make(module: BdevModule, made: NewBdev, bases: readonly BaseBdev[]): Promise<Bdev> {
     const names: string[] = [];
     try {
       const spec = this.#specOf(module.name, made, names);
       checkBases(bases);
-      await this.#attach(spec, bases);
-      const bdev = this.get(spec.name);
+      if (this.finishing) throw new SpdkError('ESHUTDOWN', `bdev "${spec.name}": all bdevs are being removed`);
+      const bdev = await this.#attach(spec, bases);
       const owner = () => void this.#removeOnce(bdev);
       this.#bases.set(bdev.id, { bases, owner });
       for (const base of bases) base.owners.add(owner);
@@ -294,11 +306,21 @@ export class BdevRegistry {
     return spec;
   }
 
-  async #attach(spec: BdevSpec, bases: readonly BaseBdev[]): Promise<void> {
+  #attach(spec: BdevSpec, bases: readonly BaseBdev[]): Promise<Bdev> {
+    const attaching = this.#attachEverywhere(spec, bases).finally(() => this.#attaching.delete(spec.id));
+    const ended = attaching.catch(() => {});
+    this.#attaching.set(spec.id, ended);
+    return attaching;
+  }
+
+  async #attachEverywhere(spec: BdevSpec, bases: readonly BaseBdev[]): Promise<Bdev> {
     await this.#reserve.cover(spec.level);
     try {
       await callAll(this.reactor, attachBdev, spec, spec.homeCore < 0 ? undefined : spec.homeCore);
       checkBases(bases);
+      const bdev = this.get(spec.name);
+      bdev.shared.attached();
+      return bdev;
     } catch (error) {
       await callAll(this.reactor, detachBdev, spec.id);
       throw error;
@@ -328,13 +350,21 @@ export class BdevRegistry {
   #removeOnce(bdev: Bdev): Promise<void> {
     const known = this.#removals.get(bdev.id);
     if (known !== undefined) return known;
+    if (!this.#has(bdev)) return Promise.resolve();
     const removal = this.#remove(bdev).finally(() => this.#removals.delete(bdev.id));
     this.#removals.set(bdev.id, removal);
     return removal;
   }
 
+  #has(bdev: Bdev): boolean {
+    return this.reactor.local(bdevManager).byId.get(bdev.id) === bdev;
+  }
+
   async #remove(bdev: Bdev): Promise<void> {
     bdev.shared.beginRemove();
+    await this.#attaching.get(bdev.id);
+    // Attaching it may have failed.
+    if (!this.#has(bdev)) return;
     await callAll(this.reactor, removeBdev, bdev.id);
     await callAll(this.reactor, awaitBdevReleased, bdev.id);
     await callAll(this.reactor, detachBdev, bdev.id);

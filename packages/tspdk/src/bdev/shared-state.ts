@@ -24,7 +24,9 @@ const COUNT_MASK = 0xfff;
 const ID_SHIFT = 16;
 const ID_MASK = 0x7fff;
 
-export const BDEV_READY = 0;
+/** Not every core has it yet. */
+export const BDEV_ATTACHING = 0;
+export const BDEV_READY = 2;
 /** Asked to go; waits for descriptors to close. */
 export const BDEV_REMOVING = 1;
 
@@ -82,9 +84,13 @@ export class SharedState {
     return Atomics.load(this.#words, WRITERS);
   }
 
-  /** False when somebody else has begun to remove it. */
-  beginRemove(): boolean {
-    return Atomics.compareExchange(this.#words, STATE, BDEV_READY, BDEV_REMOVING) === BDEV_READY;
+  /** Every core has it: it can be opened, unless it is to go already. */
+  attached(): void {
+    Atomics.compareExchange(this.#words, STATE, BDEV_ATTACHING, BDEV_READY);
+  }
+
+  beginRemove(): void {
+    Atomics.store(this.#words, STATE, BDEV_REMOVING);
   }
 
   /** Whether somebody who shows `claim` may write. */

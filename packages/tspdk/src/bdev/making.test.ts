@@ -1,0 +1,131 @@
+/** A disk that is removed, opened or waited for while it is being made: it is there for everybody or for nobody, and its module takes back what it gave once. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Cluster, startCluster } from './cluster.sim.ts';
+import { BdevDesc } from './desc.ts';
+import { IO_READ, ioTypes } from './io-type.ts';
+import { bdevManager } from './manager.ts';
+import { registerBdevModule } from './module.ts';
+
+type Step = 'create' | 'attach 1' | 'made';
+/** What is being waited for, by step; and what has been done. */
+const held = new Map<string, () => void>();
+const log: string[] = [];
+
+function at(step: string, holds: Step): Promise<void> {
+  log.push(step);
+  return step === holds ? new Promise((resolve) => held.set(step, resolve)) : Promise.resolve();
+}
+
+/** A disk whose making stops at `holds`, until the test lets it go on. */
+registerBdevModule<{ readonly name: string; readonly holds: Step; readonly fails?: boolean }>({
+  name: 'slow',
+  async create({ name, holds, fails = false }) {
+    await at('create', holds);
+    return {
+      name,
+      productName: 'Slow',
+      blockSizeBytes: 512,
+      blocks: 8,
+      ioTypes: ioTypes(IO_READ),
+      data: { holds, fails },
+    };
+  },
+  async attach({ data }, { core }) {
+    const { holds, fails } = data as { holds: Step; fails: boolean };
+    await at(`attach ${core}`, holds);
+    if (fails && core === 1) throw new Error('no attach');
+    return {
+      createChannel: () => ({ submit: (io) => io.complete(0), close: () => {} }),
+      close: () => void log.push(`close ${core}`),
+    };
+  },
+  made: ({ spec }) => at('made', (spec.data as { holds: Step }).holds),
+  destroy: () => void log.push('destroy'),
+  configCalls: () => [],
+});
+
+/** A cluster on which disk X has got as far as `holds`. */
+async function making(holds: Step, fails = false) {
+  log.length = 0;
+  const cluster = await startCluster({ reactors: 3 });
+  const made = outcome(cluster.bdevs.create('slow', { name: 'X', holds, fails }));
+  await cluster.untilTrue(() => held.has(holds));
+  const goOn = (): void => {
+    held.get(holds)?.();
+    held.delete(holds);
+  };
+  const nowhere = (): void => {
+    for (const reactor of cluster.reactors) assert.equal(reactor.local(bdevManager).byId.size, 0);
+    const count = (what: string) => log.filter((each) => each.startsWith(what)).length;
+    assert.equal(count('destroy'), 1, String(log));
+    assert.equal(count('close'), count('attach') - (fails ? 1 : 0), String(log));
+  };
+  return { cluster, made, goOn, nowhere };
+}
+
+function outcome(promise: Promise<unknown>): Promise<string> {
+  return promise.then(
+    () => 'done',
+    (error: Error) => error.message,
+  );
+}
+
+async function someRounds(cluster: Cluster): Promise<void> {
+  for (let i = 0; i < 20; i++) {
+    cluster.round();
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+for (const holds of ['attach 1', 'made'] as const) {
+  for (const how of ['delete', 'fini'] as const) {
+    test(`${how} while a disk is being made, at "${holds}": it goes from every core, once`, async () => {
+      const { cluster, made, goOn, nowhere } = await making(holds);
+      const gone = outcome(how === 'delete' ? cluster.bdevs.delete('X') : cluster.bdevs.fini());
+      await someRounds(cluster);
+      goOn();
+      assert.equal(await cluster.until(made), 'bdev "X" has been removed while it was made');
+      assert.equal(await cluster.until(gone), 'done');
+      nowhere();
+      await cluster.close();
+    });
+  }
+}
+
+test('a disk that cannot be attached while it is to be removed is removed', async () => {
+  const { cluster, made, goOn, nowhere } = await making('attach 1', true);
+  const gone = outcome(cluster.bdevs.delete('X'));
+  await someRounds(cluster);
+  goOn();
+  assert.deepEqual(await cluster.until(Promise.all([made, gone])), ['no attach', 'done']);
+  nowhere();
+  await cluster.close();
+});
+
+test('what a module has made when all disks have gone is given back', async () => {
+  const { cluster, made, goOn, nowhere } = await making('create');
+  await cluster.until(cluster.bdevs.fini());
+  goOn();
+  assert.equal(await cluster.until(made), 'bdev "X": all bdevs are being removed');
+  nowhere();
+  await cluster.close();
+});
+
+test('a disk that not every core has can be neither opened nor found by who waits for it', async () => {
+  const { cluster, made, goOn } = await making('attach 1');
+  const open = (core: number) => cluster.on(core, () => BdevDesc.open('X', { write: false, onEvent: () => {} }));
+  assert.throws(() => open(0), { code: 'ENODEV', message: 'bdev "X" is being made' });
+  let found = false;
+  const waited = cluster.bdevs.waitFor('X', 60_000).then(() => {
+    found = true;
+  });
+  await someRounds(cluster);
+  assert.equal(found, false);
+  goOn();
+  assert.equal(await cluster.until(made), 'done');
+  await cluster.until(waited);
+  for (const core of [0, 1, 2]) open(core).close();
+  await cluster.until(cluster.bdevs.delete('X'));
+  await cluster.close();
+});
