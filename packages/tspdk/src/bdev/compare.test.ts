@@ -239,6 +239,27 @@ test('lock_lba_range_overlapped, lba_range_overlap: overlapping locks follow eac
   await close();
 });
 
+test('a compare-and-write that is done and lets its lock go is not aborted any more, nor does a reset say that it was', async () => {
+  const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp();
+  const iovs = new IoVecs(1);
+  iovs.push(buf, 0, BLOCK);
+  for (const how of ['abort', 'reset'] as const) {
+    assert.equal(channel.comparevAndWritev(iovs, iovs, 0, cb, how), 0);
+    for (const type of [IO_READ, IO_WRITE]) {
+      await cluster.untilTrue(() => stub.outstanding.length === 1);
+      assert.equal(stub.outstanding[0].type, type);
+      stub.complete(1);
+    }
+    assert.deepEqual(done, []);
+    if (how === 'abort') assert.equal(channel.abort(how), 0);
+    else channel.reset(cb, 'the reset');
+    cluster.settle();
+    assert.equal(done.shift(), `${how} 0`);
+  }
+  assert.deepEqual(done, ['the reset 0']);
+  await tearDown();
+});
+
 test('lock_lba_range_with_split_io: a lock waits for all pieces, and they do not wait for it', async () => {
   const { cluster, channel, stub, buf, done, cb, desc, tearDown } = await setUp({ limits: { maxRwBlocks: 1 } });
   assert.equal(channel.write(buf, 0, 0, 40 * BLOCK, cb, 'w'), 0);

@@ -65,8 +65,9 @@ export class CompareIo extends BufferedIo {
     this.#lock = lockRange(channel.bdev, parent.byteOffset, parent.bytes, false, granted, channel);
   }
 
-  /** What waits for its lock has nothing under way: it ends now, and lets the lock go when it comes. */
+  /** What waits for its lock has nothing under way: it ends now, and lets the lock go when it comes. What lets it go has been done, or has failed, and says so. */
   override abort(): boolean {
+    if (this.#stage === UNLOCKING) return false;
     if (this.#stage !== LOCKING) return super.abort();
     this.#stage = GIVEN_UP;
     this.status = ECANCELED;

@@ -17,6 +17,7 @@ export interface OverdueIo {
   readonly ctx: unknown;
   /** One of IO_READ, ... */
   readonly type: number;
+  /** As they are seen through the descriptor: of a disk whose metadata is hidden, those of the data. */
   readonly byteOffset: number;
   readonly bytes: number;
   readonly elapsedUs: number;
@@ -105,9 +106,11 @@ export class TimeoutWatch {
   }
 
   #tell(io: BdevIo, elapsedUs: number): void {
-    const { ctx, type, bytes } = io;
+    const { ctx, type } = io;
     const channel = io.sink as ThreadChannel;
-    const byteOffset = offsetIn(io, channel);
+    const { metadata } = channel.bdev;
+    const byteOffset = metadata?.inMemory(io, offsetIn(io, channel)) ?? offsetIn(io, channel);
+    const bytes = metadata?.inMemory(io, io.bytes) ?? io.bytes;
     const before = current.thread;
     current.thread = channel.thread;
     try {

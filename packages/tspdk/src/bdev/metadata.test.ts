@@ -16,10 +16,11 @@ import { BdevDesc } from './desc.ts';
 import { referenceGenerate, referenceVerify } from './dif/dif-reference.sim.ts';
 import { DIF_FLAGS_GUARD_CHECK, DIF_FLAGS_REFTAG_CHECK } from './dif/index.ts';
 import { faultRegistry } from './faults/registry.ts';
-import type { MetadataFormat } from './metadata.ts';
+import { IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
+import { type MetadataFormat, metadataFormat } from './metadata.ts';
 import { describeBdev } from './rpc.ts';
 import { stubChannel } from './stub-module.sim.ts';
-import { channelOf, make, open, runIo } from './stub-setup.sim.ts';
+import { channelOf, make, open, runIo, setUp } from './stub-setup.sim.ts';
 
 const BLOCKS = 64;
 
@@ -447,6 +448,30 @@ test('open_ext_v2_test: the same disk is seen with and without its metadata; wha
   });
   for (const { desc } of [raw, bare]) desc.close();
   await cluster.close();
+});
+
+test('a late I/O is told of with its place in the data that its user sees', async () => {
+  const { cluster, desc, buf, cb, stub, tearDown } = await setUp({
+    blockSizeBytes: 520,
+    ioTypes: ioTypes(IO_READ, IO_WRITE),
+    metadata: metadataFormat({ bytes: 8, interleaved: true, difType: 1, difIsHeadOfMd: false }),
+  });
+  const told: string[] = [];
+  const bare = cluster.on(0, () => BdevDesc.open('S', { write: false, hideMetadata: true, onEvent: () => {} }));
+  for (const each of [desc, bare]) {
+    each.setTimeout(1000, ({ ctx, byteOffset, bytes }) => void told.push(`${ctx} ${byteOffset}+${bytes}`));
+  }
+  const [raw, data] = [channelOf(cluster, desc), channelOf(cluster, bare)];
+  raw.read(buf, 0, 3 * 520, 2 * 520, cb, 'raw');
+  data.read(buf, 8192, 3 * 512, 2 * 512, cb, 'data');
+  cluster.turns();
+  cluster.clock.nowUs += 1000;
+  cluster.turns();
+  assert.deepEqual(told.toSorted(), ['data 1536+1024', 'raw 1560+1040']);
+  stub.complete(2, -5);
+  cluster.turns();
+  bare.close();
+  await tearDown();
 });
 
 test('formats that cannot be are refused, and disks on top that do not carry metadata', async () => {
