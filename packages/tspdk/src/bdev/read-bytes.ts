@@ -5,7 +5,7 @@ import type { Reactor } from '../event/reactor.ts';
 import { RESET_RETRIES, RESET_RETRY_US } from './base-reset.ts';
 import type { BdevChannel } from './channel.ts';
 import type { BdevDesc } from './desc.ts';
-import { ECANCELED, ENOMEM } from './status.ts';
+import { ECANCELED, ENODEV, ENOMEM } from './status.ts';
 
 /** A large I/O buffer, as soon as there is one. */
 export function largeBuffer({ iobuf }: Reactor): Promise<IoBuf> {
@@ -27,7 +27,7 @@ function readInto(channel: BdevChannel, buf: IoBuf, byteOffset: number, bytes: n
   });
 }
 
-/** Whole blocks from `byteOffset` on. @throws {SpdkError} EIO with what the disk answered; ENODEV when it is going */
+/** Whole blocks from `byteOffset` on. @throws {SpdkError} EIO with what the disk answered; ENODEV when it, or what it stands on, is going */
 export async function readBytes(desc: BdevDesc, byteOffset: number, bytes: number): Promise<Uint8Array> {
   const { name, blockSizeBytes, manager } = desc.bdev;
   const out = new Uint8Array(bytes);
@@ -44,7 +44,10 @@ export async function readBytes(desc: BdevDesc, byteOffset: number, bytes: numbe
           status = await readInto(channel, buf, byteOffset + at, piece);
         }
         if (status !== 0) {
-          throw new SpdkError('EIO', `bdev "${name}": ${piece} bytes at ${byteOffset + at} cannot be read (${status})`);
+          throw new SpdkError(
+            status === ENODEV ? 'ENODEV' : 'EIO',
+            `bdev "${name}": ${piece} bytes at ${byteOffset + at} cannot be read (${status})`,
+          );
         }
         out.set(buf.segment.u8.subarray(buf.offset, buf.offset + piece), at);
       }

@@ -66,6 +66,11 @@ export class SpdkError extends Error {
   }
 }
 
+/** What was to be used is no more. */
+export function isGone(error: unknown): boolean {
+  return error instanceof SpdkError && error.code === 'ENODEV';
+}
+
 /** All codes with errno and explanation, for the generated reference. */
 export function errorCodes(): { code: ErrorCode; errno: number; summary: string }[] {
   return (Object.keys(TABLE) as ErrorCode[]).map((code) => ({ code, errno: TABLE[code][0], summary: TABLE[code][1] }));

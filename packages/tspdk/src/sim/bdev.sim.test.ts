@@ -29,7 +29,9 @@ import type { Sim } from './simulate.ts';
 const BLOCK = 512;
 const REGION = 8;
 /** Of one user. */
-const MEMORY = 2 * REGION * BLOCK;
+const MEMORY = 2 * REGION * BLOCK + BLOCK;
+/** Where it begins: not where every disk wants it. */
+const MEMORY_AT = 4;
 
 type Kind = 'write' | 'read' | 'zero' | 'unmap' | 'flush' | 'reset' | 'compare' | 'compare-and-write' | 'copy';
 const KINDS: readonly Kind[] = [
@@ -45,7 +47,7 @@ const KINDS: readonly Kind[] = [
   'compare-and-write',
   'copy',
 ];
-const [ENODEV, ECANCELED] = [-19, -125];
+const [ENOMEM, ENODEV, ECANCELED] = [-12, -19, -125];
 
 /** What users are put on. */
 interface Scenario {
@@ -89,7 +91,7 @@ class User {
     this.#sim = sim;
     this.#hangs = disk.hangs;
     this.#memory = memory;
-    this.#memoryAt = index * MEMORY;
+    this.#memoryAt = index * MEMORY + MEMORY_AT;
     this.#first = index * REGION;
     this.#done = done;
     this.#left = 1 + sim.random.int(12);
@@ -109,6 +111,12 @@ class User {
     const op = this.#draw();
     this.#op = op;
     const rc = this.#submit(op, ++this.#ctx);
+    if (rc === ENOMEM) {
+      this.#left++;
+      this.#op = null;
+      this.#channel.queueIoWait({ onReady: () => this.step() });
+      return;
+    }
     if (rc === 0) {
       const chosen = this.#ctx;
       if (this.#hangs) this.#sim.at(this.#core, random.int(400), () => this.#abort(chosen));
@@ -271,7 +279,10 @@ function visit(sim: Sim, app: App, { name, hangs }: Scenario): Promise<unknown> 
           end();
         };
         left++;
-        assert.equal(channel.read(buf.segment, buf.offset, 0, BLOCK, done, buf), 0);
+        const rc = channel.read(buf.segment, buf.offset, 0, BLOCK, done, buf);
+        // The users may have all of the pool.
+        if (rc === ENOMEM) done(null, ECANCELED);
+        else assert.equal(rc, 0);
         if (hangs) sim.at(reactor.core, random.int(400), () => void channel.abort(buf));
       }
       sim.at(reactor.core, random.int(60), () => {
@@ -356,28 +367,48 @@ const clean = (sim: Sim): void =>
 /** What the simulated disk cannot take whole. */
 function drawLimits(sim: Sim): Partial<BdevLimits> {
   const { random } = sim;
-  return random.pick([
+  const limits = random.pick([
     {},
     { optimalIoBoundaryBlocks: 1 + random.int(6), splitOnOptimalIoBoundary: true },
     { maxRwBlocks: 1 + random.int(4), maxSegments: random.pick([0, 2, 3]) },
     { writeUnitBlocks: 1, splitOnWriteUnit: true, maxUnmapBlocks: 2, maxWriteZeroesBlocks: 3 },
   ]);
+  // Pieces of memory begin 4 bytes further, and 104.
+  return random.chance(0.3) ? { ...limits, requiredAlignmentBytes: 8 } : limits;
 }
 
-/** Puts up to two filters on `disk`; the name of the uppermost. */
-async function stack(sim: Sim, app: App, disk: string): Promise<string> {
+/** What stands on a disk. */
+interface Stack {
+  readonly top: string;
+  /** Removing what is below, and aborting it, is not for those that stand on two: one without the other is a difference to them, or an end. */
+  readonly onTwo: boolean;
+}
+
+/** Puts up to two disks on `disk`. */
+async function stack(sim: Sim, app: App, disk: string): Promise<Stack> {
   const { random } = sim;
+  const registry = bdevRegistry(app.reactor);
   let top = disk;
+  let onTwo = false;
   for (let i = random.int(3); i > 0; i--) {
     const name = `${top}${i}`;
+    const other = `${name}other`;
     const [module, more] = random.pick([
       ['passthru', {}],
+      ['passthru', {}],
       ['delay', { avg_read_latency: 5, p99_read_latency: 50, avg_write_latency: 5, p99_write_latency: 50 }],
+      ['logwrites', { log_bdev_name: other }],
+      ['verify', { mirror_bdev_name: other }],
     ] as const);
-    await bdevRegistry(app.reactor).create(module, { name, base_bdev_name: top, ...more });
+    if (module === 'logwrites' || module === 'verify') {
+      onTwo = true;
+      const homeCore = random.pick([-1, ...app.cores]);
+      await registry.create('sim', { name: other, blocks: module === 'verify' ? 64 : 4096, homeCore, delayUs: 20 });
+    }
+    await registry.create(module, { name, base_bdev_name: top, ...more });
     top = name;
   }
-  return top;
+  return { top, onTwo };
 }
 
 forEachSeed(
@@ -400,13 +431,17 @@ forEachSeed(
       };
       const bdev: Bdev = await bdevRegistry(app.reactor).create('sim', params);
       assert.equal(bdev.name, 'D');
-      const top = await stack(sim, app, 'D');
-      if (hangs > 0) {
+      if (random.chance(0.3)) {
+        await bdevRegistry(app.reactor).setOptions({ bdev_io_pool_size: 1 + random.int(4), bdev_io_cache_size: 1 });
+      }
+      const { top, onTwo } = await stack(sim, app, 'D');
+      const mayHang = hangs > 0 && !onTwo;
+      if (mayHang) {
         // Who looks for partitions aborts nothing.
         await bdevRegistry(app.reactor).waitForExamine();
         hang(bdev, hangs);
       }
-      await scenario(sim, app, { name: top, hangs: hangs > 0 }, random.pick([null, null, top, 'D']));
+      await scenario(sim, app, { name: top, hangs: mayHang }, random.pick([null, null, top, onTwo ? top : 'D']));
       app.stop(0);
     });
     assert.equal(rc, 0);
@@ -425,3 +460,47 @@ forEachSeed('a malloc disk under the same users', 300, async (sim) => {
   assert.equal(rc, 0);
   clean(sim);
 });
+
+forEachSeed(
+  'disks that are made, opened, removed and made again, on each other, until the application stops',
+  200,
+  async (sim) => {
+    const { random } = sim;
+    const cores = random.pick([[0], [0, 1], [0, 1, 2]]);
+    const names = ['A', 'B', 'C'];
+    const rc = await sim.start({ cores, subsystems: [bdevSubsystem] }, async (app) => {
+      const registry = bdevRegistry(app.reactor);
+      const refused = ({ code = '' }: { code?: string }): void =>
+        assert.ok(['EEXIST', 'ENODEV', 'EPERM', 'ESHUTDOWN'].includes(code), code);
+      const steps = Array.from({ length: 4 + random.int(20) }, () => {
+        const name = random.pick(names);
+        const act = random.pick(['make', 'make', 'stand', 'remove', 'open']);
+        return new Promise<void>((resolve) => {
+          sim.at(act === 'open' ? random.pick(cores) : app.mainCore, random.int(200), (reactor) => {
+            let done: Promise<unknown> = Promise.resolve();
+            if (act === 'make') {
+              done = registry.create('sim', { name, blocks: 64, homeCore: random.pick([-1, ...cores]) });
+            } else if (act === 'stand') {
+              done = registry.create('passthru', { name, base_bdev_name: random.pick(names) });
+            } else if (act === 'remove') done = registry.delete(name);
+            else {
+              try {
+                const desc = BdevDesc.open(name, { write: false, reactor, onEvent: () => desc.close() });
+                sim.at(reactor.core, random.int(100), () => desc.close());
+              } catch (error) {
+                refused(error as { code?: string });
+              }
+            }
+            done.catch(refused).then(() => resolve(), assert.fail);
+          });
+        });
+      });
+      // Some of them come too late.
+      if (random.chance(0.5)) await Promise.all(steps);
+      else await sim.sleep(random.int(200));
+      app.stop(0);
+    });
+    assert.equal(rc, 0);
+    clean(sim);
+  },
+);

@@ -4,7 +4,7 @@
  */
 import { type Bdev, type BdevConfigCall, BdevDesc, bdevRegistry, type ExamineHook } from '../../../bdev/index.ts';
 import { readBytes } from '../../../bdev/read-bytes.ts';
-import { SpdkError } from '../../../env/errors.ts';
+import { isGone, SpdkError } from '../../../env/errors.ts';
 import { localKey, type Reactor } from '../../../event/reactor.ts';
 import { log } from '../../../log/index.ts';
 import { type ExaminedDisk, isBdevModule, type UserBdevModule } from './define-bdev-module.ts';
@@ -91,7 +91,7 @@ async function examineWith(module: UserBdevModule, url: string, options: DiskOpt
     await module.examine?.(disk, reactor);
   } catch (error) {
     // It may be going.
-    if (!bdev.ready) return;
+    if (!bdev.ready || isGone(error)) return;
     diskLog.error(`module "${module.name}": examine of bdev "${bdev.name}": ${textOfThrown(error)}`);
   }
 }

@@ -131,6 +131,12 @@ test('the backup table serves when the first is broken, and what is wrong is sai
     await cluster.until(faultRegistry(cluster.reactors[0]).add('Bad', 'op=read,action=error'));
     await cluster.until(cluster.bdevs.examine(cluster.bdevs.get('Bad')));
     assert.match(records.at(-1)?.text ?? '', /"Bad": its partitions: .*512 bytes at 0 cannot be read \(-5\)/);
+    // What it stands on has begun to go; it has not yet.
+    await partitioned(cluster, 'Going');
+    await cluster.until(faultRegistry(cluster.reactors[0]).add('Going', 'op=read,action=error,errno=ENODEV'));
+    const said = records.length;
+    await cluster.until(cluster.bdevs.examine(cluster.bdevs.get('Going')));
+    assert.equal(records.slice(said).filter(({ level }) => level === 'ERROR').length, 0);
     await partitioned(cluster, 'Claimed');
     await cluster.until(createSplit(cluster.reactors[0], { base_bdev: 'Claimed', split_count: 1 }));
     const before = records.length;

@@ -17,7 +17,7 @@ import {
   registerBdevModule,
 } from '../../../bdev/index.ts';
 import { readBytes } from '../../../bdev/read-bytes.ts';
-import { explain, SpdkError } from '../../../env/errors.ts';
+import { explain, isGone, SpdkError } from '../../../env/errors.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { log } from '../../../log/index.ts';
 import { attachPart, newPart, type PartData, partsOf } from '../part/part-bdev.ts';
@@ -87,8 +87,8 @@ export async function examineGpt(bdev: Bdev): Promise<void> {
     for (const problem of table?.problems ?? []) gptLog.warn(`bdev "${bdev.name}": ${problem}`);
     await makeDisks(bdevRegistry(bdev.manager.reactor), bdev.name, ours, false);
   } catch (error) {
-    // It may have gone, or been claimed, meanwhile.
-    if (bdev.removing || bdev.shared.claim !== CLAIM_NONE) return;
+    // It, or what it stands on, may have gone, or it has been claimed meanwhile.
+    if (!bdev.ready || isGone(error) || bdev.shared.claim !== CLAIM_NONE) return;
     gptLog.error(`bdev "${bdev.name}": its partitions: ${explain(error)}`);
   }
 }

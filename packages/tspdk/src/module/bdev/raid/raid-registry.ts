@@ -9,7 +9,7 @@
 import { randomUUID } from 'node:crypto';
 import { type Bdev, type BdevConfigCall, type BdevRegistry, bdevRegistry } from '../../../bdev/index.ts';
 import { checkLength } from '../../../bdev/new-spec.ts';
-import { explain, SpdkError } from '../../../env/errors.ts';
+import { explain, isGone, SpdkError } from '../../../env/errors.ts';
 import { localKey, type Reactor } from '../../../event/reactor.ts';
 import { levelRule } from './raid-data.ts';
 import { RaidDisk, type RaidParams, type RaidState } from './raid-disk.ts';
@@ -264,7 +264,7 @@ export class RaidRegistry {
       for (const other of others) await this.examine(other);
     } catch (error) {
       // One that is going is not worth a word.
-      if (bdev.ready) raidLog.error(`bdev "${bdev.name}": ${explain(error)}`);
+      if (bdev.ready && !isGone(error)) raidLog.error(`bdev "${bdev.name}": ${explain(error)}`);
     }
   }
 
