@@ -335,12 +335,19 @@ test('statistics outlive the channel that counted them', async () => {
   await tearDown();
 });
 
-test('bdev_set_options: a pool smaller than its cache is refused', async () => {
+test('bdev_set_options: a pool smaller than its cache, or larger than there may be, is refused', async () => {
   const cluster = await startCluster();
   await assert.rejects(cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 10, bdev_io_cache_size: 11 })), {
     code: 'EINVAL',
     message: 'Pool size 10 too small for cache size 11',
   });
+  for (const bdev_io_pool_size of [524289, 0xffffffff, Number.NaN, 512.5]) {
+    await assert.rejects(cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size })), {
+      code: 'EINVAL',
+      message: `bdev_io_pool_size ${bdev_io_pool_size}, limit 1 to 524288`,
+    });
+    assert.equal(cluster.bdevs.options.bdev_io_pool_size, 65535);
+  }
   await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 20, bdev_io_cache_size: 10 }));
   assert.equal(cluster.bdevs.configCalls()[0].params.bdev_io_pool_size, 20);
   await cluster.close();

@@ -4,6 +4,8 @@
 export { BaseBdev, type BaseBdevOptions, type BaseRef, openBase, openChannels } from './base-bdev.ts';
 export { Bdev } from './bdev.ts';
 export type { BdevIo, BdevIoDone, IoWaitEntry } from './bdev-io.ts';
+export type { BdevOptions } from './bdev-options.ts';
+export type { BdevStat } from './bdev-stat.ts';
 export { BdevChannel } from './channel.ts';
 export { type BdevClaimOptions, BdevDesc, type BdevEvent, type BdevOpenOptions } from './desc.ts';
 export type { ExamineHook } from './examiner.ts';
@@ -48,7 +50,7 @@ export {
 export { enableHistogram, readHistogram, setSamplingPeriod } from './observe.ts';
 export type { QosLimits } from './qos.ts';
 export { type BdevRange, Quiesced } from './quiesce.ts';
-export { type BdevOptions, BdevRegistry, type BdevStat, bdevRegistry } from './registry.ts';
+export { BdevRegistry, bdevRegistry } from './registry.ts';
 export { describeBdev, registerBdevRpc } from './rpc.ts';
 export { dropSegment, shareSegment } from './segments.ts';
 export {

@@ -20,14 +20,15 @@ import {
   resizeBdev,
   setConstants,
   setPoolOptions,
-  statBdev,
 } from './attach.ts';
 import { type BaseBdev, checkBases } from './base-bdev.ts';
 import type { Bdev } from './bdev.ts';
+import { type BdevOptions, checkOptions, defaultOptions } from './bdev-options.ts';
+import { type BdevStat, collectStats } from './bdev-stat.ts';
 import { BufferReserve } from './buffer-reserve.ts';
 import { callAll } from './call-all.ts';
 import { type ExamineHook, Examiner } from './examiner.ts';
-import { IoStat, type ResetStatMode } from './io-stat.ts';
+import type { ResetStatMode } from './io-stat.ts';
 import { bdevManager, fillOctets, OCTETS } from './manager.ts';
 import {
   type BdevConfigCall,
@@ -43,38 +44,12 @@ import { changedLimits, QOS_LIMITS, type QosLimits, writeLimits } from './qos.ts
 import { dropSegment, shareSegment } from './segments.ts';
 import { BDEV_ATTACHING } from './shared-state.ts';
 
-/** Of `bdev_set_options`, by SPDK's names. */
-export interface BdevOptions {
-  /** I/Os of users under way at once on one reactor. */
-  bdev_io_pool_size: number;
-  /** I/Os made at once. */
-  bdev_io_cache_size: number;
-  /** Examine disks as they are made. */
-  bdev_auto_examine: boolean;
-  /** I/O buffers that a core keeps for itself. */
-  iobuf_small_cache_size: number;
-  iobuf_large_cache_size: number;
-}
-
-/** Counters of a disk, over all reactors. */
-export interface BdevStat {
-  readonly bdev: Bdev;
-  readonly stat: IoStat;
-  readonly channels: { readonly thread: number; readonly stat: IoStat }[];
-}
-
 const bdevLog = log.register('bdev');
 
 /** The application's disks, see `bdevRegistry`. App core only. */
 export class BdevRegistry {
   readonly reactor: Reactor;
-  readonly options: BdevOptions = {
-    bdev_io_pool_size: limits.bdev_ios_max,
-    bdev_io_cache_size: limits.bdev_io_grow,
-    bdev_auto_examine: true,
-    iobuf_small_cache_size: limits.iobuf_small_cache,
-    iobuf_large_cache_size: limits.iobuf_large_cache,
-  };
+  readonly options = defaultOptions();
   /** All disks are going: one that loses another must not take it for a failure. */
   finishing = false;
   #ids = 0;
@@ -443,16 +418,7 @@ export class BdevRegistry {
   /** Counters of some disks (default: all), read and then reset as `reset` says. */
   async stat(names?: readonly string[], reset: ResetStatMode = 'none'): Promise<BdevStat[]> {
     const bdevs = names === undefined ? this.list() : names.map((name) => this.get(name));
-    const stats = bdevs.map((bdev) => ({ bdev, stat: new IoStat(), channels: [] as BdevStat['channels'][number][] }));
-    const replies = await callAll(this.reactor, statBdev, { ids: bdevs.map((bdev) => bdev.id), reset });
-    for (const reply of replies.flat()) {
-      const entry = stats.find((stat) => stat.bdev.id === reply.id);
-      entry?.stat.add(new IoStat(reply.words));
-      for (const channel of reply.channels) {
-        entry?.channels.push({ thread: channel.thread, stat: new IoStat(channel.words) });
-      }
-    }
-    return stats;
+    return collectStats(this.reactor, bdevs, reset);
   }
 
   /** Who looks at the disks that come, in this order. */
@@ -492,15 +458,10 @@ export class BdevRegistry {
     return this.#examiner.wait();
   }
 
-  /** @throws {SpdkError} EINVAL when the pool is smaller than a cache; EBUSY when I/O buffers are in use and their caches would change. */
+  /** @throws {SpdkError} EINVAL when the pool is smaller than a cache, or larger than `limits.bdev_io_pool_size_max`; EBUSY when I/O buffers are in use and their caches would change. */
   async setOptions(options: Partial<BdevOptions>): Promise<void> {
     const next = { ...this.options, ...options };
-    if (next.bdev_io_pool_size < next.bdev_io_cache_size || next.bdev_io_cache_size < 1) {
-      throw new SpdkError(
-        'EINVAL',
-        `Pool size ${next.bdev_io_pool_size} too small for cache size ${next.bdev_io_cache_size}`,
-      );
-    }
+    checkOptions(next);
     const { iobuf_small_cache_size: smallCache, iobuf_large_cache_size: largeCache } = next;
     if (smallCache !== this.options.iobuf_small_cache_size || largeCache !== this.options.iobuf_large_cache_size) {
       await this.setIoBufCaches({ smallCache, largeCache });

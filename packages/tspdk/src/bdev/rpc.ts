@@ -1,7 +1,9 @@
 /**
  * RPC methods of the block layer itself (SPDK: lib/bdev/bdev_rpc.c). Names, parameters and answers are SPDK's.
  */
+
 import { SpdkError } from '../env/errors.ts';
+import { limits as kitLimits } from '../env/limits.ts';
 import { RPC_RUNTIME, RPC_STARTUP, type RpcRegistry } from '../rpc/index.ts';
 import type { Bdev } from './bdev.ts';
 import { RESET_STAT_MODES, type ResetStatMode, TICKS_PER_SECOND } from './io-stat.ts';
@@ -53,7 +55,7 @@ export function registerBdevRpc(rpc: RpcRegistry, deps: { registry: () => BdevRe
       {
         name: 'bdev_io_pool_size',
         type: 'uint32',
-        description: 'Block I/Os of users under way at once, for each reactor',
+        description: `Block I/Os of users under way at once, for each reactor, up to ${kitLimits.bdev_io_pool_size_max}`,
       },
       { name: 'bdev_io_cache_size', type: 'uint32', description: 'Block I/Os made at once' },
       { name: 'bdev_auto_examine', type: 'boolean', description: 'Examine bdevs as they are made' },

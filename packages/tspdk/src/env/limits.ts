@@ -83,6 +83,8 @@ export const limits = {
   bdev_direct_batch: 4,
   /** Block I/Os of users under way at once on one reactor; past it a submission gets -ENOMEM and may queue (SPDK: bdev_io_pool_size). Those of disks have some more: bdev/io-rank.ts. */
   bdev_ios_max: 65535,
+  /** The most that bdev_io_pool_size may be; more is refused with EINVAL. What is told of each to another core (two events at most) has room in `mailbox_overflow_events`. */
+  bdev_io_pool_size_max: 1 << 19,
   /** Block I/Os made at once when a reactor needs more. */
   bdev_io_grow: 256,
   /** Zeroes that emulated "write zeroes" writes at once. */
