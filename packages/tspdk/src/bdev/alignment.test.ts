@@ -8,7 +8,7 @@ import { limits } from '../env/limits.ts';
 import { alignedOffset, type Segment } from '../env/segment.ts';
 import type { BdevIo } from './bdev-io.ts';
 import { startCluster } from './cluster.sim.ts';
-import { IO_COMPARE, IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
+import { IO_COMPARE, IO_COMPARE_AND_WRITE, IO_COPY, IO_READ, IO_WRITE, ioTypes } from './io-type.ts';
 import { metadataFormat } from './metadata.ts';
 import type { BdevLimits } from './module.ts';
 import type { StubParams } from './stub-module.sim.ts';
@@ -261,22 +261,28 @@ test('an alignment that cannot be had is refused', async () => {
   await cluster.close();
 });
 
-test('a block, or its metadata, that no I/O buffer holds is refused', async () => {
+test('a block that no I/O buffer holds is not compared or copied; with metadata it is refused', async () => {
   const cluster = await startCluster({ iobuf: { largeBytes: 8192 } });
   const tryIt = (params: Partial<StubParams>) => make(cluster, { name: 'B', ...params });
-  await assert.rejects(tryIt({ blockSizeBytes: 8704 }), {
-    code: 'EINVAL',
-    message: 'bdev "B": 8704 bytes of a block, limit 8192, a large I/O buffer (iobuf_set_options)',
-  });
-  const metadata = { interleaved: false, difType: 0, difIsHeadOfMd: false };
-  await assert.rejects(tryIt({ metadata: metadataFormat({ ...metadata, bytes: 8193 }) }), {
-    code: 'EINVAL',
-    message: /8193 bytes of its metadata, limit 8192/,
-  });
+  for (const [format, blockSizeBytes, wrong] of [
+    [{ interleaved: false, bytes: 8193 }, 512, 8193],
+    [{ interleaved: true, bytes: 8 }, 8712, 8712],
+  ] as const) {
+    const metadata = metadataFormat({ ...format, difType: 0, difIsHeadOfMd: false });
+    await assert.rejects(tryIt({ blockSizeBytes, metadata }), {
+      code: 'EINVAL',
+      message: `bdev "B": ${wrong} bytes of a block's metadata, and data where they are one, limit 8192, a large I/O buffer`,
+    });
+  }
   await assert.rejects(tryIt({ limits: { requiredAlignmentBytes: 512, writeUnitBlocks: 17 } }), {
     code: 'EINVAL',
     message: /units of 8704 bytes, limit 8192/,
   });
-  await tryIt({ blockSizeBytes: 8192 });
+  for (const blockSizeBytes of [8192, 8704]) {
+    const name = `B${blockSizeBytes}`;
+    const { takenTypes } = await make(cluster, { name, blockSizeBytes });
+    const through = ioTypes(IO_COMPARE, IO_COMPARE_AND_WRITE, IO_COPY);
+    assert.equal(takenTypes & through, blockSizeBytes > 8192 ? 0 : through);
+  }
   await cluster.close();
 });

@@ -13,15 +13,15 @@ import { ECANCELED } from './status.ts';
 import type { ThreadChannel } from './thread-channel.ts';
 
 /**
- * Types that the layer adds to what the module of `spec` takes. Blocks with metadata can be neither copied nor zeroed without knowing what it means; and a copy goes through a buffer of
- * `bufBytes`, which has to hold a write unit.
+ * Types that the layer adds to what the module of `spec` takes. Blocks with metadata can be neither copied nor zeroed without knowing what it means; and what is compared or copied goes through a
+ * buffer of `bufBytes`, which has to hold a block, or a write unit.
  */
 export function emulatedTypes({ ioTypes: own, metadata, limits, blockSizeBytes }: BdevSpec, bufBytes: number): number {
   const reads = (own & (1 << IO_READ)) !== 0;
   const writes = (own & (1 << IO_WRITE)) !== 0;
   let types = 0;
-  if (reads) types |= 1 << IO_COMPARE;
-  if (reads && writes) types |= 1 << IO_COMPARE_AND_WRITE;
+  if (reads && blockSizeBytes <= bufBytes) types |= 1 << IO_COMPARE;
+  if (reads && writes && blockSizeBytes <= bufBytes) types |= 1 << IO_COMPARE_AND_WRITE;
   if (metadata !== null) return types;
   if (writes) types |= 1 << IO_WRITE_ZEROES;
   if (reads && writes && unitBlocks(limits) * blockSizeBytes <= bufBytes) types |= 1 << IO_COPY;

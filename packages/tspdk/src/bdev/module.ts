@@ -90,7 +90,7 @@ export interface NewBdev {
   readonly aliases?: readonly string[];
   readonly uuid?: string | undefined;
   readonly productName: string;
-  /** 512 times something, and no more than a large I/O buffer (132 KiB). */
+  /** 512 times something. What is larger than a large I/O buffer (132 KiB) the layer can neither compare nor copy, align or protect. */
   readonly blockSizeBytes: number;
   readonly blocks: number;
   readonly writable?: boolean;

@@ -28,7 +28,7 @@ const NO_LIMITS: BdevLimits = {
 };
 
 /**
- * @param bufBytes of a large I/O buffer, which holds a block at least: the layer compares, aligns and protects whole ones
+ * @param bufBytes of a large I/O buffer, through which the layer aligns whole blocks and protects them
  * @throws {SpdkError} ENAMETOOLONG; EINVAL for a bad block size, count or format; ENOTSUP for metadata on a disk with a home core
  */
 export function newSpec(id: number, moduleName: string, made: NewBdev, bufBytes: number): BdevSpec {
@@ -40,10 +40,10 @@ export function newSpec(id: number, moduleName: string, made: NewBdev, bufBytes:
   if (!(blocks > 0 && Number.isSafeInteger(blocks * blockSizeBytes))) {
     throw new SpdkError('EINVAL', `bdev "${name}": ${blocks} blocks of ${blockSizeBytes} bytes is no size`);
   }
-  const most = Math.max(blockSizeBytes, made.metadata?.bytes ?? 0);
-  if (most > bufBytes) {
-    const what = `${most} bytes of ${most === blockSizeBytes ? 'a block' : 'its metadata'}`;
-    throw new SpdkError('EINVAL', `bdev "${name}": ${what}, limit ${bufBytes}, a large I/O buffer (iobuf_set_options)`);
+  const protectedBytes = made.metadata?.interleaved === true ? blockSizeBytes : (made.metadata?.bytes ?? 0);
+  if (protectedBytes > bufBytes) {
+    const what = `${protectedBytes} bytes of a block's metadata, and data where they are one`;
+    throw new SpdkError('EINVAL', `bdev "${name}": ${what}, limit ${bufBytes}, a large I/O buffer`);
   }
   checkAlignment(name, blockSizeBytes, bufBytes, made.limits);
   const uuid = (made.uuid ?? randomUUID()).toLowerCase();

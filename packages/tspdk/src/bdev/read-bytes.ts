@@ -27,9 +27,16 @@ function readInto(channel: BdevChannel, buf: IoBuf, byteOffset: number, bytes: n
   });
 }
 
-/** Whole blocks from `byteOffset` on. @throws {SpdkError} EIO with what the disk answered; ENODEV when it, or what it stands on, is going */
+/** Whole blocks from `byteOffset` on. @throws {SpdkError} EINVAL when no I/O buffer holds a block; EIO with what the disk answered; ENODEV when it, or what it stands on, is going */
 export async function readBytes(desc: BdevDesc, byteOffset: number, bytes: number): Promise<Uint8Array> {
   const { name, blockSizeBytes, manager } = desc.bdev;
+  const { largeBytes } = manager.reactor.iobuf;
+  if (blockSizeBytes > largeBytes) {
+    throw new SpdkError(
+      'EINVAL',
+      `bdev "${name}": blocks of ${blockSizeBytes} bytes, limit ${largeBytes}, a large I/O buffer`,
+    );
+  }
   const out = new Uint8Array(bytes);
   const buf = await largeBuffer(manager.reactor);
   try {

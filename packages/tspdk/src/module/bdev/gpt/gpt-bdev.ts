@@ -81,6 +81,8 @@ async function makeDisks(
 /** Looks at a disk that has been made. What is wrong goes to the log. */
 export async function examineGpt(bdev: Bdev): Promise<void> {
   if (bdev.moduleName === 'gpt' || bdev.metadata !== null) return;
+  // Nor has one any whose blocks no buffer holds.
+  if (bdev.blockSizeBytes > bdev.manager.reactor.iobuf.largeBytes) return;
   try {
     const table = await readTable(bdev);
     const ours = table?.partitions.filter(({ typeGuid }) => OWN_TYPES.has(typeGuid)) ?? [];

@@ -45,7 +45,14 @@ const baseNames = (spec: Pick<BdevSpec, 'data'>) => {
   return { base_bdev_name: base.name, mirror_bdev_name: mirror.name };
 };
 
-function checkAlike({ bdev: a }: BaseBdev, { bdev: b }: BaseBdev): void {
+/** @param bufBytes of an I/O buffer, through which they are compared */
+function checkAlike({ bdev: a }: BaseBdev, { bdev: b }: BaseBdev, bufBytes: number): void {
+  if (a.blockSizeBytes > bufBytes) {
+    throw new SpdkError(
+      'EINVAL',
+      `disks to be compared have blocks of up to ${bufBytes} bytes, not ${a.blockSizeBytes}`,
+    );
+  }
   if (a.blockSizeBytes === b.blockSizeBytes && a.blocks === b.blocks) return;
   const size = ({ name, blocks, blockSizeBytes }: typeof a) =>
     `"${name}" has ${blocks} blocks of ${blockSizeBytes} bytes`;
@@ -76,7 +83,7 @@ export const verifyModule: BdevModule<VerifyBdevParams> = registerBdevModule<Ver
     const base = BaseBdev.open(reactor, base_bdev_name, { onResize });
     try {
       mirror = BaseBdev.open(reactor, mirror_bdev_name, { onResize });
-      checkAlike(base, mirror);
+      checkAlike(base, mirror, reactor.iobuf.largeBytes);
     } catch (error) {
       base.close();
       mirror?.close();

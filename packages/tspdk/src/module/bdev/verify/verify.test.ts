@@ -211,6 +211,8 @@ test('disks of different sizes, one twice, and one that is in use', async () => 
   ] as const)
     await make(cluster, { name, blocks });
   await assert.rejects(over(cluster, 'A', 'B'), /one size; "A" has 64 blocks of 512 bytes, "B" has 65 blocks/);
+  for (const name of ['large', 'as large']) await make(cluster, { name, blockSizeBytes: 262144 });
+  await assert.rejects(over(cluster, 'large', 'as large'), /blocks of up to 135168 bytes, not 262144/);
   await assert.rejects(over(cluster, 'A', 'A'), { code: 'EPERM' });
   await assert.rejects(over(cluster, 'A', 'none'), { code: 'ENODEV' });
   await over(cluster, 'A', 'C');
