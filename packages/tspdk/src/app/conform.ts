@@ -5,6 +5,7 @@
 import { bdevRegistry } from '../bdev/index.ts';
 import { CHECKS, type CheckResult, CONFORM_TIMEOUT_MS, conform as check, conformSubsystem } from '../conform/index.ts';
 import { SpdkError } from '../env/errors.ts';
+import { exitNow } from '../env/exit-now.ts';
 import { APP_FLAGS, flagHelp, integer, parseAppArgs } from '../event/app-args.ts';
 import { App, type AppOptions } from '../event/index.ts';
 import { CONFORM_FLAGS } from './conform-flags.ts';
@@ -39,7 +40,7 @@ function line({ name, summary, status, message }: CheckResult): string {
 async function inTime<T>(what: string, timeoutMs: number, made: Promise<T>): Promise<T> {
   const timer = setTimeout(() => {
     console.error(`tspdk: ${what} has not been made within ${timeoutMs} ms (--io-timeout)`);
-    process.exit(1);
+    exitNow(1);
   }, timeoutMs);
   try {
     return await made;
@@ -141,7 +142,7 @@ async function run(argv: readonly string[]): Promise<number> {
         );
       else console.log(`${of('ok')} passed, ${failed} failed, ${of('skipped')} do not apply`);
       // An I/O that never ends would not let the application end either.
-      if (stuck) process.exit(1);
+      if (stuck) exitNow(1);
     };
     // Not awaited: a signal is to end them.
     checked = checks()

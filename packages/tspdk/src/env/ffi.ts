@@ -84,6 +84,9 @@ export interface Ffi {
   setsockopt(fd: number, level: number, option: number, valueAddress: number, bytes: number): number;
   shutdown(fd: number, how: number): number;
 
+  /** _exit: ends the process, whatever its other threads are doing. */
+  exit(code: number): void;
+
   /** Calls `onReadable` on this thread whenever `fd` is readable (level-triggered). Ends by itself when the thread ends. */
   watchReadable(fd: number, onReadable: () => void): FdWatch;
 
@@ -164,6 +167,7 @@ function openKoffi(koffi: Koffi): Ffi {
     getpeername: int('getpeername', i, l, l),
     setsockopt: int('setsockopt', i, i, i, l, i),
     shutdown: int('shutdown', i, i),
+    exit: none('_exit', i),
     // Not uv_poll by hand: a libuv handle that outlives its worker aborts the process ("uv loop has open handles") when the
     // worker is terminated. koffi's own handle is closed by Node when the thread's environment ends.
     watchReadable: (fd, onReadable) => koffi.node.poll(fd, { readable: true }, onReadable),

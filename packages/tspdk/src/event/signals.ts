@@ -1,6 +1,7 @@
 /**
  * SIGINT and SIGTERM: the first asks for an orderly stop, a second forces the exit once the first has had its time.
  */
+import { exitNow } from '../env/exit-now.ts';
 import { limits } from '../env/limits.ts';
 import { log } from '../log/index.ts';
 
@@ -42,7 +43,7 @@ export class SignalWatch {
     appLog.warn(`${name} again: the exit is forced in ${Math.ceil(graceMs / 1000)} s if the stop is not done by then`);
     this.#force = setTimeout(() => {
       appLog.error(`the stop did not finish within ${limits.stop_grace_ms} ms: exit forced`);
-      process.exit(128 + NUMBERS[name]);
+      exitNow(128 + NUMBERS[name]);
     }, graceMs);
   }
 }
