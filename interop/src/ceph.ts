@@ -16,6 +16,8 @@ export interface Ceph {
   readonly env: { readonly CEPH_CONF: string };
   /** Runs the `rbd` command; pool "rbd" is its default. */
   rbd(...args: readonly string[]): Promise<string>;
+  /** Has the cluster refuse whoever has image NAME open, as it does with a client that it takes for dead. */
+  expel(image: string): Promise<void>;
   /** Stops the OSD where it stands (SIGSTOP); none of its threads runs any more when this resolves. And lets it go on. */
   freeze(): Promise<void>;
   thaw(): void;
@@ -94,6 +96,12 @@ export async function startCeph(scope: Scope): Promise<Ceph> {
     conf,
     env: { CEPH_CONF: conf },
     rbd: (...args) => runOk('rbd', ['-c', conf, ...args]),
+    expel: async (image) => {
+      const status = await runOk('rbd', ['-c', conf, 'status', '--format', 'json', image]);
+      const { watchers } = JSON.parse(status) as { watchers: readonly { address: string }[] };
+      const input = watchers.map(({ address }) => `osd blocklist add ${address}\n`).join('');
+      await runOk('ceph', ['-c', conf], { input });
+    },
     freeze: async () => {
       osd.child.kill('SIGSTOP');
       // The signal reaches one thread, which stops the others.

@@ -14,6 +14,7 @@ import { conform, conformSubsystem } from '../../packages/tspdk/dist/conform/ind
 import { ffi } from '../../packages/tspdk/dist/env/ffi.js';
 import { doorbellFd, setDoorbellFd } from '../../packages/tspdk/dist/event/fabric.js';
 import { App } from '../../packages/tspdk/dist/event/index.js';
+import { log } from '../../packages/tspdk/dist/log/index.js';
 import { bdevSubsystem } from '../../packages/tspdk/dist/module/bdev/index.js';
 import { rbdModule, resizeRbd } from '../../packages/tspdk/dist/module/bdev/rbd/rbd-bdev.js';
 import { rbdClusters } from '../../packages/tspdk/dist/module/bdev/rbd/rbd-clusters.js';
@@ -343,10 +344,69 @@ test('what cannot be reached or is not there is said', async (t) => {
   await assert.rejects(made({ config: { no_such_option: '1' } }), { message: /option no_such_option = "1"/ });
   await assert.rejects(made({ config: { mon_host: 1 } }), { code: 'EINVAL', message: /mon_host is no string/ });
   const nobody = { mon_host: '[v2:127.0.0.1:1]', client_mount_timeout: '1', auth_client_required: 'none' };
-  await assert.rejects(made({ config: nobody }), { code: 'ETIMEDOUT', message: /connecting to the Ceph cluster/ });
+  await assert.rejects(made({ config: nobody }), {
+    code: 'ETIMEDOUT',
+    message: /connecting to the Ceph cluster as user "admin"/,
+  });
   const register = rbdClusters(kit.reactors[0]!).register({ name: 'c', config_file: '/no/such/file' });
   await assert.rejects(kit.until(register), { code: 'ENOENT', message: /\/no\/such\/file/ });
   assert.deepEqual(rbdClusters(kit.reactors[0]!).info(undefined), []);
+  await end(kit);
+});
+
+test('disks without a name have different ones, also when they are made at once', async (t) => {
+  const cluster = await withCeph(t);
+  if (cluster === null) return;
+  await cluster.rbd('create', '--size', '8M', 'nameless');
+  const kit = await reactors(t, 1);
+  const { name: _, ...disk } = { ...params(cluster, 'nameless'), read_only: true };
+  const make = () => kit.bdevs.create('rbd', disk).then(({ name }) => name);
+  const broken = kit.bdevs.create('rbd', { ...disk, rbd_name: 'none' }).catch(() => 'none');
+  const names = await kit.until(Promise.all([broken, make(), make()]));
+  assert.deepEqual(names.sort(), ['Ceph1', 'Ceph2', 'none']);
+  await kit.until(kit.bdevs.delete('Ceph1'));
+  assert.deepEqual([await kit.until(make()), await kit.until(make())], ['Ceph0', 'Ceph1']);
+  await end(kit);
+});
+
+test('a disk that the cluster has expelled fails its I/O; its removal says what is lost, and leaves nothing', async (t) => {
+  const cluster = await withCeph(t);
+  if (cluster === null) return;
+  await cluster.rbd('create', '--size', '8M', 'expelled');
+  const kit = await reactors(t, 1);
+  const clusters = rbdClusters(kit.reactors[0]!);
+  const { config, ...disk } = params(cluster, 'expelled');
+  const cache = { rbd_cache_policy: 'writeback', rbd_cache_max_dirty_age: '3600' };
+  await kit.until(clusters.register({ name: 'c', config_param: { ...config, ...cache } }));
+  await kit.until(kit.bdevs.create('rbd', { ...disk, cluster_name: 'c' }));
+  const desc = BdevDesc.open('R', { write: true, reactor: kit.reactors[0]!, onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  const memory = kit.memory(4096);
+  const io = async (submit: (done: (ctx: unknown, status: number) => void) => number) => {
+    let ended: number | null = null;
+    const done = (_: unknown, status: number) => {
+      ended = status;
+    };
+    assert.equal(submit(done), 0);
+    await kit.untilTrue(() => ended !== null);
+    return ended;
+  };
+  // librbd writes through until the first flush.
+  assert.equal(await io((done) => channel.flush(0, 4096, done, null)), 0);
+  assert.equal(await io((done) => channel.write(memory, 0, 0, 4096, done, null)), 0);
+  await cluster.expel('expelled');
+  assert.equal(await io((done) => channel.read(memory, 0, 4 * MIB, 4096, done, null)), -108);
+  channel.close();
+  kit.forget(memory);
+  desc.close();
+  const said: string[] = [];
+  log.open(({ text }) => void said.push(text));
+  await kit.until(kit.bdevs.delete('R')).finally(() => log.close());
+  assert.match(
+    said.join('\n'),
+    /bdev "R": image "rbd\/expelled" is closed, and what its cache still held .* is lost: errno 108/,
+  );
+  await kit.until(clusters.unregister('c'));
   await end(kit);
 });
 

@@ -84,11 +84,13 @@ function makeControl() {
 
   function connect(): string {
     pinThread(options.cores);
-    check(rbd.radosCreate(scratch, options.userId ?? null), `Ceph user "${options.userId ?? 'admin'}"`);
+    const user = options.userId ?? 'admin';
+    check(rbd.radosCreate(scratch, options.userId ?? null), `Ceph user "${user}"`);
     const handle = number64();
     try {
       configure(handle);
-      check(rbd.radosConnect(handle), 'connecting to the Ceph cluster');
+      const key = options.keyFile === undefined ? '' : ` with the key of ${options.keyFile}`;
+      check(rbd.radosConnect(handle), `connecting to the Ceph cluster as user "${user}"${key}`);
       check(rbd.radosClusterFsid(handle, scratch, SCRATCH_BYTES), 'id of the Ceph cluster');
     } catch (error) {
       rbd.radosShutdown(handle);
@@ -128,10 +130,13 @@ function makeControl() {
   function close(image: number): void {
     const known = images.get(image) as OpenImage;
     images.delete(image);
+    // rbd_close writes back, too, and is silent when it cannot.
+    const flushed = rbd.flush(image);
     if (known.watch !== 0) rbd.updateUnwatch(image, known.watch);
     const rc = rbd.close(image);
     rbd.ioctxDestroy(known.ioctx);
     native.free(known.semaphore);
+    check(flushed, `image "${known.name}" is closed, and what its cache still held of completed writes is lost`);
     check(rc, `closing image "${known.name}"`);
   }
 
@@ -147,8 +152,10 @@ function makeControl() {
     for (const known of images.values()) {
       const posted = Atomics.load(known.counter, 0);
       if (posted === known.seen) continue;
+      // When the cluster does not answer, the next look asks again.
+      if (rbd.stat(known.image, scratch, SCRATCH_BYTES) < 0) continue;
       known.seen = posted;
-      const { sizeBytes } = sizes(known.image, known.name);
+      const sizeBytes = number64();
       if (sizeBytes === known.sizeBytes) continue;
       known.sizeBytes = sizeBytes;
       port.postMessage({ kind: 'resized', image: known.image, sizeBytes } satisfies ResizeNotice);
@@ -183,13 +190,7 @@ function perform(request: ControlRequest): unknown {
   }
 }
 
-const timer = setInterval(() => {
-  try {
-    control?.look();
-  } catch {
-    // The cluster does not answer: the next change, or the next I/O, says so.
-  }
-}, LOOK_MS);
+const timer = setInterval(() => control?.look(), LOOK_MS);
 
 port.on('message', (request: ControlRequest) => {
   let answer: ControlAnswer;

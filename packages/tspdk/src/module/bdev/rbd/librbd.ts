@@ -26,6 +26,8 @@ export interface LibrbdControl {
   ioctxDestroy(ioctx: number): void;
   open(ioctx: number, image: string, out: number, readOnly: boolean): number;
   close(image: number): number;
+  /** Writes back what is in the cache. */
+  flush(image: number): number;
   /** rbd_image_info_t: the size, then the size of an object, both 64 bits. */
   stat(image: number, info: number, bytes: number): number;
   resize(image: number, bytes: number): number;
@@ -91,6 +93,7 @@ export function openLibrbdControl(port: LibraryPort = ffi): LibrbdControl {
     ioctxDestroy: rados.func('rados_ioctx_destroy', 'void', P),
     open: (ioctx, image, out, readOnly) => (readOnly ? openReadOnly : openImage)(ioctx, image, out, null),
     close: rbd.func('rbd_close', 'int', P),
+    flush: rbd.func('rbd_flush', 'int', P),
     stat: rbd.func('rbd_stat', 'int', P, P, P),
     resize: rbd.func('rbd_resize', 'int', P, P),
     updateWatch: (image, out, semaphore) => watch(image, out, post, semaphore),

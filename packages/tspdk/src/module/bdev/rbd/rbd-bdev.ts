@@ -52,6 +52,9 @@ interface RbdData {
   readonly image: number;
 }
 
+/** Default names in use, from before the registry knows them: to connect takes a while, and others ask for a name meanwhile. */
+const defaultNames = localKey('bdev_rbd_names', () => new Set<string>());
+
 /** The connection of each open image, by image. */
 const connections = localKey('bdev_rbd_images', () => new Map<number, RbdConnection>());
 
@@ -87,9 +90,29 @@ async function disconnect(params: RbdBdevParams, connection: RbdConnection, reac
   else await connection.close();
 }
 
+/** Ceph and the first free number, taken until `destroy`. */
+function takeDefaultName(reactor: Reactor): string {
+  const registry = bdevRegistry(reactor);
+  const taken = reactor.local(defaultNames);
+  let number = 0;
+  while (taken.has(`Ceph${number}`) || registry.has(`Ceph${number}`)) number++;
+  taken.add(`Ceph${number}`);
+  return `Ceph${number}`;
+}
+
 async function create(params: RbdBdevParams, reactor: Reactor): Promise<NewBdev> {
+  if (params.name !== undefined) return createNamed(params.name, params, reactor);
+  const name = takeDefaultName(reactor);
+  try {
+    return await createNamed(name, params, reactor);
+  } catch (error) {
+    reactor.local(defaultNames).delete(name);
+    throw error;
+  }
+}
+
+async function createNamed(name: string, params: RbdBdevParams, reactor: Reactor): Promise<NewBdev> {
   const { pool_name, rbd_name, block_size, read_only = false } = params;
-  const name = params.name ?? bdevRegistry(reactor).freeName('Ceph');
   if (!(block_size >= 512 && (block_size & (block_size - 1)) === 0)) {
     throw new SpdkError('EINVAL', `bdev "${name}": block size ${block_size} is not a power of two from 512 on`);
   }
@@ -152,9 +175,10 @@ async function destroy(spec: Pick<BdevSpec, 'name' | 'data'>, reactor: Reactor):
   const images = reactor.local(connections);
   const connection = images.get(image) as RbdConnection;
   images.delete(image);
+  reactor.local(defaultNames).delete(spec.name);
   try {
-    await connection.closeImage(image);
-    await disconnect(params, connection, reactor);
+    // The handle is gone even if closing failed, as with a cluster that does not answer.
+    await connection.closeImage(image).finally(() => disconnect(params, connection, reactor));
   } catch (error) {
     rbdLog.error(`bdev "${spec.name}": ${explain(error)}`);
   }
