@@ -279,7 +279,9 @@ export class InitiatorChannel implements BackendChannel, SockHandler, RepliesOwn
     if (wanted) this.#host.lost(this, this.#reason, this.#proven);
   }
 
-  /** What has no reply goes back in line, before what never was away. */
+  /**
+   * What has no reply goes back in line, before what never was away. A write that a flush was to make lasting begins anew: a server that has died may have lost it.
+   */
   #sendAgain(): void {
     const away = this.#slots.filter((slot) => slot.state === SLOT_AWAY);
     for (const slot of away) {
@@ -292,6 +294,7 @@ export class InitiatorChannel implements BackendChannel, SockHandler, RepliesOwn
     this.#tail = null;
     for (const slot of again) {
       slot.rewind();
+      slot.flushing = false;
       this.#queue(slot);
     }
   }

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import { BdevDesc, bdevRegistry, IO_FLAG_FUA, IO_FLAG_NO_HOLE } from '../../bdev/index.ts';
 import { IoVecs } from '../../env/iovecs.ts';
 import { Random } from '../../env/random.ts';
+import { log } from '../../log/index.ts';
 import { notifyOf } from '../../notify/index.ts';
 import { withTarget } from '../target-fixture.sim.ts';
 import * as wire from '../wire.ts';
@@ -53,6 +54,20 @@ test('what must last is flushed where the server has no FUA; a read-only export 
         [wire.CMD_FLUSH, 0],
         [wire.CMD_WRITE, 0],
       ],
+    );
+  });
+  const dies = await ScriptedServer.start({ flags });
+  await withRemote(dies, async ({ app, channel, memory }) => {
+    let flushes = 0;
+    dies.script.request = (asked, socket, own) => {
+      if (asked.type === wire.CMD_FLUSH && ++flushes === 1) socket.destroy();
+      else own.answer(asked, socket);
+    };
+    assert.equal(await io(app, (cb) => channel.write(memory, 0, 0, 512, cb, null, IO_FLAG_FUA)), 0);
+    // The one that comes back may have lost what the one that went had only taken.
+    assert.deepEqual(
+      dies.asked.map(({ type }) => type),
+      [wire.CMD_WRITE, wire.CMD_FLUSH, wire.CMD_WRITE, wire.CMD_FLUSH],
     );
   });
   const withFua = await ScriptedServer.start();
@@ -234,17 +249,26 @@ test('under a load of many the server breaks off again and again: nothing is los
   });
 });
 
-test('a server that comes back with another disk is not the one that was lost', async () => {
+test('a server that comes back with another disk is not the one that was lost, and that is said', async (t) => {
   const server = await ScriptedServer.start();
   await withRemote(server, async ({ app, channel, memory }) => {
     assert.equal(await io(app, (cb) => channel.write(memory, 0, 0, 512, cb, null)), 0);
     server.script.sizeBytes /= 2;
+    const said: string[] = [];
+    log.open(({ text }) => void said.push(text));
+    t.after(() => log.close());
     server.cut();
     const before = server.connections;
     const waiting = io(app, (cb) => channel.read(memory, 0, 0, 512, cb, null));
     while (server.connections < before + 3) await new Promise((resolve) => setImmediate(resolve));
     server.script.sizeBytes *= 2;
     assert.equal(await waiting, 0);
+    log.close();
+    // Once, though it has been tried again and again.
+    assert.equal(
+      said.filter((text) => /another than before: sizeBytes was 1048576 and is 524288/.test(text)).length,
+      1,
+    );
     // Nor is one that takes less at once.
     const payload = 65536;
     server.script.option = (type, socket) => {

@@ -16,6 +16,8 @@ const initiatorLog = log.register('bdev_nbd');
 export const WATCH_MS = 500;
 /** What a server is given to answer what it has when the disk is removed. */
 const FAREWELL_MS = 5000;
+/** Of different reasons to go on trying, which are said between two answers. */
+const REASONS_MAX = 8;
 
 /** Whom to connect to, and how long to try. Structured-cloneable. */
 export interface LinkOptions {
@@ -67,6 +69,8 @@ export class Link {
   #waitedMs = 0;
   /** Since the last answer something has gone wrong, which has been said. */
   #failed = false;
+  /** Why it could not be connected to since then, as far as it has been said. */
+  readonly #reasons = new Set<string>();
 
   constructor(name: string, options: LinkOptions, socks: SockGroup, channel: InitiatorChannel, host: LinkHost) {
     this.#host = host;
@@ -79,11 +83,16 @@ export class Link {
 
   /** The first connection, or another. */
   connect(): void {
+    this.#limitWait();
+    this.#attempt().catch((error) => this.#tryAgain(error));
+  }
+
+  /** From now on there is no connection. When there is one in the end, `watch` counts for each request what that has waited itself. */
+  #limitWait(): void {
     this.#deadline ??= setTimeout(() => {
       this.#deadline = null;
-      this.#channel.refuse();
+      this.#channel.refuseUnlessConnected();
     }, this.#options.ioTimeoutMs);
-    this.#attempt().catch((error) => this.#tryAgain(error));
   }
 
   /** `proven`: it was good for something. Else the server may break off each time, and is given a rest. */
@@ -95,7 +104,10 @@ export class Link {
     this.#fail();
     if (this.#host.isGoing()) this.#channel.refuse();
     else if (proven) this.connect();
-    else this.#retry = setTimeout(() => this.connect(), reconnectDelayMs);
+    else {
+      this.#limitWait();
+      this.#retry = setTimeout(() => this.connect(), reconnectDelayMs);
+    }
   }
 
   /** The server answers: whoever waits has not waited in vain. */
@@ -105,6 +117,7 @@ export class Link {
     if (!this.#failed) return;
     initiatorLog.notice(`bdev "${this.#name}": ${addressText(this.#options.address)} answers again`);
     this.#failed = false;
+    this.#reasons.clear();
     this.#host.news('back');
   }
 
@@ -158,8 +171,11 @@ export class Link {
       return;
     }
     const { reconnectDelayMs } = this.#options;
-    if (!this.#failed) {
-      initiatorLog.warn(`bdev "${this.#name}": ${explain(error)}; tried again every ${reconnectDelayMs} ms`);
+    const reason = explain(error);
+    // Each once: it may be gone first, and another when it is back. What a server says is part of it.
+    if (!this.#reasons.has(reason) && this.#reasons.size < REASONS_MAX) {
+      this.#reasons.add(reason);
+      initiatorLog.warn(`bdev "${this.#name}": ${reason}; tried again every ${reconnectDelayMs} ms`);
     }
     this.#fail();
     this.#retry = setTimeout(() => this.connect(), reconnectDelayMs);

@@ -10,6 +10,28 @@ import { Link, type LinkOptions } from './link.ts';
 import { create, io, withRemote } from './remote.sim.ts';
 import { ScriptedServer } from './server.sim.ts';
 
+/** What a channel and its link take, of a server that is not there. */
+function unconnected(socks: SockGroup): { host: ChannelHost; options: LinkOptions } {
+  const nothing = (): void => {};
+  return {
+    host: { socks, flags: 0, structured: true, touch: nothing, lost: nothing, proven: nothing, closed: nothing },
+    options: {
+      address: { path: '/nonexistent' },
+      exportName: '',
+      remote: {
+        sizeBytes: 512,
+        flags: 0,
+        minBlockBytes: 1,
+        preferredBlockBytes: 4096,
+        maxPayloadBytes: 4096,
+        structured: true,
+      },
+      reconnectDelayMs: 3_600_000,
+      ioTimeoutMs: 86_400_000,
+    },
+  };
+}
+
 test('a server that is gone for too long fails what waits; what waits can be aborted; when it is back the disk works again', async () => {
   const server = await ScriptedServer.start();
   await withRemote(
@@ -63,6 +85,38 @@ test('a server that breaks off with every request fails it in time, and is not a
     },
     { io_timeout_sec: 1, reconnect_delay_ms: 300 },
   );
+});
+
+test('without a time-out a server that breaks off with the first request is not waited for', async () => {
+  const server = await ScriptedServer.start();
+  await withRemote(
+    server,
+    async ({ app, channel, memory }) => {
+      server.script.request = (_, socket) => void socket.destroy();
+      let status = -19;
+      // What comes before there is a connection fails at once.
+      while (server.asked.length === 0) status = await io(app, (cb) => channel.read(memory, 0, 0, 512, cb, null));
+      assert.equal(status, -19);
+    },
+    { io_timeout_sec: 0, reconnect_delay_ms: 3_600_000 },
+  );
+});
+
+test('a request is not failed for the time that went by before it came', async () => {
+  const closed: string[] = [];
+  const sock = { send: () => {}, recv: () => {}, close: () => void closed.push('closed') };
+  const { host, options } = unconnected({ adopt: () => sock } as unknown as SockGroup);
+  const channel = new InitiatorChannel(host);
+  const disk = { isGoing: () => false, sizeBytes: () => 512, grown: () => {}, news: () => {} };
+  const link = new Link('R', { ...options, ioTimeoutMs: 1 }, host.socks, channel, disk);
+  // There is a connection, on which nobody has asked anything until shortly before the link's time is over.
+  channel.attach(0);
+  const io = { type: 0, byteOffset: 0, bytes: 0, complete: () => void closed.push('failed') };
+  channel.submit(io as unknown as BdevIo);
+  // Set after the link's, of the same length.
+  await new Promise((resolve) => setTimeout(resolve, 1));
+  assert.deepEqual(closed, []);
+  link.close();
 });
 
 test('a server that keeps the connection and says nothing fails what waits in time; the next connection serves', async () => {
@@ -152,29 +206,7 @@ test('the end of the application in the middle of everything', async () => {
 });
 
 test('a disk that is going waits for no connection', () => {
-  const host: ChannelHost = {
-    socks: {} as SockGroup,
-    flags: 0,
-    structured: true,
-    touch: () => {},
-    lost: () => {},
-    proven: () => {},
-    closed: () => {},
-  };
-  const options: LinkOptions = {
-    address: { path: '/nonexistent' },
-    exportName: '',
-    remote: {
-      sizeBytes: 512,
-      flags: 0,
-      minBlockBytes: 1,
-      preferredBlockBytes: 4096,
-      maxPayloadBytes: 4096,
-      structured: true,
-    },
-    reconnectDelayMs: 3_600_000,
-    ioTimeoutMs: 86_400_000,
-  };
+  const { host, options } = unconnected({} as SockGroup);
   let going = false;
   const channel = new InitiatorChannel(host);
   const disk = { isGoing: () => going, sizeBytes: () => 512, grown: () => {}, news: () => {} };
