@@ -30,7 +30,7 @@ export interface LinkOptions {
 
 /** The disk, as its connections know it. */
 export interface LinkHost {
-  /** It is being removed: nothing waits for a connection any more. */
+  /** It is being removed, or the application ends: nothing waits for a connection any more. */
   isGoing(): boolean;
   /** Bytes of it, which an export must have. */
   sizeBytes(): number;

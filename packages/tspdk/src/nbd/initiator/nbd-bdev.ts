@@ -89,7 +89,8 @@ class NbdBackend implements BdevBackend, ChannelHost, LinkHost, Pollable {
   }
 
   isGoing(): boolean {
-    return this.#manager.byId.get(this.#id)?.removing !== false;
+    // Targets wait for their I/O before any disk is removed.
+    return this.#reactor.stopping || this.#manager.byId.get(this.#id)?.removing !== false;
   }
 
   sizeBytes(): number {

@@ -176,6 +176,33 @@ for (const gone of [false, true]) {
   });
 }
 
+test('who waits for the I/O of a server that is gone does not hold the end of the application', async () => {
+  const server = await ScriptedServer.start();
+  let end = async (): Promise<void> => {};
+  const rc = await withTarget(
+    async ({ app }) => {
+      await create(app, server.uri, { io_timeout_sec: 86_400, reconnect_delay_ms: 3_600_000 });
+      await bdevRegistry(app.reactor).waitForExamine();
+      server.asked.length = 0;
+      server.script.request = () => {};
+      const memory = await app.shareSegment(65536);
+      const desc = BdevDesc.open('R', { write: true, reactor: app.reactor, onEvent: () => desc.close() });
+      const channel = desc.getIoChannel();
+      const own = app.reactor.segments.get(memory.id);
+      const ended = io(app, (cb) => channel.write(own, 0, 0, 512, cb, null));
+      while (server.asked.length === 0) await new Promise((resolve) => setImmediate(resolve));
+      await server.close();
+      end = async () => {
+        assert.equal(await ended, -19);
+        await app.dropSegment(memory);
+      };
+    },
+    // As targets do, which finish before the disks.
+    { shutdownFn: () => end() },
+  );
+  assert.equal(rc, 0);
+});
+
 test('the end of the application in the middle of everything', async () => {
   const server = await ScriptedServer.start();
   const rc = await withTarget(async ({ app }) => {
