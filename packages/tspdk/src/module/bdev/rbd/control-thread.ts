@@ -136,7 +136,7 @@ function makeControl() {
     const rc = rbd.close(image);
     rbd.ioctxDestroy(known.ioctx);
     native.free(known.semaphore);
-    check(flushed, `image "${known.name}" is closed, and what its cache still held of completed writes is lost`);
+    check(flushed, `image "${known.name}" could not be written back, and completed writes may be lost`);
     check(rc, `closing image "${known.name}"`);
   }
 
