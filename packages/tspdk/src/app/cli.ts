@@ -3,6 +3,7 @@
  * `tspdk`: one command with a few programs. Each program is a file of this folder and is loaded only when it is asked for.
  */
 import { explain } from '../env/errors.ts';
+import { exitNow } from '../env/exit-now.ts';
 import { limits } from '../env/limits.ts';
 import type { FlagSpec } from '../event/app-args.ts';
 import { CONFORM_FLAGS } from './conform-flags.ts';
@@ -82,9 +83,12 @@ process.exitCode = await main(process.argv.slice(2)).catch((error: unknown) => {
   console.error(`tspdk: ${explain(error)}`);
   return 1;
 });
+// Output has its time: whoever reads it may be slow.
+const behind = [process.stdout, process.stderr].filter((out) => out.writableLength > 0);
+await Promise.all(behind.map((out) => new Promise((done) => out.write('', done))));
 // All of the kit has ended. What a user's module left, a timer or a socket, does not keep the process, and has its time to end by itself.
 setTimeout(() => {
   const left = [...new Set(process.getActiveResourcesInfo())].join(', ');
   console.error(`tspdk: a module left what keeps the process (${left}); it ends all the same`);
-  process.exit();
+  exitNow(Number(process.exitCode));
 }, limits.leftovers_grace_ms).unref();
