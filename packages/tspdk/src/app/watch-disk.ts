@@ -2,7 +2,7 @@
  * `tspdk serve --watch`: loads a disk's file again whenever it changes. Clients notice nothing but the new content: see module/bdev/disk/reload.ts. A version that does not
  * load, or does not fit, is told on stderr, and the old one goes on.
  */
-import { type FSWatcher, realpathSync, watch } from 'node:fs';
+import { existsSync, type FSWatcher, realpathSync, watch } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 import { explain } from '../env/errors.ts';
 import type { App } from '../event/index.ts';
@@ -15,7 +15,7 @@ export class DiskWatch {
   readonly #app: App;
   readonly #bdevName: string;
   readonly #path: string;
-  readonly #watchers: FSWatcher[];
+  readonly #watchers = new Map<string, FSWatcher>();
   #timer: NodeJS.Timeout | null = null;
   #reloads = 0;
   #closed = false;
@@ -25,9 +25,19 @@ export class DiskWatch {
     this.#app = app;
     this.#bdevName = bdevName;
     this.#path = path;
-    const full = resolve(path);
-    // Also what a link names: it is that which is saved.
-    this.#watchers = [...new Set([full, realpathSync(full)])].map((each) => this.#watch(each));
+    this.#follow();
+  }
+
+  /** Watches also what a link names: it is that which is saved, and tomorrow it may name another file. */
+  #follow(): void {
+    const full = resolve(this.#path);
+    const wanted = new Set([full, existsSync(full) ? realpathSync(full) : full]);
+    for (const [each, watcher] of this.#watchers) {
+      if (wanted.has(each)) continue;
+      watcher.close();
+      this.#watchers.delete(each);
+    }
+    for (const each of wanted) if (!this.#watchers.has(each)) this.#watchers.set(each, this.#watch(each));
   }
 
   /** The folder: a file that is replaced by another of its name would not be watched any more. */
@@ -50,6 +60,7 @@ export class DiskWatch {
     const nth = ++this.#reloads;
     try {
       const sizeBytes = await reloadDisk(this.#app.reactor, this.#bdevName);
+      if (!this.#closed) this.#follow();
       console.log(`reloaded ${this.#path}, ${sizeBytes} bytes`);
     } catch (error) {
       // A version that another followed while it was loading is nobody's any more.
@@ -61,6 +72,6 @@ export class DiskWatch {
   close(): void {
     this.#closed = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    for (const watcher of this.#watchers) watcher.close();
+    for (const watcher of this.#watchers.values()) watcher.close();
   }
 }

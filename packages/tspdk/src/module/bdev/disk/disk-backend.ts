@@ -108,8 +108,8 @@ export class DiskBackend implements BdevBackend, Retry {
     if (this.calls.size === 0) this.#whenIdle?.();
   }
 
-  /** What is under way ends with the old disk, what comes meanwhile goes to `next`. Resolves when the old one is closed, or has had its time for that. One after the other. */
-  async replace(next: Disk): Promise<void> {
+  /** What is under way ends with the old disk, what comes meanwhile goes to `next`. Resolves with the old one, which is not closed, when that has ended. One after the other. */
+  async replace(next: Disk): Promise<Disk> {
     assert(this.#held === null, `disk "${this.name}" is being replaced already`);
     const old = this.disk;
     this.#held = [];
@@ -124,7 +124,7 @@ export class DiskBackend implements BdevBackend, Retry {
     this.#held = null;
     for (const io of held) this.submit(io);
     this.reactor.kick();
-    await this.letGo(old);
+    return old;
   }
 
   /** Looks for overdue calls as long as there are calls. */

@@ -10,6 +10,7 @@ import { defineControl } from '../../../event/control.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { isBdevModule, type UserBdevModule } from './define-bdev-module.ts';
 import type { Disk } from './define-disk.ts';
+import type { DiskBackend } from './disk-backend.ts';
 import type { DiskData } from './disk-bdev.ts';
 import { type DiskOptions, loadDisk } from './load-disk.ts';
 import { type DiskFacts, factsOf, type Loaded, loadedHere } from './loaded-disks.ts';
@@ -30,9 +31,11 @@ const resize = defineControl('bdev.disk.resize', ({ name, blocks }: { name: stri
 const reload = defineControl('bdev.disk.reload', async (request: ReloadRequest, reactor): Promise<DiskFacts> => {
   const { token, name, url, options } = request;
   const place = loadedHere(reactor, token, name);
+  const { backend } = place;
+  if (backend === null) throw new SpdkError('ENODEV', `disk "${name}" is not attached`);
   const nth = ++place.reloads;
   const next = await loadDisk(url, options);
-  const served = place.turn.then(() => serve(next, nth, request, place, reactor));
+  const served = place.turn.then(() => serve(next, nth, name, place, backend));
   place.turn = served.catch(() => {});
   await served;
   return factsOf(next) as DiskFacts;
@@ -42,31 +45,39 @@ const reload = defineControl('bdev.disk.reload', async (request: ReloadRequest, 
 async function serve(
   next: Disk | UserBdevModule,
   nth: number,
-  request: ReloadRequest,
+  name: string,
   place: Loaded,
-  reactor: Reactor,
+  backend: DiskBackend,
 ): Promise<void> {
-  const { name } = request;
   if (isBdevModule(next)) throw new SpdkError('ENOTSUP', `disk "${name}": the file exports a bdev module now`);
-  const { backend } = place;
-  if (backend === null) throw new SpdkError('ENODEV', `disk "${name}" is not attached`);
+  const { app } = backend.reactor;
   const grown = next.size - backend.disk.size;
-  const resized = () => reactor.app.call(reactor.app.mainCore, resize, { name, blocks: next.size / next.blockSize });
-  try {
+  const resized = () => app.call(app.mainCore, resize, { name, blocks: next.size / next.blockSize });
+  const checkThere = (): void => {
     if (backend.closed) throw new SpdkError('ENODEV', `disk "${name}" has gone meanwhile`);
+  };
+  try {
+    checkThere();
     if (nth !== place.reloads) {
       throw new SpdkError('ECANCELED', `disk "${name}": a newer version of its file was asked for meanwhile`);
     }
     checkFits(name, backend.disk, next);
     // First it is smaller, for whoever opens it from now on, and then it has the code for that.
-    if (grown < 0) await resized();
+    if (grown < 0) {
+      await resized();
+      checkThere();
+    }
   } catch (error) {
     await backend.letGo(next);
     throw error;
   }
   place.what = next;
-  await backend.replace(next);
-  if (grown > 0) await resized();
+  const old = await backend.replace(next);
+  try {
+    if (grown > 0) await resized();
+  } finally {
+    await backend.letGo(old);
+  }
 }
 
 /** @throws {SpdkError} EINVAL saying what does not fit */
