@@ -137,7 +137,7 @@ export const limits = {
   nbd_options_max: 1024,
   /** Silence in the NBD handshake, after which the connection is dropped. */
   nbd_handshake_idle_ms: 30_000,
-  /** What a draining NBD connection is given to take its last replies. */
+  /** What a draining NBD connection is given: the disk to end its I/Os, the client to take the replies. */
   nbd_drain_ms: 2000,
   /** Silence of an NBD client that holds I/O buffers, after which it is dropped if there are no others left. */
   nbd_stall_ms: 5000,

@@ -228,7 +228,7 @@ export class PollGroup implements ConnectionHost {
       if (connection.inHandshake && silentMs > limits.nbd_handshake_idle_ms) {
         connection.fail(`it was silent for ${limits.nbd_handshake_idle_ms} ms in the handshake`);
       } else if (connection.drainingSinceUs > 0 && now - connection.drainingSinceUs > limits.nbd_drain_ms * 1000) {
-        connection.fail(`${connection.holdUp} within ${limits.nbd_drain_ms} ms of the stop`);
+        connection.fail(`${connection.holdUp} within ${limits.nbd_drain_ms} ms`);
       } else if (silentMs > limits.nbd_stall_ms && connection.hoards(dry)) {
         connection.fail(`it held I/O buffers, of which none were left, and was silent for ${limits.nbd_stall_ms} ms`);
       }

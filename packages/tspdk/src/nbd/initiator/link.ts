@@ -67,6 +67,8 @@ export class Link {
   /** The request that had waited longest when `watch` last looked, and for how long it has been that. */
   #oldest = 0;
   #waitedMs = 0;
+  /** `watch` has seen that the disk is going. */
+  #going = false;
   /** Since the last answer something has gone wrong, which has been said. */
   #failed = false;
   /** Why it could not be connected to since then, as far as it has been said. */
@@ -137,6 +139,9 @@ export class Link {
     if (oldest === 0) return false;
     const { ioTimeoutMs } = this.#options;
     const going = this.#host.isGoing();
+    // What it has waited before does not count for the farewell.
+    if (going && !this.#going) this.#waitedMs = 0;
+    this.#going = going;
     // Without a time-out a lost server is not waited for; a slow one is.
     const most = ioTimeoutMs === 0 ? Number.POSITIVE_INFINITY : ioTimeoutMs;
     if (this.#waitedMs >= (going ? Math.min(most, FAREWELL_MS) : most)) this.#channel.refuse();
