@@ -120,8 +120,8 @@ export class VerifyOp implements IoWaitEntry, IoBufWaiter, Retry {
       this.#channel.shared.manager.retryAfter(RESET_RETRY_US, this);
       return;
     }
-    if (status === ENODEV && this.#channel.bdev.removing) {
-      // One of the two is going, and this disk with it: no difference.
+    if (status === ENODEV) {
+      // One of the two is going, or what it stands on is, of which this core need not have heard yet: no difference.
       this.#end(ENODEV);
       return;
     }

@@ -13,6 +13,7 @@ import { channelOf, make, open, runIo, takeBdevIos, takeLargeBuffers } from '../
 import type { ThreadChannel } from '../../../bdev/thread-channel.ts';
 import { notifyOf } from '../../../notify/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
+import { passthruModule } from '../passthru/passthru-bdev.ts';
 import { DIFFERENCE_EVENT } from './verify-backend.ts';
 import { verifyModule } from './verify-bdev.ts';
 
@@ -401,6 +402,59 @@ test('a disk that goes under load is no difference', async () => {
     assert.deepEqual(notifyOf(cluster.reactors[0]).events(), []);
     desc.close();
     await cluster.until(gone);
+    await cluster.close();
+  }
+});
+
+test('ENODEV of either is no difference, also while neither is known to go', async () => {
+  const { cluster, desc, channel, a, b, done, cb } = await onStubs();
+  const buf = cluster.memory(4096);
+  for (const submit of ['write', 'read'] as const) {
+    for (const [first, other] of [
+      [-19, 0],
+      [0, -19],
+      [-5, -19],
+      [-19, -5],
+    ]) {
+      channel[submit](buf, 0, 0, 512, cb, submit);
+      a.complete(1, first);
+      b.complete(1, other);
+      cluster.turns();
+      assert.deepEqual(done.splice(0), [`${submit} -19`], `${first} and ${other}`);
+      assert.deepEqual([a.outstanding.length, b.outstanding.length], [0, 0]);
+      assert.equal(difference(cluster), '');
+    }
+  }
+  desc.close();
+  await cluster.close();
+});
+
+test('a disk two levels down that goes under load is no difference', async () => {
+  for (const below of ['first', 'other']) {
+    const cluster = await startCluster();
+    const [gone, stays] = [`deep-${below}`, `stays-${below}`];
+    for (const name of [gone, stays]) await make(cluster, { name });
+    await cluster.until(cluster.bdevs.create(passthruModule.name, { name: 'P', base_bdev_name: gone }));
+    await (below === 'first' ? over(cluster, 'P', stays) : over(cluster, stays, 'P'));
+    const desc = open(cluster, 'V');
+    const channel = channelOf(cluster, desc);
+    const statuses: number[] = [];
+    channel.write(cluster.memory(512), 0, 0, 512, (_, status) => void statuses.push(status), null);
+    if (below === 'other') stubChannel(stays).complete(1);
+    const removal = cluster.bdevs.delete(gone);
+    while (!cluster.bdevs.get(gone).removing) {
+      cluster.turns();
+      await null;
+    }
+    stubChannel(gone).complete(1);
+    await cluster.untilTrue(() => {
+      stubChannel(stays).complete(9);
+      return statuses.length === 1;
+    });
+    assert.deepEqual(statuses, [-19]);
+    assert.deepEqual(notifyOf(cluster.reactors[0]).events(), []);
+    desc.close();
+    await cluster.until(removal);
     await cluster.close();
   }
 });
