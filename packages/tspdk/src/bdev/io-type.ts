@@ -74,7 +74,7 @@ export const IO_FLAG_EMULATED = 1 << 8;
 export const IO_FLAG_CHECKED = 1 << 9;
 /** The layer's own mark: the memory holds data alone, of a disk with metadata. */
 export const IO_FLAG_BARE = 1 << 10;
-/** The layer's own mark: a part, of the same type, of an I/O that is counted itself. */
+/** The layer's own mark: a part of an I/O that is counted itself. */
 export const IO_FLAG_PART = 1 << 11;
 /** Not counted in the disk that it was submitted to. */
 export const IO_FLAGS_UNCOUNTED = IO_FLAG_EMULATED | IO_FLAG_PART;

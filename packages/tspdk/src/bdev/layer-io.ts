@@ -103,8 +103,7 @@ export abstract class LayerIo implements IoWaitEntry {
     io.type = type;
     io.byteOffset = byteOffset;
     io.bytes = bytes;
-    const kept = type === this.parent.type ? IO_FLAGS_KEPT | IO_FLAG_PART : IO_FLAGS_KEPT;
-    io.flags = (flags & kept) | this.childFlags;
+    io.flags = (flags & IO_FLAGS_KEPT) | (this.parent.flags & IO_FLAG_PART) | this.childFlags;
     this.adopt(io, child);
     this.channel.stamp(io);
     this.channel.perform(io);

@@ -141,6 +141,45 @@ test('what is struck is counted as one I/O, with its bytes once, also where the 
   await tearDown();
 });
 
+test('what is struck is counted as one I/O, of its own type, also where the layer does it by others', async () => {
+  const { cluster, channel, stub, buf, done, cb, add, settle, tearDown } = await faulty({
+    ioTypes: ioTypes(IO_READ, IO_WRITE),
+  });
+  for (const op of ['copy', 'compare', 'compare_and_write', 'write_zeroes'])
+    await add(`op=${op},action=delay,delay_us=1`);
+  const iovs = new IoVecs(1);
+  iovs.push(buf, 0, 2 * BLOCK);
+  const run = async (start: () => number, status = 0): Promise<string[]> => {
+    assert.equal(start(), 0);
+    while (done.length === 0) {
+      cluster.round();
+      stub.complete(stub.outstanding.length, status);
+      settle();
+    }
+    return done.splice(0);
+  };
+  const counted = async (): Promise<unknown[]> => {
+    const [{ stat }] = await cluster.until(cluster.bdevs.stat(['S']));
+    const { num_read_ops, num_write_ops, num_copy_ops, bytes_copied, io_error } = stat.toJson();
+    return [num_read_ops, num_write_ops, num_copy_ops, bytes_copied, io_error];
+  };
+  const copy = () => channel.copy(8 * BLOCK, 0, 2 * BLOCK, cb, 'copy');
+  const compare = () => channel.comparev(iovs, 0, cb, 'compare');
+  const both = () => channel.comparevAndWritev(iovs, iovs, 0, cb, 'both');
+  const zeroes = () => channel.writeZeroes(0, 2 * BLOCK, 0, cb, 'zeroes');
+  assert.deepEqual([await run(copy), await counted()], [['copy 0'], [0, 0, 1, 2 * BLOCK, {}]]);
+  for (const start of [compare, both, zeroes]) {
+    assert.match(String(await run(start)), / 0$/);
+    assert.deepEqual(await counted(), [0, 0, 1, 2 * BLOCK, {}], 'of no kind that is counted');
+  }
+  let failed = 0;
+  for (const start of [copy, compare, both, zeroes]) {
+    assert.match(String(await run(start, -5)), / -5$/);
+    assert.deepEqual(await counted(), [0, 0, 1, 2 * BLOCK, { failed: ++failed }]);
+  }
+  await tearDown();
+});
+
 test('a fault that would not show does not strike: a byte beyond the I/O, a write that is not torn', async () => {
   const { channel, stub, buf, done, cb, add, settle, faults, tearDown } = await faulty();
   await add('op=read,action=corrupt,corrupt_offset=512');
