@@ -6,6 +6,8 @@ import { BdevDesc } from './desc.ts';
 import { IO_READ, ioTypes } from './io-type.ts';
 import { bdevManager } from './manager.ts';
 import { registerBdevModule } from './module.ts';
+import '../module/bdev/passthru/passthru-bdev.ts';
+import { createSplit } from '../module/bdev/split/split-bdev.ts';
 
 type Step = 'create' | 'attach 1' | 'made';
 /** What is being waited for, by step; and what has been done. */
@@ -128,4 +130,37 @@ test('a disk that not every core has can be neither opened nor found by who wait
   for (const core of [0, 1, 2]) open(core).close();
   await cluster.until(cluster.bdevs.delete('X'));
   await cluster.close();
+});
+
+test('what is asked for on a disk that is being made is made when that is there', async () => {
+  for (const holds of ['create', 'attach 1', 'made'] as const) {
+    const { cluster, made, goOn } = await making(holds);
+    const { bdevs } = cluster;
+    const params = { name: 'P', base_bdev_name: 'X' };
+    const asked = outcome(bdevs.createOn('X', 'passthru', params, null));
+    assert.equal(await cluster.until(asked), 'done', holds);
+    goOn();
+    assert.equal(await cluster.until(made), 'done');
+    await cluster.until(bdevs.waitForExamine());
+    assert.equal(bdevs.get('P').ready, true, holds);
+    await cluster.until(bdevs.delete('X'));
+    assert.deepEqual(bdevs.list(), []);
+    assert.deepEqual(bdevs.waitingOn('X', 'passthru'), ['P'], 'it comes back with its base');
+    await cluster.close();
+  }
+});
+
+test('a disk that is being made is split when it is there', async () => {
+  for (const holds of ['create', 'attach 1', 'made'] as const) {
+    const { cluster, made, goOn } = await making(holds);
+    const { bdevs } = cluster;
+    const asked = outcome(createSplit(cluster.reactors[0], { base_bdev: 'X', split_count: 2 }));
+    assert.equal(await cluster.until(asked), 'done', holds);
+    goOn();
+    assert.equal(await cluster.until(made), 'done');
+    await cluster.until(bdevs.waitForExamine());
+    for (const name of ['Xp0', 'Xp1']) assert.equal(bdevs.get(name).blocks, 4, holds);
+    await cluster.until(bdevs.fini());
+    await cluster.close();
+  }
 });

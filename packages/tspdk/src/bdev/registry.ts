@@ -128,10 +128,15 @@ export class BdevRegistry {
     return this.#reserved.has(name) || this.reactor.local(bdevManager).byName.has(name);
   }
 
+  /** Whether a disk has that name, and is no longer being made; it may be going. */
+  isThere(name: string): boolean {
+    const known = this.reactor.local(bdevManager).byName.get(name);
+    return known !== undefined && known.shared.state !== BDEV_ATTACHING;
+  }
+
   /** The disk of that name, as soon as there is one. @throws {SpdkError} ENODEV when there is none within `timeoutMs`. */
   waitFor(name: string, timeoutMs: number): Promise<Bdev> {
-    const known = this.reactor.local(bdevManager).byName.get(name);
-    if (known !== undefined && known.shared.state !== BDEV_ATTACHING) return Promise.resolve(known);
+    if (this.isThere(name)) return Promise.resolve(this.get(name));
     const missing = new SpdkError('ENODEV', `no bdev named "${name}"`);
     if (timeoutMs === 0) return Promise.reject(missing);
     return new Promise((resolve, reject) => {
@@ -211,8 +216,8 @@ export class BdevRegistry {
   }
 
   /**
-   * As `create`, for a disk on the disk `base`, which comes back with it until it is deleted. When there is no base yet, the disk is made as soon as one is examined, and
-   * a failure then goes to the log.
+   * As `create`, for a disk on the disk `base`, which comes back with it until it is deleted. When there is no base yet, or it is still being made, the disk is made as
+   * soon as it is examined, and a failure then goes to the log.
    * @param call what saves it while it waits; null: another one does
    * @returns its name
    */
@@ -223,7 +228,7 @@ export class BdevRegistry {
     call: BdevConfigCall | null,
   ): Promise<string> {
     const { name } = params;
-    const present = this.reactor.local(bdevManager).byName.has(base);
+    const present = this.isThere(base);
     if (!present && this.has(name)) throw new SpdkError('EEXIST', `bdev name "${name}" is taken`);
     const association = this.#associations.add(base, moduleName, params, call === null ? [] : [call]);
     if (!present) {

@@ -63,7 +63,7 @@ export async function createSplit(reactor: Reactor, split: Split): Promise<strin
   if (!(split_count > 0 && split_count <= most)) {
     throw new SpdkError('EINVAL', `split_count ${split_count}, limit 1 to ${most}`);
   }
-  if (registry.has(base_bdev)) partBlocks(reactor, split);
+  if (registry.isThere(base_bdev)) partBlocks(reactor, split);
   const names: string[] = [];
   try {
     for (let index = 0; index < split_count; index++) {
