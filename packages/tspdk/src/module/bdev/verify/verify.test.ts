@@ -2,25 +2,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
+import { startCluster } from '../../../bdev/cluster.sim.ts';
 import { BdevDesc } from '../../../bdev/desc.ts';
 import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
 import { faultRegistry } from '../../../bdev/index.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
-import { describeBdev } from '../../../bdev/rpc.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, make, open, runIo, takeBdevIos, takeLargeBuffers } from '../../../bdev/stub-setup.sim.ts';
 import type { ThreadChannel } from '../../../bdev/thread-channel.ts';
 import { notifyOf } from '../../../notify/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
-import { passthruModule } from '../passthru/passthru-bdev.ts';
 import { DIFFERENCE_EVENT } from './verify-backend.ts';
-import { verifyModule } from './verify-bdev.ts';
-
-const over = (cluster: Cluster, base_bdev_name: string, mirror_bdev_name: string) =>
-  cluster.until(cluster.bdevs.create(verifyModule.name, { name: 'V', base_bdev_name, mirror_bdev_name }));
-const difference = (cluster: Cluster) =>
-  (describeBdev(cluster.bdevs.get('V')).driver_specific as { verify: { difference: string } }).verify.difference;
+import { difference, onStubs, over } from './verify-setup.sim.ts';
 
 /** Two memory disks with a verify disk on top, open. */
 async function pair(reactors = 1, num_blocks = 1024) {
@@ -224,17 +217,6 @@ test('disks of different sizes, one twice, and one that is in use', async () => 
   await cluster.close();
 });
 
-/** A verify disk on two stubs. */
-async function onStubs(reactors = 1) {
-  const cluster = await startCluster({ reactors });
-  for (const name of ['A', 'B']) await make(cluster, { name });
-  await over(cluster, 'A', 'B');
-  const desc = open(cluster, 'V');
-  const done: string[] = [];
-  const cb = (ctx: unknown, status: number): void => void done.push(`${ctx} ${status}`);
-  return { cluster, desc, channel: channelOf(cluster, desc), a: stubChannel('A'), b: stubChannel('B'), done, cb };
-}
-
 test('a read is aborted wherever it is, on either disk or waiting for memory; a write is done on both', async () => {
   const { cluster, desc, channel, a, b, done, cb } = await onStubs();
   const buf = cluster.memory(4096);
@@ -373,90 +355,6 @@ test('what one of the two takes in whole units alone is asked so of both; the re
     await cluster.until(cluster.bdevs.delete('V'));
   }
   await cluster.close();
-});
-
-test('a disk that goes under load is no difference', async () => {
-  for (const [goes, stays] of [
-    ['goes-a', 'stays-a'],
-    ['stays-b', 'goes-b'],
-  ]) {
-    const cluster = await startCluster();
-    for (const name of [goes, stays]) await make(cluster, { name });
-    await over(cluster, goes, stays);
-    const desc = open(cluster, 'V');
-    const channel = channelOf(cluster, desc);
-    const statuses: number[] = [];
-    channel.write(cluster.memory(512), 0, 0, 512, (_, status) => void statuses.push(status), null);
-    channel.write(cluster.memory(512), 0, 0, 512, (_, status) => void statuses.push(status), null);
-    await cluster.untilTrue(() => stubChannel(goes).outstanding.length === 1);
-    const gone = cluster.bdevs.delete(goes.startsWith('goes') ? goes : stays);
-    await cluster.untilTrue(() => cluster.bdevs.get('V').removing);
-    // The first disk did the first of them; whatever one asks next of that which is going fails.
-    stubChannel(goes).complete(1);
-    await cluster.untilTrue(() => {
-      for (const name of [goes, stays]) stubChannel(name).complete(9);
-      return statuses.length === 2;
-    });
-    assert.ok(statuses.includes(-19), `${statuses}`);
-    assert.equal(difference(cluster), '');
-    assert.deepEqual(notifyOf(cluster.reactors[0]).events(), []);
-    desc.close();
-    await cluster.until(gone);
-    await cluster.close();
-  }
-});
-
-test('ENODEV of either is no difference, also while neither is known to go', async () => {
-  const { cluster, desc, channel, a, b, done, cb } = await onStubs();
-  const buf = cluster.memory(4096);
-  for (const submit of ['write', 'read'] as const) {
-    for (const [first, other] of [
-      [-19, 0],
-      [0, -19],
-      [-5, -19],
-      [-19, -5],
-    ]) {
-      channel[submit](buf, 0, 0, 512, cb, submit);
-      a.complete(1, first);
-      b.complete(1, other);
-      cluster.turns();
-      assert.deepEqual(done.splice(0), [`${submit} -19`], `${first} and ${other}`);
-      assert.deepEqual([a.outstanding.length, b.outstanding.length], [0, 0]);
-      assert.equal(difference(cluster), '');
-    }
-  }
-  desc.close();
-  await cluster.close();
-});
-
-test('a disk two levels down that goes under load is no difference', async () => {
-  for (const below of ['first', 'other']) {
-    const cluster = await startCluster();
-    const [gone, stays] = [`deep-${below}`, `stays-${below}`];
-    for (const name of [gone, stays]) await make(cluster, { name });
-    await cluster.until(cluster.bdevs.create(passthruModule.name, { name: 'P', base_bdev_name: gone }));
-    await (below === 'first' ? over(cluster, 'P', stays) : over(cluster, stays, 'P'));
-    const desc = open(cluster, 'V');
-    const channel = channelOf(cluster, desc);
-    const statuses: number[] = [];
-    channel.write(cluster.memory(512), 0, 0, 512, (_, status) => void statuses.push(status), null);
-    if (below === 'other') stubChannel(stays).complete(1);
-    const removal = cluster.bdevs.delete(gone);
-    while (!cluster.bdevs.get(gone).removing) {
-      cluster.turns();
-      await null;
-    }
-    stubChannel(gone).complete(1);
-    await cluster.untilTrue(() => {
-      stubChannel(stays).complete(9);
-      return statuses.length === 1;
-    });
-    assert.deepEqual(statuses, [-19]);
-    assert.deepEqual(notifyOf(cluster.reactors[0]).events(), []);
-    desc.close();
-    await cluster.until(removal);
-    await cluster.close();
-  }
 });
 
 test('a hole is where both have one', async () => {
