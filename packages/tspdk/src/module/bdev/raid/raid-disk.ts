@@ -67,7 +67,7 @@ export class RaidDisk {
   stripBlocks = 0;
   blocks = 0;
   process: RaidProcess | null = null;
-  /** Wipe the superblocks when it goes. */
+  /** By wish: wipe the superblocks when it goes. */
   clearOnClose = false;
   readonly #options: RaidOptions;
   readonly #forget: () => void;
@@ -77,6 +77,8 @@ export class RaidDisk {
   #superblock = 0;
   #scratch = 0;
   #closed = false;
+  /** Its first superblocks are being written: one that never was leaves none behind. */
+  #making = false;
 
   constructor(key: number, params: RaidParams, reactor: Reactor, options: RaidOptions, forget: () => void) {
     this.key = key;
@@ -208,17 +210,17 @@ export class RaidDisk {
     if (geometry.scratchBytes > 0) this.#scratch = await shareSegment(reactor, geometry.scratchBytes);
     if (params.superblock) {
       this.#superblock = await shareSegment(reactor, wholeBlockBytes(RAID_SB_MAX_BYTES, this.blockBytes));
+      this.#checkStays();
       this.state = 'online';
-      // One that never was leaves none behind.
-      this.clearOnClose ||= fresh;
+      this.#making = fresh;
       const good = this.#good.length;
       if (!(await this.#commit()) || (fresh && this.#good.length < good)) {
         throw new SpdkError('EIO', `raid "${params.name}": a superblock could not be written`);
       }
-      this.#checkStays();
-      this.clearOnClose &&= !fresh;
     }
+    this.#checkStays();
     this.state = 'online';
+    this.#making = false;
     const data: RaidData = {
       key: this.key,
       level: params.level,
@@ -483,7 +485,7 @@ export class RaidDisk {
     await this.process?.ended;
     await this.serial(async () => {
       // There are none as long as it was never begun to write them, or another raid's.
-      const wiped = this.clearOnClose && this.#seq > 0 ? this.slots : [];
+      const wiped = (this.clearOnClose || this.#making) && this.#seq > 0 ? this.slots : [];
       for (const { name, io } of wiped.filter((slot) => slot.base?.removed === false)) {
         await wipeRaidSuperblock(this, name, io);
       }

@@ -11,8 +11,9 @@ import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
 import { log } from '../../../log/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
-import { RAID0, RAID1 } from './raid-level.ts';
-import { answering, setUpRaid, stubDisks } from './raid-setup.sim.ts';
+import { RaidDisk } from './raid-disk.ts';
+import { RAID0, RAID1, RAID5F } from './raid-level.ts';
+import { answering, PLUGGABLE_BLOCKS, Pluggable, setUpRaid, stubDisks, superblockOf } from './raid-setup.sim.ts';
 
 /** Far more than any drop takes. */
 const ROUNDS = 500;
@@ -240,6 +241,30 @@ test('[test_delete_raid] a raid that is deleted while its superblocks are writte
   for (const name of names) assert.equal(cluster.bdevs.get(name).shared.claim, 0);
   await answering(cluster, names, cluster.bdevs.fini());
   await cluster.close();
+});
+
+test('[test_delete_raid] a raid that is deleted with its superblocks, while memory is shared for them, leaves none', async (t) => {
+  for (const level of [RAID1, RAID5F]) {
+    const { cluster, raids } = await setUpRaid({ reactors: 2 });
+    const disks = [];
+    for (const name of ['P0', 'P1', 'P2']) disks.push(await Pluggable.make(cluster, name, PLUGGABLE_BLOCKS));
+    const baseBdevs = disks.map(({ name }) => name);
+    const { newBdev } = RaidDisk.prototype;
+    let deleted = Promise.resolve();
+    const mocked = t.mock.method(RaidDisk.prototype, 'newBdev', function (this: RaidDisk) {
+      const made = newBdev.call(this);
+      deleted = raids.delete('R', true);
+      return made;
+    });
+    const made = raids.create({ name: 'R', level, stripSizeKb: level === RAID1 ? 0 : 4, baseBdevs, superblock: true });
+    await assert.rejects(cluster.until(made), { code: 'ENODEV', message: 'raid "R" is being removed' });
+    await cluster.until(deleted);
+    mocked.mock.restore();
+    for (const disk of disks) assert.equal(await superblockOf(disk), null);
+    assert.deepEqual(raids.list(), []);
+    await cluster.until(cluster.bdevs.fini());
+    await cluster.close();
+  }
 });
 
 test('[test_raid_io_split] a write across the edge of the window that is being copied waits whole, and goes whole to every member', async () => {
