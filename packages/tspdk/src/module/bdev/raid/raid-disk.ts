@@ -6,6 +6,9 @@
  * acknowledged data be read from a member that lacks it, not even after the machine has lost its power. A member that is added is written at once on every core,
  * copied by a process (raid-process.ts), and then, when its data is on stable storage and the superblocks of the others and its own say so, read.
  *
+ * While the application stops, disks may refuse what they would only have waited with (nbd/initiator/nbd-bdev.ts): what fails on a member then fails, as when no superblock can be written, and nobody is said
+ * to have failed.
+ *
  * Writes that have failed somewhere wait for a drop, locks (a rebuild's, a repair's) and resets of the raid wait for writes. So nothing in `serial` may wait for any of these, nor for a disk that is no member.
  * It waits for turns of the cores (`callAll`, making the block device), and for superblocks (`#commit`) on the members that go on, without whom nothing could be acknowledged either: for a BdevIo, first come,
  * first served, and for the member, which answers, or goes; what a reset of it ends is asked for again, RESET_RETRIES times. Wiping in `close` comes when no write is left.
@@ -309,9 +312,10 @@ export class RaidDisk {
     const { name, good, sbState: before } = slot;
     const { reactor } = this;
     const call = { key: this.key, slot: slot.index };
-    if (this.state !== 'online' || (good && this.#good.length <= this.least)) {
+    const stopping = reactor.stopping && sbState === RAID_SB_FAILED;
+    if (this.state !== 'online' || stopping || (good && this.#good.length <= this.least)) {
       await callAll(reactor, refuseRaidDrop, call);
-      if (this.state !== 'online') return;
+      if (this.state !== 'online' || stopping) return;
       raidLog.error(`raid "${this.params.name}" does not work without "${name}"`);
       if (sbState === RAID_SB_MISSING) this.#goOffline();
       return;
@@ -361,7 +365,7 @@ export class RaidDisk {
   }
 
   /**
-   * The superblock as things are now, on every good member. One that does not take it is no good member any more; false when too few took it. With `last`, a
+   * The superblock as things are now, on every good member. One that does not take it is no good member any more; false when too few took it, or one did not while the application stops. With `last`, a
    * member that is to be a good one: on all, that one last, or false.
    */
   async #commit(last: RaidSlot | null = null): Promise<boolean> {
@@ -377,7 +381,7 @@ export class RaidDisk {
         return failed.length === 0;
       }
       if (failed.length === 0) return true;
-      if (this.#good.length - failed.length < this.least) return false;
+      if (this.reactor.stopping || this.#good.length - failed.length < this.least) return false;
       for (const slot of failed) await this.#leaveOut(slot);
     }
   }

@@ -14,6 +14,7 @@ import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { RaidDisk } from './raid-disk.ts';
 import { RAID0, RAID1, RAID5F } from './raid-level.ts';
 import { answering, PLUGGABLE_BLOCKS, Pluggable, setUpRaid, stubDisks, superblockOf } from './raid-setup.sim.ts';
+import { RAID_SB_CONFIGURED } from './raid-superblock.ts';
 
 /** Far more than any drop takes. */
 const ROUNDS = 500;
@@ -135,7 +136,7 @@ async function threeWithSuperblocks() {
     await answering(cluster, names, cluster.bdevs.fini());
     await cluster.close();
   };
-  return { ...all, raid: raids.list()[0], names, failOnLast, tearDown };
+  return { ...all, raid: raids.list()[0], names, channel, buf, done, failOnLast, tearDown };
 }
 
 test('a member that is taken out, and does not answer when its superblock is to be wiped, holds nobody up', async () => {
@@ -381,6 +382,43 @@ test('[test_raid1_write_error] a write that none of the good members takes has f
   assert.deepEqual(done, ['w -28']);
   assert.deepEqual(
     raid.slots.map(({ base }) => base !== null),
+    [true, true, true],
+  );
+  await tearDown();
+});
+
+test('while the application stops, what fails on a member fails, and no superblock says that the member has', async () => {
+  const { cluster, raid, names, channel, buf, done, tearDown } = await threeWithSuperblocks();
+  cluster.reactors[0].markStopping();
+  for (let i = 1; i <= 2; i++) {
+    channel.write(buf, 0, 0, 512, (_, status) => void done.push(status), null);
+    for (const name of names.slice(0, 3)) end(name, () => true, name === names[2] ? -19 : 0);
+    await soon(cluster, 'the write ends', () => done.length === i);
+  }
+  await cluster.until(raid.serial(async () => {}));
+  assert.deepEqual(done, [-19, -19]);
+  assert.deepEqual(names.flatMap(outstanding), []);
+  assert.deepEqual(
+    raid.slots.map(({ base, good, sbState }) => base !== null && good && sbState === RAID_SB_CONFIGURED),
+    [true, true, true],
+  );
+  await tearDown();
+});
+
+test('a member that takes no superblock while the application stops is not said to have failed, and whom it was to be about stays', async () => {
+  const { cluster, raid, names, channel, buf, done, tearDown } = await threeWithSuperblocks();
+  channel.write(buf, 0, 0, 512, (_, status) => void done.push(status), null);
+  for (const name of names.slice(0, 3)) end(name, () => true, name === names[2] ? -5 : 0);
+  await soon(cluster, 'superblocks are written', () => outstanding(names[0]).length === 1);
+  cluster.reactors[0].markStopping();
+  await soon(cluster, 'the write ends', () => {
+    for (const name of names) end(name, () => true, name === names[1] ? -19 : 0);
+    return done.length === 1;
+  });
+  await cluster.until(raid.serial(async () => {}));
+  assert.deepEqual(done, [-5]);
+  assert.deepEqual(
+    raid.slots.map(({ base, good }) => base !== null && good),
     [true, true, true],
   );
   await tearDown();
