@@ -4,11 +4,16 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { Bdev } from '../../../bdev/bdev.ts';
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
 import type { Cluster } from '../../../bdev/cluster.sim.ts';
+import { heapReserve } from '../../../bdev/heap-reserve.ts';
+import { lockBlockRank } from '../../../bdev/io-rank.ts';
 import { IO_READ, IO_WRITE } from '../../../bdev/io-type.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
+import { AllocSite } from '../../../env/alloc-site.ts';
+import { SpdkError } from '../../../env/errors.ts';
 import { log } from '../../../log/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { RaidDisk } from './raid-disk.ts';
@@ -423,3 +428,71 @@ test('a member that takes no superblock while the application stops is not said 
   );
   await tearDown();
 });
+
+/** The shared heap has no room, until what is returned is called. */
+function fillHeap(cluster: Cluster): () => void {
+  const { heap } = cluster.reactors[0];
+  const { alloc } = heap;
+  heap.alloc = () => {
+    throw new SpdkError('ENOMEM', 'full');
+  };
+  return () => {
+    heap.alloc = alloc;
+  };
+}
+
+test('the shared heap is full: a member that is taken out is still nobody else’s before all that was under way there is over', async () => {
+  const { cluster, call, raid, names, channel, buf, tearDown } = await threeWithSuperblocks();
+  channel.write(buf, 0, 0, 512, () => {}, null);
+  const free = fillHeap(cluster);
+  const removal = call('bdev_raid_remove_base_bdev', { name: names[2] });
+  await soon(cluster, 'it is out', () => {
+    for (const name of names.slice(0, 2)) end(name);
+    return raid.slots[2].base === null;
+  });
+  for (let i = 0; i < 20; i++) {
+    if (i === 10) free();
+    cluster.settle();
+    await cluster.until(new Promise(setImmediate));
+    assert.deepEqual(
+      outstanding(names[2]).map(({ byteOffset }) => byteOffset > 0),
+      [true],
+      'it is not wiped',
+    );
+    assert.ok(cluster.bdevs.get(names[2]).shared.claim !== 0);
+  }
+  await answering(cluster, names, removal);
+  assert.equal(cluster.bdevs.get(names[2]).shared.claim, 0);
+  await tearDown();
+});
+
+test('[test_raid_process] the shared heap is full, and its last block goes round: a rebuild waits for its lock and goes on', async () => {
+  const { cluster, raid, names, tearDown } = await rebuilding('raid1');
+  const free = fillHeap(cluster);
+  const { reserve, taken } = lastBlock(cluster, raid.bdev as Bdev);
+  await soon(cluster, 'the first window is copied', () => {
+    for (const name of names) end(name);
+    return raid.process?.doneBlocks === 8;
+  });
+  // Somebody else has it, and asks for it again each time; then nobody.
+  for (let i = 0; i < 10; i++) {
+    cluster.settle();
+    await cluster.until(new Promise(setImmediate));
+    assert.ok(raid.process !== null && raid.slots[0].base !== null, 'it goes on');
+  }
+  reserve.free(taken);
+  await answering(
+    cluster,
+    names,
+    cluster.untilTrue(() => raid.slots[0].good),
+  );
+  free();
+  await tearDown();
+});
+
+/** The block that is kept for locks of a disk, taken by somebody else. */
+function lastBlock(cluster: Cluster, disk: Bdev) {
+  const reserve = cluster.reactors[0].local(heapReserve);
+  const taken = reserve.take(32, lockBlockRank(disk), 'somebody', new AllocSite('test'));
+  return { reserve, taken };
+}

@@ -5,11 +5,11 @@
  * waits for those under way (bdev/lba-lock.ts). Reads go on, they do not touch the member. At the end its cache is flushed, so that a superblock may say that it is good.
  */
 import { dropSegment, shareSegment } from '../../../bdev/index.ts';
-import { lockRange } from '../../../bdev/lba-lock.ts';
 import { bdevManager } from '../../../bdev/manager.ts';
-import { ECANCELED, EIO, ENOMEM } from '../../../bdev/status.ts';
+import { ECANCELED, EIO } from '../../../bdev/status.ts';
 import { explain } from '../../../env/errors.ts';
 import type { Segment } from '../../../env/segment.ts';
+import { withLock } from './locked-range.ts';
 import type { RaidDisk } from './raid-disk.ts';
 import { RAID5F } from './raid-level.ts';
 import { raidLog } from './raid-log.ts';
@@ -113,18 +113,10 @@ export class RaidProcess {
   async #window(segment: Segment, block: number, blocks: number): Promise<number> {
     const { bdev, blockBytes, stripes } = this.#disk;
     if (bdev === null) return ECANCELED;
-    let granted: (status: number) => void = () => {};
-    const held = new Promise<number>((resolve) => {
-      granted = resolve;
+    return withLock(bdev, block * blockBytes * stripes, blocks * blockBytes * stripes, this, {
+      over: () => this.#over,
+      run: () => this.#copy(segment, block, blocks * blockBytes),
     });
-    const lock = lockRange(bdev, block * blockBytes * stripes, blocks * blockBytes * stripes, false, granted);
-    const status = await held;
-    if (status === ENOMEM) return status;
-    try {
-      return this.#over ? ECANCELED : await this.#copy(segment, block, blocks * blockBytes);
-    } finally {
-      await new Promise<void>((resolve) => lock.release(resolve));
-    }
   }
 
   async #copy(segment: Segment, block: number, bytes: number): Promise<number> {

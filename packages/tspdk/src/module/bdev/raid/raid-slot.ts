@@ -2,8 +2,10 @@
  * One place among the members of a RAID disk, on the app core: which disk is there, and in what state. Control path.
  */
 import { BaseBdev, type BdevDesc, openBase } from '../../../bdev/index.ts';
+import { SpdkError } from '../../../env/errors.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { BaseIo } from './base-io.ts';
+import { heapRetry } from './locked-range.ts';
 import type { RaidMemberRef } from './raid-data.ts';
 import { type DamagedRaidSuperblock, RAID_SB_CONFIGURED, type RaidSbBaseBdev } from './raid-superblock.ts';
 
@@ -42,8 +44,21 @@ export class RaidBase {
    * one.
    */
   async atRest(): Promise<void> {
-    const rest = this.#desc.quiesce().then((quiesced) => quiesced.unquiesce());
-    await Promise.race([rest.catch(() => {}), this.#going]);
+    await Promise.race([this.#rest(), this.#going]);
+  }
+
+  /** Asks again while the shared heap is full. */
+  async #rest(): Promise<void> {
+    for (;;) {
+      try {
+        const quiesced = await this.#desc.quiesce();
+        await quiesced.unquiesce();
+        return;
+      } catch (error) {
+        if (!(error instanceof SpdkError && error.code === 'ENOMEM')) return;
+        await heapRetry(this.#desc.bdev.manager);
+      }
+    }
   }
 
   /** Lets it go. Once. */

@@ -7,11 +7,11 @@
  */
 
 import type { BdevDesc } from '../../../bdev/index.ts';
-import { lockRange } from '../../../bdev/lba-lock.ts';
 import { largeBuffer } from '../../../bdev/read-bytes.ts';
-import { EIO, ENODEV, ENOMEM } from '../../../bdev/status.ts';
+import { EIO, ENODEV } from '../../../bdev/status.ts';
 import type { IoBuf } from '../../../env/iobuf.ts';
 import { BaseIo } from './base-io.ts';
+import { withLock } from './locked-range.ts';
 import type { RaidBackend } from './raid-backend.ts';
 import { raidLog } from './raid-log.ts';
 
@@ -40,39 +40,19 @@ async function repair(
   bytes: number,
 ): Promise<void> {
   const buf = await largeBuffer(backend.reactor);
+  const { bdev } = backend;
+  const over = () => bdev === undefined || bdev.removing || !backend.isCurrent(slot, generation);
   try {
     const most = Math.floor(buf.sizeBytes / backend.blockBytes) * backend.blockBytes;
     for (let done = 0; done < bytes; done += most) {
       const at = byteOffset + done;
       const piece = Math.min(most, bytes - done);
-      const status = await locked(backend, at, piece, () => rewrite(backend, slot, generation, buf, at, piece));
-      if (status !== 0) return;
+      const run = () => rewrite(backend, slot, generation, buf, at, piece);
+      if (bdev === undefined || (await withLock(bdev, at, piece, buf, { over, run })) !== 0) return;
     }
     raidLog.info(`raid "${backend.spec.name}": ${bytes} bytes at ${byteOffset} of base bdev ${slot} are written again`);
   } finally {
     backend.reactor.iobuf.put(buf);
-  }
-}
-
-/** Runs `work` while nobody writes to the range. */
-async function locked(
-  backend: RaidBackend,
-  byteOffset: number,
-  bytes: number,
-  work: () => Promise<number>,
-): Promise<number> {
-  const { bdev } = backend;
-  if (bdev === undefined) return ENODEV;
-  let granted: (status: number) => void = () => {};
-  const held = new Promise<number>((resolve) => {
-    granted = resolve;
-  });
-  const lock = lockRange(bdev, byteOffset, bytes, false, granted);
-  if ((await held) !== 0) return ENOMEM;
-  try {
-    return await work();
-  } finally {
-    await new Promise<void>((resolve) => lock.release(resolve));
   }
 }
 
