@@ -33,6 +33,8 @@ export class RaidBackend implements BdevBackend {
   readonly offsets: Float64Array;
   readonly dataBytes: Float64Array;
   readonly readable: Uint8Array;
+  /** By slot: its member has been made like the others, or was from the beginning; though it may be about to be dropped. */
+  readonly #whole: Uint8Array;
   readonly generations: Int32Array;
   readonly channels = new Set<RaidChannel>();
   /** Memory for parity, one strip a buffer; null: the level needs none. */
@@ -56,6 +58,7 @@ export class RaidBackend implements BdevBackend {
     this.offsets = new Float64Array(slots);
     this.dataBytes = new Float64Array(slots);
     this.readable = new Uint8Array(slots);
+    this.#whole = new Uint8Array(slots);
     this.generations = new Int32Array(slots);
     this.#told = new Int32Array(slots).fill(-1);
     this.scratch = data.scratch === 0 ? null : reactor.segments.get(data.scratch);
@@ -64,7 +67,7 @@ export class RaidBackend implements BdevBackend {
       for (const [slot, member] of data.members.entries()) {
         if (member === null) continue;
         this.openMember(slot, member, 0);
-        this.readable[slot] = 1;
+        this.setReadable(slot, true);
       }
     } catch (error) {
       for (const desc of this.descs) desc?.close();
@@ -102,7 +105,15 @@ export class RaidBackend implements BdevBackend {
     this.dataBytes[slot] = member.dataBytes;
     this.generations[slot] = generation;
     this.readable[slot] = 0;
+    this.#whole[slot] = 0;
     for (const channel of this.channels) channel.openMember(slot);
+  }
+
+  /** It is read from now on, as it has all data, or it is not, as it is to be dropped. */
+  setReadable(slot: number, readable: boolean): void {
+    if (this.descs[slot] === null) return;
+    this.readable[slot] = readable ? 1 : 0;
+    if (readable) this.#whole[slot] = 1;
   }
 
   /** It is neither read nor written any more; what waited for that goes on. */
@@ -152,12 +163,15 @@ export class RaidBackend implements BdevBackend {
     }
   }
 
-  /** How many legs of `op` went well, on members that are still there and have all else. */
+  /**
+   * How many legs of `op` went well, on members that are still there and have all else. One that is about to be dropped counts, as that may be refused; when it is not, what failed on the last that are
+   * left fails, as nobody drops those.
+   */
   succeeded(op: RaidOp): number {
     let count = 0;
     for (let slot = 0; slot < op.legs.length; slot++) {
       const leg = op.legs[slot];
-      if (leg.state === LEG_OK && this.readable[slot] !== 0 && this.isCurrent(slot, leg.generation)) count++;
+      if (leg.state === LEG_OK && this.#whole[slot] !== 0 && this.isCurrent(slot, leg.generation)) count++;
     }
     return count;
   }
@@ -191,10 +205,8 @@ export const addRaidMember = defineControl(
 /** Its member may be read, or not. */
 export const setRaidReadable = defineControl(
   'raid.member.readable',
-  (call: RaidSlotCall & { readable: boolean }, reactor): void => {
-    const backend = backendOf(reactor, call.key);
-    if (backend !== undefined && backend.descs[call.slot] !== null) backend.readable[call.slot] = call.readable ? 1 : 0;
-  },
+  (call: RaidSlotCall & { readable: boolean }, reactor): void =>
+    backendOf(reactor, call.key)?.setReadable(call.slot, call.readable),
 );
 
 export const dropRaidMember = defineControl('raid.member.drop', (call: RaidSlotCall, reactor): void =>

@@ -496,3 +496,38 @@ function lastBlock(cluster: Cluster, disk: Bdev) {
   const taken = reserve.take(32, lockBlockRank(disk), 'somebody', new AllocSite('test'));
   return { reserve, taken };
 }
+
+test('[test_raid1_write_error] a write that only a member takes which is being dropped ends when that is decided', async () => {
+  for (const refused of [false, true]) {
+    const { cluster, raids, create } = await setUpRaid();
+    const names = await stubDisks(cluster, 2, { blocks: 2048 + 64 });
+    await answering(cluster, names, create('raid1', names, { superblock: true }));
+    const desc = open(cluster, 'R');
+    const channel = channelOf(cluster, desc);
+    const buf = cluster.memory(512);
+    const done: string[] = [];
+    const data = ({ byteOffset }: BdevIo) => byteOffset > 0;
+    const write = (name: string, statuses: number[]) => {
+      channel.write(buf, 0, 0, 512, (_, status) => void done.push(`${name} ${status}`), null);
+      for (const [i, status] of statuses.entries()) end(names[i], data, status);
+    };
+    write('v', [0, -5]);
+    await soon(cluster, 'the other’s superblock is written', () => outstanding(names[0]).length === 1);
+    write('w', [-28, 0]);
+    for (let i = 0; i < 20; i++) cluster.settle();
+    assert.deepEqual(done, [], 'both wait');
+    end(names[0], () => true, refused ? -5 : 0);
+    await soon(cluster, 'both end', () => {
+      end(names[1]);
+      return done.length === 2;
+    });
+    assert.deepEqual(done, refused ? ['v -5', 'w 0'] : ['v 0', 'w -28']);
+    assert.deepEqual(
+      raids.list()[0].slots.map(({ base }) => base !== null),
+      [!refused, refused],
+    );
+    desc.close();
+    await answering(cluster, names, cluster.bdevs.fini());
+    await cluster.close();
+  }
+});
