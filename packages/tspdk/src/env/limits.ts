@@ -97,6 +97,11 @@ export const limits = {
   bdev_faults_max: 256,
   /** Time a call of a user's disk may take; then its I/O fails with EIO. */
   bdev_disk_timeout_ms: 30_000,
+  /**
+   * How long a RAID member's I/O is begun again that ends with -ECANCELED; then the member has failed. Resets of what several disks share abort it, and say nothing about the member; so it is as long as the
+   * slowest of those may take.
+   */
+  raid_reset_wait_ms: 30_000,
   /** Largest block of a user's disk. */
   bdev_disk_block_bytes_max: 65536,
   /** Disks that one is split into. */

@@ -1,14 +1,15 @@
 /**
  * I/O of the control path on one disk: superblocks, rebuilding, repairs. Promises of statuses; any reactor, outside of lightweight threads.
  *
- * A member's reset aborts these too; they are then asked for again, as nobody else knows of them.
+ * A member's reset aborts these too; they are then asked for again for a while (`raid_reset_wait_ms`), as nobody else knows of them.
  */
-import { RESET_RETRIES, RESET_RETRY_US } from '../../../bdev/base-reset.ts';
+import { RESET_RETRY_US } from '../../../bdev/base-reset.ts';
 import type { BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import { type BdevDesc, IO_FLUSH } from '../../../bdev/index.ts';
 import { ECANCELED, ENODEV, ENOMEM } from '../../../bdev/status.ts';
 import { current } from '../../../env/current.ts';
+import { limits } from '../../../env/limits.ts';
 import type { Segment } from '../../../env/segment.ts';
 
 export class BaseIo {
@@ -40,9 +41,12 @@ export class BaseIo {
   }
 
   async #ask(submit: (cb: BdevIoDone) => number): Promise<number> {
-    for (let turn = 0; ; turn++) {
+    const { clock } = this.#channel.shared.manager.reactor;
+    for (let until = 0; ; ) {
       const status = await this.#once(submit);
-      if (status !== ECANCELED || turn === RESET_RETRIES) return status;
+      if (status !== ECANCELED) return status;
+      if (until === 0) until = clock.nowUs + limits.raid_reset_wait_ms * 1000;
+      if (clock.nowUs >= until) return status;
       await this.#pause();
     }
   }

@@ -2,12 +2,13 @@
  * The data path of a RAID disk on one lightweight thread, as far as it is the same for all levels: a channel of each member, and I/Os that go to several of them
  * (raid-op.ts). Levels say in `submitLeg` what a member gets, and in `ended` what the legs together mean.
  */
-import { RESET_RETRIES, RESET_RETRY_US, resetBases } from '../../../bdev/base-reset.ts';
+import { RESET_RETRY_US, resetBases } from '../../../bdev/base-reset.ts';
 import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import { type BackendChannel, IO_FLUSH } from '../../../bdev/index.ts';
 import { ECANCELED, ENODEV, ENOMEM } from '../../../bdev/status.ts';
 import { current } from '../../../env/current.ts';
+import { limits } from '../../../env/limits.ts';
 import type { RaidBackend } from './raid-backend.ts';
 import { LEG_BEGUN, LEG_FAILED, LEG_OK, LEG_SETTLED, type RaidLeg, RaidOp } from './raid-op.ts';
 
@@ -165,8 +166,15 @@ export abstract class RaidChannel implements BackendChannel {
     if (leg.op.status === 0 || leg.op.status === ENODEV) leg.op.status = status;
   }
 
-  /** A member is reset by others, and what was under way there ends; that says nothing about the member. */
+  /** A member is reset by others, and what was under way there ends; that says nothing about the member, unless it lasts (`raid_reset_wait_ms`). */
   protected retriesAborted = false;
+
+  /** Is a leg to be begun again that a reset has ended? */
+  #mayRetry(leg: RaidLeg): boolean {
+    const { nowUs } = this.backend.reactor.clock;
+    if (leg.againUntilUs === 0) leg.againUntilUs = nowUs + limits.raid_reset_wait_ms * 1000;
+    return nowUs < leg.againUntilUs;
+  }
 
   /** Begins a leg once more. */
   retryLeg(leg: RaidLeg): void {
@@ -182,7 +190,7 @@ export abstract class RaidChannel implements BackendChannel {
 
   legDone(leg: RaidLeg, status: number): void {
     const { op } = leg;
-    if (status === ECANCELED && this.retriesAborted && leg.retries++ < RESET_RETRIES) {
+    if (status === ECANCELED && this.retriesAborted && this.#mayRetry(leg)) {
       this.backend.manager.retryAfter(RESET_RETRY_US, leg);
       return;
     }

@@ -11,7 +11,7 @@
  *
  * Writes that have failed somewhere wait for a drop, locks (a rebuild's, a repair's) and resets of the raid wait for writes. So nothing in `serial` may wait for any of these, nor for a disk that is no member.
  * It waits for turns of the cores (`callAll`, making the block device), and for superblocks (`#commit`) on the members that go on, without whom nothing could be acknowledged either: for a BdevIo, first come,
- * first served, and for the member, which answers, or goes; what a reset of it ends is asked for again, RESET_RETRIES times. Wiping in `close` comes when no write is left.
+ * first served, and for the member, which answers, or goes; what a reset of it ends is asked for again, for `raid_reset_wait_ms`. Wiping in `close` comes when no write is left.
  * Not waited for there: a rebuild of the member that is dropped, which has been told to stop, and touches the disk of its slot no more; what is still under way on that member, and the wiping of one that was taken out (`remove`), until
  * which it stays claimed; the look at a disk that is
  * to be added (raid-registry.ts).

@@ -24,8 +24,8 @@ export class RaidLeg implements Retry, IoWaitEntry {
   state = LEG_NONE;
   /** Which of the members that this slot has had it went to. */
   generation = 0;
-  /** How often it was begun again. */
-  retries = 0;
+  /** Until when it is begun again, once others have reset its member; 0: they have not. */
+  againUntilUs = 0;
 
   constructor(op: RaidOp, slot: number) {
     this.op = op;
@@ -81,7 +81,7 @@ export class RaidOp implements IoWaitEntry {
     this.step = 0;
     for (let slot = 0; slot < this.legs.length; slot++) {
       this.legs[slot].state = LEG_NONE;
-      this.legs[slot].retries = 0;
+      this.legs[slot].againUntilUs = 0;
     }
   }
 }

@@ -5,13 +5,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { RESET_RETRIES, RESET_RETRY_US } from '../../../bdev/base-reset.ts';
 import { faultRegistry } from '../../../bdev/faults/registry.ts';
 import { IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, IO_ZCOPY, ioTypes } from '../../../bdev/io-type.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open, runIo, takeBdevIos } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
+import { limits } from '../../../env/limits.ts';
 import { notifyOf } from '../../../notify/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { allGood, answering, contents, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
@@ -254,11 +254,16 @@ test('a member that answers nothing but ECANCELED has failed in the end', async 
   const { cluster, names, stub, list, channel, done, cb, buf, tearDown } = await onStubs(2);
   channel.write(buf, 0, 512, 512, cb, 'w');
   stub[1].complete(1);
-  for (let i = 0; i <= RESET_RETRIES; i++) {
+  const begun = cluster.clock.nowUs;
+  for (let ms = 0; ms < limits.raid_reset_wait_ms; ms += 1000) {
+    cluster.clock.nowUs = begun + ms * 1000;
     stub[0].complete(1, -125);
-    cluster.clock.nowUs += RESET_RETRY_US;
-    cluster.round();
+    cluster.settle();
+    assert.deepEqual(ops(stub), [['2 512 512'], []], `it is asked again after ${ms} ms`);
   }
+  cluster.clock.nowUs = begun + limits.raid_reset_wait_ms * 1000;
+  stub[0].complete(1, -125);
+  cluster.settle();
   assert.deepEqual(stub[0].outstanding, [], 'it is asked no more');
   await cluster.untilTrue(() => done.length === 1);
   assert.deepEqual(done, ['w 0']);
