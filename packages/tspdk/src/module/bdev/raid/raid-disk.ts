@@ -11,10 +11,9 @@
  *
  * Writes that have failed somewhere wait for a drop, locks (a rebuild's, a repair's) and resets of the raid wait for writes. So nothing in `serial` may wait for any of these, nor for a disk that is no member.
  * It waits for turns of the cores (`callAll`, making the block device), and for superblocks (`#commit`) on the members that go on, without whom nothing could be acknowledged either: for a BdevIo, first come,
- * first served, and for the member, which answers, or goes; what a reset of it ends is asked for again, for `raid_reset_wait_ms`. Wiping in `close` comes when no write is left.
- * Not waited for there: a rebuild of the member that is dropped, which has been told to stop, and touches the disk of its slot no more; what is still under way on that member, and the wiping of one that was taken out (`remove`), until
- * which it stays claimed; the look at a disk that is
- * to be added (raid-registry.ts).
+ * first served, and for the member, which answers, or goes; what a reset of it ends is asked for again, for `raid_reset_wait_ms`. Wiping in `close` comes when no write is left. Not waited for there: a rebuild of
+ * the member that is dropped, which has been told to stop, and touches the disk of its slot no more; what is still under way on that member, and the wiping of one that was taken out (`remove`), until which it
+ * stays claimed; the look at a disk that is to be added (raid-registry.ts).
  */
 
 import { callAll } from '../../../bdev/call-all.ts';
@@ -490,13 +489,11 @@ export class RaidDisk {
     await this.serial(async () => {
       // There are none as long as it was never begun to write them, or another raid's.
       const wiped = (this.clearOnClose || this.#making) && this.#seq > 0 ? this.slots : [];
-      for (const { name, io } of wiped.filter((slot) => slot.base?.removed === false)) {
-        await wipeRaidSuperblock(this, name, io);
-      }
+      const there = wiped.filter((slot) => slot.base?.removed === false);
+      for (const { name, io } of there) await wipeRaidSuperblock(this, name, io);
       for (const slot of this.slots) slot.close();
-      for (const segment of [this.#superblock, this.#scratch]) {
-        if (segment !== 0) await dropSegment(this.reactor, segment);
-      }
+      const segments = [this.#superblock, this.#scratch].filter((id) => id !== 0);
+      for (const id of segments) await dropSegment(this.reactor, id);
     });
     this.#forget();
   }

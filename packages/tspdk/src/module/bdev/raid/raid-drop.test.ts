@@ -4,80 +4,15 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bdev } from '../../../bdev/bdev.ts';
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
-import type { Cluster } from '../../../bdev/cluster.sim.ts';
-import { heapReserve } from '../../../bdev/heap-reserve.ts';
-import { lockBlockRank } from '../../../bdev/io-rank.ts';
 import { IO_READ, IO_WRITE } from '../../../bdev/io-type.ts';
-import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
-import { channelOf, open } from '../../../bdev/stub-setup.sim.ts';
-import { AllocSite } from '../../../env/alloc-site.ts';
-import { SpdkError } from '../../../env/errors.ts';
+import { stubChannel } from '../../../bdev/stub-module.sim.ts';
 import { log } from '../../../log/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { RaidDisk } from './raid-disk.ts';
+import { end, outstanding, rebuilding, soon, threeWithSuperblocks } from './raid-drop.sim.ts';
 import { RAID0, RAID1, RAID5F } from './raid-level.ts';
 import { answering, PLUGGABLE_BLOCKS, Pluggable, setUpRaid, stubDisks, superblockOf } from './raid-setup.sim.ts';
-import { RAID_SB_CONFIGURED } from './raid-superblock.ts';
-
-/** Far more than any drop takes. */
-const ROUNDS = 500;
-
-/** Turns until `condition` holds; fails with `what` when that does not come. */
-async function soon(cluster: Cluster, what: string, condition: () => boolean): Promise<void> {
-  let left = ROUNDS;
-  await cluster.untilTrue(() => condition() || --left === 0);
-  assert.ok(condition(), what);
-}
-
-/** What a disk has under way, on whatever channel. */
-const outstanding = (name: string): BdevIo[] =>
-  (stubs.channels.get(name) ?? []).flatMap((channel) => channel.outstanding);
-
-/** Ends what a disk has under way and `which` picks. */
-function end(name: string, which: (io: BdevIo) => boolean = () => true, status = 0): void {
-  for (const channel of stubs.channels.get(name) ?? []) {
-    const picked = channel.outstanding.filter(which);
-    for (const io of picked) channel.outstanding.splice(channel.outstanding.indexOf(io), 1);
-    for (const io of picked) io.complete(status);
-  }
-}
-
-/** A raid with a free place at 0, which gets a member that is rebuilt; it reads its first window. */
-async function rebuilding(level: string, windowKb = 4) {
-  const all = await setUpRaid();
-  const { cluster, raids, create, call } = all;
-  const names = await stubDisks(cluster, 3, { blocks: 64 });
-  await answering(cluster, names, create(level, ['', names[1], names[2]]));
-  raids.options.process_window_size_kb = windowKb;
-  const desc = open(cluster, 'R');
-  const channel = channelOf(cluster, desc);
-  const buf = cluster.memory(65536);
-  const done: string[] = [];
-  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
-  await answering(cluster, [names[0]], call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev: names[0] }));
-  const [raid] = raids.list();
-  const reads = (name: string) => outstanding(name).filter(({ type }) => type === IO_READ).length;
-  await soon(cluster, 'the first window is read', () => reads(names[1]) === 1);
-  /** Once the writes of the second window are under way. */
-  const lockSecond = async () => {
-    const data = ({ byteOffset }: BdevIo) => byteOffset < 4096;
-    await soon(cluster, 'the first window is copied', () => {
-      for (const name of names) end(name, data);
-      return raid.process?.doneBlocks === 8;
-    });
-    // The lock is asked for, and waits.
-    for (let i = 0; i < 20; i++) cluster.round();
-    assert.equal(reads(names[1]), 0);
-  };
-  const tearDown = async () => {
-    desc.close();
-    await answering(cluster, names, cluster.bdevs.fini());
-    await cluster.close();
-  };
-  return { ...all, raid, names, channel, buf, done, cb, lockSecond, tearDown };
-}
 
 test('[test_raid_process] raid1: a write fails on the member that is rebuilt and on another, and the rebuild waits for it: both are dropped', async () => {
   const { cluster, raid, names, channel, buf, done, cb, lockSecond, tearDown } = await rebuilding('raid1');
@@ -115,34 +50,6 @@ test('[test_raid_process] raid5f: the member that is rebuilt goes while a write 
   );
   await tearDown();
 });
-
-/** A raid1 of three with superblocks, on disks that answer only when they are told to, and a write of it. */
-async function threeWithSuperblocks() {
-  const all = await setUpRaid();
-  const { cluster, raids, create } = all;
-  const names = await stubDisks(cluster, 4, { blocks: 2048 + 64 });
-  await answering(cluster, names, create('raid1', names.slice(0, 3), { superblock: true }));
-  const desc = open(cluster, 'R');
-  const channel = channelOf(cluster, desc);
-  const buf = cluster.memory(512);
-  const done: number[] = [];
-  /** A write fails on the last member, and is acknowledged while disks of `silent` answer nothing. */
-  const failOnLast = async (silent: string) => {
-    channel.write(buf, 0, 0, 512, (_, status) => void done.push(status), null);
-    for (const name of names.slice(0, 3)) end(name, ({ byteOffset }) => byteOffset > 0, name === names[2] ? -5 : 0);
-    await soon(cluster, 'the write is acknowledged', () => {
-      for (const name of names) if (name !== silent) end(name);
-      return done.length === 1;
-    });
-    assert.deepEqual(done, [0]);
-  };
-  const tearDown = async () => {
-    desc.close();
-    await answering(cluster, names, cluster.bdevs.fini());
-    await cluster.close();
-  };
-  return { ...all, raid: raids.list()[0], names, channel, buf, done, failOnLast, tearDown };
-}
 
 test('a member that is taken out, and does not answer when its superblock is to be wiped, holds nobody up', async () => {
   const { cluster, call, raid, names, failOnLast, tearDown } = await threeWithSuperblocks();
@@ -390,144 +297,4 @@ test('[test_raid1_write_error] a write that none of the good members takes has f
     [true, true, true],
   );
   await tearDown();
-});
-
-test('while the application stops, what fails on a member fails, and no superblock says that the member has', async () => {
-  const { cluster, raid, names, channel, buf, done, tearDown } = await threeWithSuperblocks();
-  cluster.reactors[0].markStopping();
-  for (let i = 1; i <= 2; i++) {
-    channel.write(buf, 0, 0, 512, (_, status) => void done.push(status), null);
-    for (const name of names.slice(0, 3)) end(name, () => true, name === names[2] ? -19 : 0);
-    await soon(cluster, 'the write ends', () => done.length === i);
-  }
-  await cluster.until(raid.serial(async () => {}));
-  assert.deepEqual(done, [-19, -19]);
-  assert.deepEqual(names.flatMap(outstanding), []);
-  assert.deepEqual(
-    raid.slots.map(({ base, good, sbState }) => base !== null && good && sbState === RAID_SB_CONFIGURED),
-    [true, true, true],
-  );
-  await tearDown();
-});
-
-test('a member that takes no superblock while the application stops is not said to have failed, and whom it was to be about stays', async () => {
-  const { cluster, raid, names, channel, buf, done, tearDown } = await threeWithSuperblocks();
-  channel.write(buf, 0, 0, 512, (_, status) => void done.push(status), null);
-  for (const name of names.slice(0, 3)) end(name, () => true, name === names[2] ? -5 : 0);
-  await soon(cluster, 'superblocks are written', () => outstanding(names[0]).length === 1);
-  cluster.reactors[0].markStopping();
-  await soon(cluster, 'the write ends', () => {
-    for (const name of names) end(name, () => true, name === names[1] ? -19 : 0);
-    return done.length === 1;
-  });
-  await cluster.until(raid.serial(async () => {}));
-  assert.deepEqual(done, [-5]);
-  assert.deepEqual(
-    raid.slots.map(({ base, good }) => base !== null && good),
-    [true, true, true],
-  );
-  await tearDown();
-});
-
-/** The shared heap has no room, until what is returned is called. */
-function fillHeap(cluster: Cluster): () => void {
-  const { heap } = cluster.reactors[0];
-  const { alloc } = heap;
-  heap.alloc = () => {
-    throw new SpdkError('ENOMEM', 'full');
-  };
-  return () => {
-    heap.alloc = alloc;
-  };
-}
-
-test('the shared heap is full: a member that is taken out is still nobody else’s before all that was under way there is over', async () => {
-  const { cluster, call, raid, names, channel, buf, tearDown } = await threeWithSuperblocks();
-  channel.write(buf, 0, 0, 512, () => {}, null);
-  const free = fillHeap(cluster);
-  const removal = call('bdev_raid_remove_base_bdev', { name: names[2] });
-  await soon(cluster, 'it is out', () => {
-    for (const name of names.slice(0, 2)) end(name);
-    return raid.slots[2].base === null;
-  });
-  for (let i = 0; i < 20; i++) {
-    if (i === 10) free();
-    cluster.settle();
-    await cluster.until(new Promise(setImmediate));
-    assert.deepEqual(
-      outstanding(names[2]).map(({ byteOffset }) => byteOffset > 0),
-      [true],
-      'it is not wiped',
-    );
-    assert.ok(cluster.bdevs.get(names[2]).shared.claim !== 0);
-  }
-  await answering(cluster, names, removal);
-  assert.equal(cluster.bdevs.get(names[2]).shared.claim, 0);
-  await tearDown();
-});
-
-test('[test_raid_process] the shared heap is full, and its last block goes round: a rebuild waits for its lock and goes on', async () => {
-  const { cluster, raid, names, tearDown } = await rebuilding('raid1');
-  const free = fillHeap(cluster);
-  const { reserve, taken } = lastBlock(cluster, raid.bdev as Bdev);
-  await soon(cluster, 'the first window is copied', () => {
-    for (const name of names) end(name);
-    return raid.process?.doneBlocks === 8;
-  });
-  // Somebody else has it, and asks for it again each time; then nobody.
-  for (let i = 0; i < 10; i++) {
-    cluster.settle();
-    await cluster.until(new Promise(setImmediate));
-    assert.ok(raid.process !== null && raid.slots[0].base !== null, 'it goes on');
-  }
-  reserve.free(taken);
-  await answering(
-    cluster,
-    names,
-    cluster.untilTrue(() => raid.slots[0].good),
-  );
-  free();
-  await tearDown();
-});
-
-/** The block that is kept for locks of a disk, taken by somebody else. */
-function lastBlock(cluster: Cluster, disk: Bdev) {
-  const reserve = cluster.reactors[0].local(heapReserve);
-  const taken = reserve.take(32, lockBlockRank(disk), 'somebody', new AllocSite('test'));
-  return { reserve, taken };
-}
-
-test('[test_raid1_write_error] a write that only a member takes which is being dropped ends when that is decided', async () => {
-  for (const refused of [false, true]) {
-    const { cluster, raids, create } = await setUpRaid();
-    const names = await stubDisks(cluster, 2, { blocks: 2048 + 64 });
-    await answering(cluster, names, create('raid1', names, { superblock: true }));
-    const desc = open(cluster, 'R');
-    const channel = channelOf(cluster, desc);
-    const buf = cluster.memory(512);
-    const done: string[] = [];
-    const data = ({ byteOffset }: BdevIo) => byteOffset > 0;
-    const write = (name: string, statuses: number[]) => {
-      channel.write(buf, 0, 0, 512, (_, status) => void done.push(`${name} ${status}`), null);
-      for (const [i, status] of statuses.entries()) end(names[i], data, status);
-    };
-    write('v', [0, -5]);
-    await soon(cluster, 'the other’s superblock is written', () => outstanding(names[0]).length === 1);
-    write('w', [-28, 0]);
-    for (let i = 0; i < 20; i++) cluster.settle();
-    assert.deepEqual(done, [], 'both wait');
-    end(names[0], () => true, refused ? -5 : 0);
-    await soon(cluster, 'both end', () => {
-      end(names[1]);
-      return done.length === 2;
-    });
-    assert.deepEqual(done, refused ? ['v -5', 'w 0'] : ['v 0', 'w -28']);
-    assert.deepEqual(
-      raids.list()[0].slots.map(({ base }) => base !== null),
-      [!refused, refused],
-    );
-    desc.close();
-    await answering(cluster, names, cluster.bdevs.fini());
-    await cluster.close();
-  }
 });
