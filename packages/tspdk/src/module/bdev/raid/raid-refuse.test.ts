@@ -152,3 +152,37 @@ test('[test_raid1_write_error] a write that only a member takes which is being d
     await cluster.close();
   }
 });
+
+test('the shared heap is full: a repair waits for its lock, and ends with the raid', async () => {
+  for (const deleted of [false, true]) {
+    const { cluster, create, call } = await setUpRaid();
+    const names = await stubDisks(cluster, 2, { blocks: 64 });
+    await answering(cluster, names, create('raid1', names));
+    const desc = open(cluster, 'R');
+    const buf = cluster.memory(512);
+    const done: number[] = [];
+    const free = fillHeap(cluster);
+    const { reserve, taken } = lastBlock(cluster, desc.bdev);
+    channelOf(cluster, desc).read(buf, 0, 0, 512, (_, status) => void done.push(status), null);
+    end(names[0], () => true, -5);
+    end(names[1]);
+    for (let i = 0; i < 10; i++) {
+      cluster.settle();
+      await cluster.until(new Promise(setImmediate));
+    }
+    assert.deepEqual([done, names.flatMap(outstanding)], [[0], []]);
+    desc.close();
+    if (deleted) await answering(cluster, names, call('bdev_raid_delete', { name: 'R' }));
+    free();
+    reserve.free(taken);
+    if (!deleted) {
+      await soon(cluster, 'it is written again', () => {
+        cluster.settle();
+        end(names[1]);
+        return outstanding(names[0]).length === 1;
+      });
+    }
+    await answering(cluster, names, cluster.bdevs.fini());
+    await cluster.close();
+  }
+});
