@@ -15,7 +15,7 @@ const initiatorLog = log.register('bdev_nbd');
 /** How often `watch` is to be called while there are requests. */
 export const WATCH_MS = 500;
 /** What a server is given to answer what it has when the disk is removed. */
-const FAREWELL_MS = 5000;
+export const FAREWELL_MS = 5000;
 /** Of different reasons to go on trying, which are said between two answers. */
 const REASONS_MAX = 8;
 

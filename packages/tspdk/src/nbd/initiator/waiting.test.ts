@@ -6,7 +6,7 @@ import { BdevDesc, bdevRegistry } from '../../bdev/index.ts';
 import type { SockGroup } from '../../sock/index.ts';
 import { withTarget } from '../target-fixture.sim.ts';
 import { type ChannelHost, InitiatorChannel } from './channel.ts';
-import { Link, type LinkOptions } from './link.ts';
+import { FAREWELL_MS, Link, type LinkOptions, WATCH_MS } from './link.ts';
 import { create, io, withRemote } from './remote.sim.ts';
 import { ScriptedServer } from './server.sim.ts';
 
@@ -247,5 +247,26 @@ test('a disk that is going waits for no connection', () => {
   link.watch();
   assert.deepEqual(statuses, [-19]);
   assert.equal(link.watch(), false);
+  link.close();
+});
+
+test('a server that is connected has its whole farewell, however long it has been waited for before', () => {
+  const ended: string[] = [];
+  const sock = { send: () => {}, recv: () => {}, close: () => void ended.push('closed') };
+  const { host, options } = unconnected({ adopt: () => sock } as unknown as SockGroup);
+  let going = false;
+  const channel = new InitiatorChannel(host);
+  const disk = { isGoing: () => going, sizeBytes: () => 512, grown: () => {}, news: () => {} };
+  const link = new Link('R', options, host.socks, channel, disk);
+  channel.attach(0);
+  const io = { type: 0, byteOffset: 0, bytes: 0, complete: (status: number) => void ended.push(`${status}`) };
+  channel.submit(io as unknown as BdevIo);
+  for (let i = 0; i < 60_000 / WATCH_MS; i++) link.watch();
+  going = true;
+  // This look begins it.
+  for (let i = 0; i < FAREWELL_MS / WATCH_MS; i++) link.watch();
+  assert.deepEqual(ended, []);
+  link.watch();
+  assert.deepEqual(ended, ['closed']);
   link.close();
 });
