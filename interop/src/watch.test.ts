@@ -79,10 +79,21 @@ test('a client that reads all the time sees new versions and no error; a broken 
   writeFileSync(`${file}.new`, text(7));
   renameSync(`${file}.new`, file);
   await client.printed(/value 7\n/);
+  // The link names another file from now on, and it is that which is saved.
+  const other = join(scratch(t), 'disk.mjs');
+  writeFileSync(other, text(8));
+  symlinkSync(other, `${link}.new`);
+  renameSync(`${link}.new`, link);
+  await client.printed(/value 8\n/);
+  writeFileSync(other, text(9));
+  await client.printed(/value 9\n/);
+  symlinkSync(file, `${link}.new`);
+  renameSync(`${link}.new`, link);
+  await client.printed(/value 7\n[\s\S]*value 7\n/);
   writeFileSync(file, 'function connect() { throw new Error("no such bucket"); }\nconnect();\n');
   await serving.printed(/no such bucket[\s\S]*at connect \(.*disk\.mjs:1:[\s\S]*the version before goes on/);
-  writeFileSync(file, text(8, 1 << 21));
-  await client.printed(/value 8\n/);
+  writeFileSync(file, text(10, 1 << 21));
+  await client.printed(/value 10\n/);
   await serving.printed(/reloaded .*link\.mjs, 2097152 bytes/);
   // Who connects now sees the new size.
   const sized = start(t, findProgram('nbdsh')!, ['-u', uri, '-c', 'print("size %d" % h.get_size())'], {
@@ -92,8 +103,8 @@ test('a client that reads all the time sees new versions and no error; a broken 
   assert.equal(client.child.exitCode, null, client.output());
   assert.doesNotMatch(client.output(), /ERROR|MIXED|Traceback/);
   assert.deepEqual(
-    [...client.output().matchAll(/value (\d)/g)].map(([, value]) => Number(value)),
-    [1, 2, 3, 4, 5, 6, 7, 8],
+    [...client.output().matchAll(/value (\d+)/g)].map(([, value]) => Number(value)),
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 7, 10],
     'never an old one after a new one',
   );
   const gone = once(client.child, 'exit');

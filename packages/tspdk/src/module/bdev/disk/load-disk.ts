@@ -32,8 +32,10 @@ export async function loadDisk(url: string, options: DiskOptions = {}): Promise<
   let module: { readonly default?: unknown };
   let made: unknown;
   try {
-    forgetCommonJs(path);
-    module = await import(`${url}?disk=${++loads}`);
+    const file = fileNow(path);
+    // CommonJS knows no query, and would give the instance that it has.
+    delete require.cache[file];
+    module = await import(`${pathToFileURL(file).href}?disk=${++loads}`);
     made = defaultOf(module);
     if (typeof made === 'function') made = await (made as (options: DiskOptions) => unknown)(options);
   } catch (thrown) {
@@ -47,9 +49,9 @@ export async function loadDisk(url: string, options: DiskOptions = {}): Promise<
   );
 }
 
-/** CommonJS knows no query, and would give the instance that it has. */
-function forgetCommonJs(path: string): void {
-  if (existsSync(path)) delete require.cache[realpathSync(path)];
+/** What a link names by now: Node goes on with what it named when it was loaded first. */
+function fileNow(path: string): string {
+  return existsSync(path) ? realpathSync(path) : path;
 }
 
 /** TypeScript writes `export default` so where it makes CommonJS of it. */

@@ -229,19 +229,21 @@ test('two versions at once, and the older still waits for its turn: both are ser
   await cluster.close();
 });
 
-test('a close that does not settle is told, and holds no later version up', async () => {
+test('a close that does not settle is told, and holds neither a new size up nor a later version', async () => {
   const path = join(dir, 'i.mjs');
   const cluster = await startCluster({ reactors: 2 });
   write(path, 1, 'close: () => new Promise((resolve) => gate.release.push(resolve)),');
   await cluster.until(cluster.bdevs.create('disk', { name: 'D', module: path, timeout_ms: 1000 }));
   gate.release = [];
-  write(path, 2);
+  write(path, 2, '', 8192);
+  const { nowUs } = cluster.clock;
   const reloaded = reload(cluster);
-  await cluster.untilTrue(() => gate.release.length === 1);
+  await cluster.untilTrue(() => gate.release.length === 1 && cluster.bdevs.get('D').sizeBytes === 8192);
+  assert.ok(cluster.clock.nowUs < nowUs + 1_000_000, 'the size is told before the time of the close is over');
   cluster.clock.nowUs += 1_000_000;
-  assert.equal(await reloaded, 4096);
-  write(path, 3);
-  assert.equal(await reload(cluster), 4096);
+  assert.equal(await reloaded, 8192);
+  write(path, 3, '', 8192);
+  assert.equal(await reload(cluster), 8192);
   assert.equal(gate.loaded, 3);
   await cluster.close();
 });
