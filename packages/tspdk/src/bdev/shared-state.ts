@@ -26,9 +26,9 @@ const ID_MASK = 0x7fff;
 
 /** Not every core has it yet. */
 export const BDEV_ATTACHING = 0;
-export const BDEV_READY = 2;
+export const BDEV_READY = 1;
 /** Asked to go; waits for descriptors to close. */
-export const BDEV_REMOVING = 1;
+export const BDEV_REMOVING = 2;
 
 /** Who may write: SPDK's enum spdk_bdev_claim_type. */
 export const CLAIM_NONE = 0;

@@ -108,7 +108,7 @@ export const limits = {
   bdev_split_max: 4096,
   /** Largest single piece of a memory disk's storage; a larger disk has several. */
   bdev_malloc_segment_bytes: 1024 * 1024 * 1024,
-  /** Such pieces of all memory disks together. Each is a mapping, of which Linux gives a process 65,530; past that the C library takes memory that it has to zero. */
+  /** Such pieces of all memory disks together. Each is a mapping of the C library's, which makes 65,536 of them (glibc's M_MMAP_MAX); past that it takes memory that it has to zero, 1 GiB at once. */
   bdev_malloc_segments_max: 32768,
   /** Pieces of memory in one gathered send; a longer list goes in several. */
   sock_iovecs: 128,
