@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BdevIo } from '../../bdev/bdev-io.ts';
 import { BdevDesc, bdevRegistry } from '../../bdev/index.ts';
+import type { App } from '../../event/index.ts';
 import type { SockGroup } from '../../sock/index.ts';
 import { withTarget } from '../target-fixture.sim.ts';
 import { type ChannelHost, InitiatorChannel } from './channel.ts';
@@ -30,6 +31,17 @@ function unconnected(socks: SockGroup): { host: ChannelHost; options: LinkOption
       ioTimeoutMs: 86_400_000,
     },
   };
+}
+
+/** The disk R, open until it is removed, whose server answers nothing from now on. */
+async function openSilent(app: App, server: ScriptedServer) {
+  // Somebody looks for partitions.
+  await bdevRegistry(app.reactor).waitForExamine();
+  server.asked.length = 0;
+  server.script.request = () => {};
+  const memory = await app.shareSegment(65536);
+  const desc = BdevDesc.open('R', { write: true, reactor: app.reactor, onEvent: () => desc.close() });
+  return { memory, channel: desc.getIoChannel(), own: app.reactor.segments.get(memory.id) };
 }
 
 test('a server that is gone for too long fails what waits; what waits can be aborted; when it is back the disk works again', async () => {
@@ -155,13 +167,7 @@ for (const gone of [false, true]) {
     const rc = await withTarget(async ({ app }) => {
       // Without the removal, everything would wait for an hour or more.
       await create(app, server.uri, { io_timeout_sec: 86_400, reconnect_delay_ms: 3_600_000 });
-      await bdevRegistry(app.reactor).waitForExamine();
-      server.asked.length = 0;
-      server.script.request = () => {};
-      const memory = await app.shareSegment(65536);
-      const desc = BdevDesc.open('R', { write: true, reactor: app.reactor, onEvent: () => desc.close() });
-      const channel = desc.getIoChannel();
-      const own = app.reactor.segments.get(memory.id);
+      const { memory, channel, own } = await openSilent(app, server);
       const statuses: number[] = [];
       for (let i = 0; i < 5; i++) channel.write(own, 0, 0, 512, (_, status) => void statuses.push(status), null);
       app.reactor.kick();
@@ -182,13 +188,7 @@ test('who waits for the I/O of a server that is gone does not hold the end of th
   const rc = await withTarget(
     async ({ app }) => {
       await create(app, server.uri, { io_timeout_sec: 86_400, reconnect_delay_ms: 3_600_000 });
-      await bdevRegistry(app.reactor).waitForExamine();
-      server.asked.length = 0;
-      server.script.request = () => {};
-      const memory = await app.shareSegment(65536);
-      const desc = BdevDesc.open('R', { write: true, reactor: app.reactor, onEvent: () => desc.close() });
-      const channel = desc.getIoChannel();
-      const own = app.reactor.segments.get(memory.id);
+      const { memory, channel, own } = await openSilent(app, server);
       const ended = io(app, (cb) => channel.write(own, 0, 0, 512, cb, null));
       while (server.asked.length === 0) await new Promise((resolve) => setImmediate(resolve));
       await server.close();
@@ -207,17 +207,7 @@ test('the end of the application in the middle of everything', async () => {
   const server = await ScriptedServer.start();
   const rc = await withTarget(async ({ app }) => {
     await create(app, server.uri);
-    await bdevRegistry(app.reactor).waitForExamine();
-    server.asked.length = 0;
-    server.script.request = () => {};
-    const memory = await app.shareSegment(65536);
-    const desc = BdevDesc.open('R', {
-      write: true,
-      reactor: app.reactor,
-      onEvent: () => desc.close(),
-    });
-    const channel = desc.getIoChannel();
-    const own = app.reactor.segments.get(memory.id);
+    const { memory, channel, own } = await openSilent(app, server);
     const statuses: number[] = [];
     for (let i = 0; i < 5; i++) channel.read(own, 0, 0, 512, (_, status) => void statuses.push(status), null);
     app.reactor.kick();
