@@ -1,33 +1,61 @@
-// Driver: the few words of a disk that all cores see, and the map of what has been written.
+// Driver: the few words of a disk that all cores see, and the map of what has been written. Core 0 is the app core, the only one that claims.
 import assert from 'node:assert/strict';
 import { kitOf } from './two.mjs';
 
 const kit = kitOf(import.meta.url);
-const { createSharedState, SharedState } = await kit('bdev/shared-state.js');
+const {
+  BDEV_ATTACHING,
+  BDEV_READY,
+  BDEV_REMOVING,
+  CLAIM_EXCL_WRITE,
+  CLAIM_NONE,
+  CLAIM_READ_MANY_WRITE_ONE,
+  createSharedState,
+  SharedState,
+} = await kit('bdev/shared-state.js');
 const { AllocationMap, allocationMapBytes, CHUNK_BYTES } = await kit('module/bdev/malloc/allocation-map.js');
 const bytes = 64 * CHUNK_BYTES;
 
 export const make = () => ({ state: createSharedState(), map: new SharedArrayBuffer(allocationMapBytes(bytes)) });
 
+/** A reader that claims, and writes by that. */
+function claimOnce(words, type) {
+  assert(words.opened(false, undefined));
+  const claim = words.tryClaim(type, false, 0n);
+  // Claims other than of one writer find the other core writing, now and then.
+  if (claim === null) assert.equal(type, CLAIM_READ_MANY_WRITE_ONE);
+  else {
+    assert.equal(words.claim, type);
+    words.promoted();
+    assert(words.writers > 0);
+    words.releaseClaim(true);
+    assert.equal(words.claim, CLAIM_NONE);
+  }
+  words.closed(claim !== null, claim !== null);
+}
+
+/** A writer without a claim, whom a claim keeps out. */
+function writeOnce(words) {
+  assert([CLAIM_NONE, CLAIM_EXCL_WRITE, CLAIM_READ_MANY_WRITE_ONE].includes(words.claim));
+  if (!words.opened(true, undefined)) return;
+  assert(words.descs > 0 && words.writers > 0);
+  words.closed(true, true);
+}
+
 export const run = (core, { state, map }) => {
   const words = new SharedState(state);
   const written = new AllocationMap(map);
+  if (core === 0) words.attached();
   for (let n = 0; n < 40; n++) {
-    // The other may be through already, or have claimed it.
-    assert([0, 1].includes(words.state) && [0, 1].includes(words.claim));
-    words.opened(n % 2 === 0);
-    if (n % 2 === 1) words.promoted();
-    assert(words.descs > 0 && words.writers > 0);
-    if (words.tryClaim()) {
-      assert.equal(words.claim, 1);
-      words.releaseClaim();
-    }
-    words.closed(true);
+    assert([BDEV_ATTACHING, BDEV_READY, BDEV_REMOVING].includes(words.state));
+    if (core === 0) claimOnce(words, n % 2 === 0 ? CLAIM_EXCL_WRITE : CLAIM_READ_MANY_WRITE_ONE);
+    writeOnce(words);
     const mine = ((n * 2 + core) % 64) * CHUNK_BYTES;
     written.set(mine, CHUNK_BYTES);
     assert(written.isSet(mine));
     written.isSet((((n + 1) * 2 + 1 - core) % 64) * CHUNK_BYTES);
     written.clear(mine, CHUNK_BYTES);
   }
-  assert(words.beginRemove() || words.state === 1);
+  words.beginRemove();
+  assert.equal(words.state, BDEV_REMOVING);
 };
