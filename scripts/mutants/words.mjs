@@ -18,20 +18,21 @@ const bytes = 64 * CHUNK_BYTES;
 
 export const make = () => ({ state: createSharedState(), map: new SharedArrayBuffer(allocationMapBytes(bytes)) });
 
-/** A reader that claims, and writes by that. */
-function claimOnce(words, type) {
-  assert(words.opened(false, undefined));
-  const claim = words.tryClaim(type, false, 0n);
-  // Claims other than of one writer find the other core writing, now and then.
+/** Claims, as a writer or as a reader whom the claim makes one. */
+function claimOnce(words, type, asWriter) {
+  assert(words.opened(asWriter, undefined));
+  const claim = words.tryClaim(type, asWriter, 0n);
+  // This kind of claim finds the other core writing, now and then.
   if (claim === null) assert.equal(type, CLAIM_READ_MANY_WRITE_ONE);
   else {
     assert.equal(words.claim, type);
-    words.promoted();
+    if (!asWriter) words.promoted();
     assert(words.writers > 0);
     words.releaseClaim(true);
     assert.equal(words.claim, CLAIM_NONE);
   }
-  words.closed(claim !== null, claim !== null);
+  const writes = asWriter || claim !== null;
+  words.closed(writes, writes);
 }
 
 /** A writer without a claim, whom a claim keeps out. */
@@ -48,7 +49,7 @@ export const run = (core, { state, map }) => {
   if (core === 0) words.attached();
   for (let n = 0; n < 40; n++) {
     assert([BDEV_ATTACHING, BDEV_READY, BDEV_REMOVING].includes(words.state));
-    if (core === 0) claimOnce(words, n % 2 === 0 ? CLAIM_EXCL_WRITE : CLAIM_READ_MANY_WRITE_ONE);
+    if (core === 0) claimOnce(words, n % 2 === 0 ? CLAIM_EXCL_WRITE : CLAIM_READ_MANY_WRITE_ONE, n % 3 === 0);
     writeOnce(words);
     const mine = ((n * 2 + core) % 64) * CHUNK_BYTES;
     written.set(mine, CHUNK_BYTES);
