@@ -154,6 +154,10 @@ const steps = fc
   );
 fc.assert(
   fc.property(steps, (step) => same(...step)),
-  { numRuns: Number(process.argv[3] ?? 4000), seed: Number(process.argv[2] ?? 1) },
+  {
+    numRuns: Number(process.argv[3] ?? 4000),
+    seed: Number(process.argv[2] ?? 1),
+    examples: [[['typed', 'fill', Int8Array, [1, undefined, 2]]]],
+  },
 );
 console.log('the same');

@@ -73,6 +73,9 @@ function between(view: View, args: Arguments, at: number): [number, number] {
   return [relative(args[at] as number, length), end];
 }
 
+/** V8 before Node 24 fills to the end of the view where `start` is undefined, whatever `end` is. */
+const looksAtEndOnlyWithStart = new Uint8Array(2).fill(1, undefined, 1)[1] === 1;
+
 function parts({ read, write }: Touches): Record<string, Rule> {
   return {
     at: {
@@ -87,6 +90,7 @@ function parts({ read, write }: Touches): Record<string, Rule> {
     fill: {
       before(shadow, view, args) {
         args[0] = elementOf(shadow, args[0]);
+        if (looksAtEndOnlyWithStart && args[1] === undefined) args[2] = undefined;
         const [from, to] = between(view, args, 1);
         write(shadow, from, to);
       },
