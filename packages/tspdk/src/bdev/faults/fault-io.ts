@@ -18,25 +18,32 @@ const GIVEN = 3;
 const DONE = 4;
 const ENDED = 5;
 
+/** Where I/Os stand that faults hold back. */
+export interface Holder {
+  readonly held: Set<FaultIo>;
+  /** Nothing is held back any more. */
+  readonly ended: boolean;
+}
+
 export class FaultIo extends LayerIo implements Retry {
   readonly #rule: FaultRule;
   readonly #failure: number;
   readonly #delayUs: number;
-  readonly #held: Set<FaultIo>;
+  readonly #holder: Holder;
   readonly #child = new LayerChild(this);
   #stage = STRUCK;
   #aborted = false;
 
   /**
    * @param failure what it ends with; 0: what the disk says
-   * @param held where it stands while it is held back
+   * @param holder where it stands while it is held back
    */
-  constructor(rule: FaultRule, failure: number, delayUs: number, held: Set<FaultIo>) {
+  constructor(rule: FaultRule, failure: number, delayUs: number, holder: Holder) {
     super();
     this.#rule = rule;
     this.#failure = failure;
     this.#delayUs = delayUs;
-    this.#held = held;
+    this.#holder = holder;
   }
 
   /** Held back until somebody resumes it. */
@@ -63,13 +70,13 @@ export class FaultIo extends LayerIo implements Retry {
     const { action, stage } = this.#rule;
     this.#stage = HELD;
     if (action === 'lost') this.finish();
-    else if (action === 'stuck') this.#held.add(this);
+    else if (action === 'stuck') this.#holder.held.add(this);
     else if (action === 'delay' && stage === 'submission') this.#delay();
     else this.#stage = FREE;
   }
 
   #delay(): void {
-    this.#held.add(this);
+    this.#holder.held.add(this);
     this.channel.manager.retryAfter(this.#delayUs, this);
   }
 
@@ -81,7 +88,7 @@ export class FaultIo extends LayerIo implements Retry {
 
   /** It goes on, after it was held back; what fails at submission ends. */
   resume(): void {
-    this.#held.delete(this);
+    this.#holder.held.delete(this);
     if (this.#failure !== 0) {
       this.finish();
       return;
@@ -180,14 +187,20 @@ export class FaultIo extends LayerIo implements Retry {
 
   protected override finish(): void {
     if (this.status === 0) this.status = this.#failure;
-    if (this.#rule.action === 'delay' && this.#stage === GIVEN && this.#rule.stage === 'completion' && !this.#aborted) {
+    if (this.#isHeldAtEnd()) {
       this.#stage = DONE;
       this.#delay();
     } else this.#end();
   }
 
+  #isHeldAtEnd(): boolean {
+    const { action, stage } = this.#rule;
+    const delayed = action === 'delay' && stage === 'completion' && this.#stage === GIVEN;
+    return delayed && !this.#aborted && !this.#holder.ended;
+  }
+
   #end(): void {
-    this.#held.delete(this);
+    this.#holder.held.delete(this);
     this.#stage = ENDED;
     super.finish();
   }
@@ -200,7 +213,7 @@ export class FaultIo extends LayerIo implements Retry {
 
   override abort(): boolean {
     this.#aborted = true;
-    if (!this.#held.has(this)) return super.abort();
+    if (!this.#holder.held.has(this)) return super.abort();
     this.end(ECANCELED);
     return true;
   }

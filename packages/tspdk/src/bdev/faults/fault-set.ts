@@ -9,19 +9,20 @@ import type { Bdev } from '../bdev.ts';
 import type { BdevIo } from '../bdev-io.ts';
 import { IO_ABORT, IO_FLAG_EMULATED, IO_RESET } from '../io-type.ts';
 import type { ThreadChannel } from '../thread-channel.ts';
-import { FaultIo } from './fault-io.ts';
+import { FaultIo, type Holder } from './fault-io.ts';
 import { FaultLog } from './fault-log.ts';
 import { ruleStruck } from './struck.ts';
 import type { FaultAction } from './vocabulary.ts';
 import { type ActiveFault, TOLD, Watch } from './watch.ts';
 
-export class FaultSet {
+export class FaultSet implements Holder {
   readonly #bdev: Bdev;
   #watches: Watch[] = [];
   #state: Int32Array = new Int32Array(1);
   readonly #log: FaultLog;
   /** I/Os that rules hold back here: stuck, or delayed. They outlive their rules. */
   readonly held = new Set<FaultIo>();
+  ended = false;
 
   constructor(bdev: Bdev) {
     this.#bdev = bdev;
@@ -45,7 +46,7 @@ export class FaultSet {
     else if (action === 'nomem') channel.refuse(io);
     else {
       const delayUs = action === 'delay' ? watch.delayUs() : 0;
-      new FaultIo(watch.rule, watch.status, delayUs, this.held).begin(channel, io);
+      new FaultIo(watch.rule, watch.status, delayUs, this).begin(channel, io);
       // It is this that is counted.
       io.flags &= ~IO_FLAG_EMULATED;
     }
@@ -76,8 +77,9 @@ export class FaultSet {
     reactor.send(reactor.app.mainCore, ruleStruck, this.#bdev.id, watch.id, 0);
   }
 
-  /** The disk goes: ends what is held back with `status`. */
+  /** The disk or the application goes: ends what is held back with `status`, and lets nothing be held back that is with the disk yet. */
   endHeld(status: number): void {
+    this.ended = true;
     for (const io of [...this.held]) io.end(status);
   }
 

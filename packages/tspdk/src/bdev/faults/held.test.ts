@@ -94,6 +94,27 @@ test('what is held back ends when its disk goes', async () => {
   await cluster.close();
 });
 
+test('what is with the disk when that goes, or the application, is not held back when the disk has done it', async () => {
+  for (const how of ['disk', 'application'] as const) {
+    const { cluster, desc, channel, stub, buf, done, cb, add, settle, faults, tearDown } = await faulty();
+    await add('op=write,action=delay,delay_us=3600000000,stage=completion');
+    assert.equal(channel.write(buf, 0, 0, BLOCK, cb, 'w'), 0);
+    const gone = cluster.until(how === 'disk' ? cluster.bdevs.delete('S') : faults.close());
+    if (how === 'disk') await cluster.untilTrue(() => channel.shared.bdev.removing);
+    else await gone;
+    assert.deepEqual(done, []);
+    stub.complete(1);
+    settle();
+    assert.deepEqual(done, [how === 'disk' ? 'w -19' : 'w 0']);
+    if (how === 'application') await tearDown();
+    else {
+      desc.close();
+      await gone;
+      await cluster.close();
+    }
+  }
+});
+
 test('when the application stops nothing goes wrong any more, and what is held back ends', async () => {
   const { cluster, channel, stub, buf, done, cb, add, settle, faults, tearDown } = await faulty();
   await add('op=read,action=stuck');
