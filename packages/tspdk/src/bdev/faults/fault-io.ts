@@ -6,6 +6,7 @@ import { PLACE_FAULT } from '../io-rank.ts';
 import { IO_FLAG_PART, IO_RESET, IO_WRITE } from '../io-type.ts';
 import { LayerChild, LayerIo } from '../layer-io.ts';
 import type { Retry } from '../manager.ts';
+import type { Metadata } from '../metadata.ts';
 import { beginReset } from '../reset.ts';
 import { ECANCELED } from '../status.ts';
 import type { FaultRule } from './vocabulary.ts';
@@ -122,6 +123,10 @@ export class FaultIo extends LayerIo implements Retry {
           return;
         }
         io.iovs = firstBytes(parent.iovs, channel.bdev.metadata?.inMemory(parent, bytes) ?? bytes);
+        if (parent.mdIovs !== null) {
+          const { blockBytes, format } = channel.bdev.metadata as Metadata;
+          io.mdIovs = firstBytes(parent.mdIovs, (bytes / blockBytes) * format.bytes);
+        }
         break;
       case 'misdirect': {
         // Round the end of the disk, in whole blocks: some disks take I/O from any byte on.

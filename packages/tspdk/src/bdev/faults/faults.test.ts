@@ -8,6 +8,7 @@ import '../../module/bdev/passthru/passthru-bdev.ts';
 import { startCluster } from '../cluster.sim.ts';
 import { BdevDesc } from '../desc.ts';
 import { IO_READ, IO_WRITE, ioTypes } from '../io-type.ts';
+import { metadataFormat } from '../metadata.ts';
 import { faulty } from './fault-setup.sim.ts';
 import { faultRegistry } from './registry.ts';
 import type { FaultInput } from './rule.ts';
@@ -198,6 +199,24 @@ test('a fault that would not show does not strike: a byte beyond the I/O, a writ
       [1, 1],
     ],
   );
+  await tearDown();
+});
+
+test('torn: of metadata in memory of its own the disk gets that of the first blocks', async () => {
+  const metadata = metadataFormat({ bytes: 8, interleaved: false, difType: 0, difIsHeadOfMd: false });
+  const { channel, stub, buf, done, cb, add, settle, tearDown } = await faulty({ metadata });
+  await add('op=write,action=torn,torn_blocks=2,count=1');
+  const iovs = new IoVecs(1);
+  iovs.push(buf, 0, 4 * BLOCK);
+  const md = new IoVecs(2);
+  md.push(buf, 4096, 20);
+  md.push(buf, 8192, 12);
+  assert.equal(channel.writevWithMd(iovs, md, 0, cb, 'w'), 0);
+  const [io] = stub.outstanding;
+  assert.deepEqual([io.bytes, io.iovs.totalBytes, io.mdIovs?.totalBytes], [2 * BLOCK, 2 * BLOCK, 16]);
+  stub.complete(1);
+  settle();
+  assert.deepEqual(done, ['w 0']);
   await tearDown();
 });
 

@@ -80,7 +80,8 @@ export function faultRule(input: FaultInput | string): FaultRule {
 }
 
 function parse(text: string): FaultInput {
-  const input: Record<string, string> = {};
+  // Without a prototype: __proto__ is a key like any other.
+  const input: Record<string, string> = Object.create(null);
   for (const part of text.split(',')) {
     const at = part.indexOf('=');
     if (at < 1) throw new SpdkError('EINVAL', `fault rule "${text}": "${part}" is not key=value`);
