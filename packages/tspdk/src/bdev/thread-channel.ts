@@ -296,16 +296,16 @@ export class ThreadChannel implements IoSink, IoWaitEntry {
       this.#raiseThreshold();
     }
     // Nothing is left whose completion would bring us back here.
-    if (this.#withModule === 0) this.#retryLater();
+    if (this.withModule === 0) this.#retryLater();
   }
 
-  /** What the layer carries out may wait for what is queued here, and does not count. */
-  get #withModule(): number {
+  /** What the layer carries out may wait for what is queued here, or be held back by a fault, and does not count. */
+  get withModule(): number {
     return this.outstanding - this.layered;
   }
 
   #raiseThreshold(): void {
-    this.#nomemThreshold = Math.max(this.#withModule >> 1, this.#withModule - NOMEM_THRESHOLD);
+    this.#nomemThreshold = Math.max(this.withModule >> 1, this.withModule - NOMEM_THRESHOLD);
   }
 
   #retryLater(): void {
@@ -329,12 +329,12 @@ export class ThreadChannel implements IoSink, IoWaitEntry {
   /** Time has passed with nothing outstanding. */
   retry(): void {
     this.#retryPending = false;
-    this.#nomemThreshold = Math.max(this.#nomemThreshold, this.#withModule);
+    this.#nomemThreshold = Math.max(this.#nomemThreshold, this.withModule);
     this.#retryNomem();
   }
 
   #retryNomem(): void {
-    if (this.#withModule > this.#nomemThreshold) return;
+    if (this.withModule > this.#nomemThreshold) return;
     while (this.#nomemHead !== null) {
       const io = this.#takeNomem();
       const before = this.#nomemCount;
@@ -344,7 +344,7 @@ export class ThreadChannel implements IoSink, IoWaitEntry {
         // Refused again: back to its place at the head.
         this.#putBackFirst();
         this.#raiseThreshold();
-        if (this.#withModule === 0) this.#retryLater();
+        if (this.withModule === 0) this.#retryLater();
         return;
       }
     }

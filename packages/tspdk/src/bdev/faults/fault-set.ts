@@ -63,7 +63,7 @@ export class FaultSet implements Holder {
     const { nowUs } = channel.manager.reactor.clock;
     const state = Atomics.load(this.#state, 0);
     for (const watch of this.#watches) {
-      if (!watch.strikes(type, io, byteOffset, channel.outstanding, nowUs, this.#state, state)) continue;
+      if (!watch.strikes(type, io, byteOffset, channel.withModule, nowUs, this.#state, state)) continue;
       this.#tell(type, byteOffset, io.bytes, watch);
       if (watch.rule.action !== 'set_state') return watch;
     }

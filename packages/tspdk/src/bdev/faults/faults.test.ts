@@ -389,6 +389,32 @@ test('where and when: range, skip, every, count, time', async () => {
   await tearDown();
 });
 
+test('queue_depth: what the disk has counts, once each; what is held back, or done, does not', async () => {
+  const { channel, stub, buf, done, cb, add, settle, tearDown } = await faulty();
+  await add('op=flush,action=stuck');
+  await add('op=unmap,action=delay,delay_us=3600000000,stage=completion');
+  await add('op=read,errno=EBUSY,queue_depth=2');
+  const start = (name: string): void => {
+    if (name === 'flush') assert.equal(channel.flush(0, BLOCK, cb, name), 0);
+    else if (name === 'unmap') assert.equal(channel.unmap(0, BLOCK, cb, name), 0);
+    else assert.equal(channel.read(buf, 0, 0, BLOCK, cb, name), 0);
+    settle();
+  };
+  for (const name of ['flush', 'flush', 'unmap', 'read']) start(name);
+  assert.equal(stub.outstanding.length, 2, 'one on its way to a delay, and one that found it alone');
+  start('struck');
+  assert.deepEqual(done.splice(0), ['struck -16']);
+  stub.complete(1);
+  start('again');
+  assert.deepEqual(done, [], 'one is done, though held back');
+  start('struck');
+  assert.deepEqual(done.splice(0), ['struck -16']);
+  assert.equal(channel.reset(cb, 'reset'), 0);
+  settle();
+  assert.equal(done.length, 6);
+  await tearDown();
+});
+
 test('rules follow one another by the state of their disk', async () => {
   const { cluster, channel, stub, buf, done, cb, add, settle, faults, tearDown } = await faulty();
   await add('op=write,action=error,state=1,new_state=2,count=1');
