@@ -16,9 +16,15 @@ import type { Bdev } from './bdev.ts';
 import { type BdevIo, BdevIoPool, type IoWaitEntry } from './bdev-io.ts';
 import type { SplitIo } from './split.ts';
 
-/** Wants to be called again at a time, by `retryAt`. */
+/** Wants to be called again at a time, by `retryAfter`. */
 export interface Retry {
   retry(): void;
+}
+
+/** When that is. */
+export interface RetryTimer {
+  readonly at: number;
+  readonly what: Retry;
 }
 
 /** Values of a byte. */
@@ -45,7 +51,7 @@ export class BdevManager implements Pollable {
   #deferred: BdevIo[] = [];
   #deferredCount = 0;
   #spare: BdevIo[] = [];
-  readonly #retries: { at: number; what: Retry }[] = [];
+  readonly #retries = new Set<RetryTimer>();
   #zeroes: Segment | null = null;
   #octets: Segment | null = null;
   readonly #waker: Retry = { retry: () => this.pool.wake() };
@@ -102,9 +108,16 @@ export class BdevManager implements Pollable {
   }
 
   /** Calls `what.retry()` once, not before `delayUs` from now. */
-  retryAfter(delayUs: number, what: Retry): void {
-    this.#retries.push({ at: this.reactor.clock.nowUs + delayUs, what });
+  retryAfter(delayUs: number, what: Retry): RetryTimer {
+    const timer = { at: this.reactor.clock.nowUs + delayUs, what };
+    this.#retries.add(timer);
     this.reactor.kick();
+    return timer;
+  }
+
+  /** It is not called any more, if it has not been. */
+  cancelRetry(timer: RetryTimer): void {
+    this.#retries.delete(timer);
   }
 
   /** Has `entry` called on `thread` when there is a BdevIo for one of `rank`; never from here. */
@@ -128,7 +141,7 @@ export class BdevManager implements Pollable {
       }
       done = n;
     }
-    if (this.#retries.length > 0) done += this.#runRetries(this.reactor.clock.nowUs);
+    if (this.#retries.size > 0) done += this.#runRetries(this.reactor.clock.nowUs);
     if (this.#errors.length > 0) throw this.#errors.shift();
     return done;
   }
@@ -157,9 +170,9 @@ export class BdevManager implements Pollable {
 
   /** What is added meanwhile has its turn next time. */
   #runRetries(nowUs: number): number {
-    const due = this.#retries.filter((retry) => retry.at <= nowUs);
-    if (due.length === 0) return 0;
-    for (const retry of due) this.#retries.splice(this.#retries.indexOf(retry), 1);
+    const due: RetryTimer[] = [];
+    for (const timer of this.#retries) if (timer.at <= nowUs) due.push(timer);
+    for (const timer of due) this.#retries.delete(timer);
     for (const { what } of due) this.#retry(what);
     return due.length;
   }

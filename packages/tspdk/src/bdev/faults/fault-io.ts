@@ -5,7 +5,7 @@ import type { BdevIo } from '../bdev-io.ts';
 import { PLACE_FAULT } from '../io-rank.ts';
 import { IO_FLAG_PART, IO_RESET, IO_WRITE } from '../io-type.ts';
 import { LayerChild, LayerIo } from '../layer-io.ts';
-import type { Retry } from '../manager.ts';
+import type { Retry, RetryTimer } from '../manager.ts';
 import type { Metadata } from '../metadata.ts';
 import { beginReset } from '../reset.ts';
 import { ECANCELED } from '../status.ts';
@@ -34,6 +34,8 @@ export class FaultIo extends LayerIo implements Retry {
   readonly #child = new LayerChild(this);
   #stage = STRUCK;
   #aborted = false;
+  /** Of the end of a delay; null: there was none. */
+  #timer: RetryTimer | null = null;
 
   /**
    * @param failure what it ends with; 0: what the disk says
@@ -78,7 +80,7 @@ export class FaultIo extends LayerIo implements Retry {
 
   #delay(): void {
     this.#holder.held.add(this);
-    this.channel.manager.retryAfter(this.#delayUs, this);
+    this.#timer = this.channel.manager.retryAfter(this.#delayUs, this);
   }
 
   /** Its time has come, or its end's. */
@@ -213,6 +215,8 @@ export class FaultIo extends LayerIo implements Retry {
   /** Ends it, which is held back, with `status`. */
   end(status: number): void {
     this.status = status;
+    // What nobody waits for any more would be kept until then.
+    if (this.#timer !== null) this.channel.manager.cancelRetry(this.#timer);
     this.#end();
   }
 

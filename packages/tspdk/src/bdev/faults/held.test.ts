@@ -75,6 +75,26 @@ test('a delayed I/O ends at once when it is aborted or its disk is reset, at eit
   await tearDown();
 });
 
+test('a delay that ends early leaves no timer', async () => {
+  const { cluster, channel, stub, buf, done, cb, add, settle, tearDown } = await faulty();
+  await add('op=read,action=delay,delay_us=3600000000');
+  await add('op=write,action=delay,delay_us=3600000000,stage=completion');
+  for (const name of ['aborted', 'reset']) {
+    assert.equal(channel.read(buf, 0, 0, BLOCK, cb, name), 0);
+    assert.equal(channel.write(buf, 0, 0, BLOCK, cb, name), 0);
+  }
+  stub.complete(2);
+  settle();
+  assert.equal(channel.abort('aborted'), 2);
+  assert.equal(channel.reset(cb, 'done'), 0);
+  await cluster.untilTrue(() => done.length === 5);
+  // Those with which strikes are reported.
+  cluster.clock.nowUs += 2_000_000;
+  settle();
+  assert.equal(channel.shared.manager.nextPollUs(), Number.POSITIVE_INFINITY);
+  await tearDown();
+});
+
 test('what is held back ends when its disk goes', async () => {
   const { cluster, desc, channel, stub, buf, done, cb, add, settle } = await faulty();
   await add('op=read,action=stuck');
