@@ -7,9 +7,10 @@ import { IO_FLAG_PART, IO_RESET, IO_WRITE } from '../io-type.ts';
 import { LayerChild, LayerIo } from '../layer-io.ts';
 import type { Retry, RetryTimer } from '../manager.ts';
 import type { Metadata } from '../metadata.ts';
+import { unitBlocks } from '../module.ts';
 import { beginReset } from '../reset.ts';
 import { ECANCELED } from '../status.ts';
-import type { FaultRule } from './vocabulary.ts';
+import { type FaultRule, UNIT_TYPES } from './vocabulary.ts';
 
 const STRUCK = 0;
 const HELD = 1;
@@ -102,7 +103,7 @@ export class FaultIo extends LayerIo implements Retry {
 
   #carryOut(): void {
     const { parent, channel } = this;
-    const { blockSizeBytes, sizeBytes } = channel.bdev;
+    const { blockSizeBytes } = channel.bdev;
     const io = this.take();
     if (io === null) return;
     this.#stage = GIVEN;
@@ -130,18 +131,26 @@ export class FaultIo extends LayerIo implements Retry {
           io.mdIovs = firstBytes(parent.mdIovs, (bytes / blockBytes) * format.bytes);
         }
         break;
-      case 'misdirect': {
-        // Round the end of the disk, in whole blocks: some disks take I/O from any byte on.
-        const within = at % blockSizeBytes;
-        const places = Math.floor((sizeBytes - bytes - within) / blockSizeBytes) + 1;
-        const place = ((at - within) / blockSizeBytes + (this.#rule.misdirect_blocks % places)) % places;
-        at = within + (place < 0 ? place + places : place) * blockSizeBytes;
+      case 'misdirect':
+        at = this.#elsewhere();
         break;
-      }
       case 'corrupt':
         if (parent.type === IO_WRITE) io.iovs = this.#withOtherByte();
     }
     this.give(io, this.#child, parent.type, at, bytes, parent.flags);
+  }
+
+  /** Where a misdirected I/O goes: round the end of the disk, in whole blocks, as some disks take I/O from any byte on; or in the units that the disk is written in. */
+  #elsewhere(): number {
+    const { byteOffset, bytes, type } = this.parent;
+    const { blockSizeBytes, sizeBytes, limits } = this.channel.bdev;
+    const blocks = (UNIT_TYPES & (1 << type)) !== 0 ? unitBlocks(limits) : 1;
+    const stepBytes = blocks * blockSizeBytes;
+    const within = byteOffset % stepBytes;
+    const places = Math.floor((sizeBytes - bytes - within) / stepBytes) + 1;
+    const steps = (this.#rule.misdirect_blocks / blocks) % places;
+    const place = ((byteOffset - within) / stepBytes + steps) % places;
+    return within + (place < 0 ? place + places : place) * stepBytes;
   }
 
   /** Past `perform`, which knows of none. */

@@ -321,6 +321,38 @@ test('misdirect of bytes: round the end it stays within the disk, as many bytes 
   await close();
 });
 
+test('torn and misdirected writes of a disk that is written in units: of whole ones, also round the end', async () => {
+  const limits = { writeUnitBlocks: 4, splitOnWriteUnit: true };
+  const { channel, stub, buf, done, cb, add, settle, tearDown } = await faulty({ limits });
+  for (const [rule, said] of [
+    ['op=write,action=torn,torn_blocks=3', /torn_blocks "3", may be a multiple of 4: bdev "S" is written in units/],
+    ['op=copy,action=misdirect,misdirect_blocks=-6', /misdirect_blocks "-6", may be a multiple of 4: bdev "S"/],
+  ] as const) {
+    await assert.rejects(add(rule), { code: 'EINVAL', message: said });
+  }
+  await add('op=read,action=misdirect,misdirect_blocks=3');
+  await add('op=write,action=torn,torn_blocks=4,count=1');
+  await add('op=write,action=misdirect,misdirect_blocks=4,count=1');
+  await add('op=write,action=misdirect,misdirect_blocks=-8,count=1');
+  assert.equal(channel.write(buf, 0, 0, 12 * BLOCK, cb, 'torn'), 0);
+  assert.equal(channel.write(buf, 0, 1020 * BLOCK, 4 * BLOCK, cb, 'forth'), 0);
+  assert.equal(channel.write(buf, 0, 4 * BLOCK, 4 * BLOCK, cb, 'back'), 0);
+  assert.equal(channel.read(buf, 0, 1022 * BLOCK, BLOCK, cb, 'read'), 0);
+  assert.deepEqual(
+    stub.outstanding.map(({ type, byteOffset, bytes }) => [type, byteOffset / BLOCK, bytes / BLOCK]),
+    [
+      [IO_WRITE, 0, 4],
+      [IO_WRITE, 0, 4],
+      [IO_WRITE, 1020, 4],
+      [IO_READ, 1, 1],
+    ],
+  );
+  stub.complete(4);
+  settle();
+  assert.deepEqual(done.sort(), ['back 0', 'forth 0', 'read 0', 'torn 0']);
+  await tearDown();
+});
+
 test('corrupt: one byte of what a write stores or a read gives, wherever it lies; memory of a writer stays as it is', async () => {
   await fc.assert(
     fc.asyncProperty(fc.nat(4 * BLOCK - 1), fc.option(fc.integer({ min: 1, max: 255 })), async (offset, value) => {

@@ -9,9 +9,10 @@ import { localKey, type Reactor } from '../../event/reactor.ts';
 import type { Bdev } from '../bdev.ts';
 import { callAll } from '../call-all.ts';
 import { bdevManager } from '../manager.ts';
-import type { BdevConfigCall } from '../module.ts';
+import { type BdevConfigCall, unitBlocks } from '../module.ts';
 import { countStuck, endFaults, resumeStuck, setFaults } from './control.ts';
 import { type FaultInput, faultRule, faultText } from './rule.ts';
+import { checkUnits } from './rule-check.ts';
 import { struckListener } from './struck.ts';
 import type { FaultRule } from './vocabulary.ts';
 import { type ActiveFault, RULE_WORDS, STRUCK, seenBy, TOLD } from './watch.ts';
@@ -101,8 +102,9 @@ export class FaultRegistry {
     await callAll(this.#reactor, setFaults, { id: disk.bdev.id, rules: active, state: disk.state });
   }
 
-  #known(input: FaultInput | string, by: string, call: BdevConfigCall | null): KnownFault {
+  #known({ name, limits }: Bdev, input: FaultInput | string, by: string, call: BdevConfigCall | null): KnownFault {
     const said = faultRule(input);
+    checkUnits(said, name, unitBlocks(limits));
     const rule = said.seed === 0 ? { ...said, seed: 1 + Math.floor(Math.random() * 0xffff_fffe) } : said;
     const counters = new SharedArrayBuffer(RULE_WORDS * 4);
     const addedUs = this.#reactor.clock.read();
@@ -116,7 +118,7 @@ export class FaultRegistry {
    */
   async add(name: string, input: FaultInput | string): Promise<number> {
     const disk = this.#of(name);
-    const known = this.#known(input, '', null);
+    const known = this.#known(disk.bdev, input, '', null);
     await this.#set(disk, [...disk.rules, known]);
     return known.id;
   }
@@ -133,7 +135,7 @@ export class FaultRegistry {
     made: readonly MadeFault[],
   ): Promise<void> {
     const disk = this.#of(name);
-    const fresh = made.map(({ rule, call }) => this.#known(rule, by, call));
+    const fresh = made.map(({ rule, call }) => this.#known(disk.bdev, rule, by, call));
     const goes = (known: KnownFault): boolean => known.by === by && which(known.rule);
     const first = disk.rules.findIndex(goes);
     const at = first < 0 ? disk.rules.length : first;

@@ -5,7 +5,7 @@
  * Values count, not whether they were said: a rule is also given as it was listed, with everything in it.
  */
 import { SpdkError } from '../../env/errors.ts';
-import { DEFAULT_RULE, FAULT_OPS, type FaultAction, type FaultRule } from './vocabulary.ts';
+import { DEFAULT_RULE, FAULT_OPS, type FaultAction, type FaultRule, UNIT_TYPES } from './vocabulary.ts';
 
 type Op = FaultRule['op'];
 type Key = keyof FaultRule;
@@ -68,5 +68,17 @@ function checkDelay(rule: FaultRule): void {
   if (!both && delay_max_us !== 0) throw meaningless('delay_max_us', rule, `for distribution ${distribution}`);
   if (distribution === 'uniform' && delay_max_us < delay_us) {
     throw badValue('delay_max_us', delay_max_us, `from delay_us (${delay_us}) on for distribution uniform`);
+  }
+}
+
+/**
+ * For a disk that is written in units of so many blocks: it would refuse what such a rule makes of a write.
+ * @throws {SpdkError} EINVAL naming the key, the value and the unit
+ */
+export function checkUnits(rule: FaultRule, disk: string, unitBlocks: number): void {
+  if ((FAULT_OPS[rule.op] & UNIT_TYPES) === 0) return;
+  for (const key of ['torn_blocks', 'misdirect_blocks'] as const) {
+    if (rule[key] % unitBlocks === 0) continue;
+    throw badValue(key, rule[key], `a multiple of ${unitBlocks}: bdev "${disk}" is written in units of so many blocks`);
   }
 }

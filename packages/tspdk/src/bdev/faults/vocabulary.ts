@@ -32,6 +32,9 @@ export const FAULT_OPS = {
   abort: 1 << IO_ABORT,
 } as const;
 
+/** What a disk that is written in units (`BdevLimits.writeUnitBlocks`) takes in whole ones. */
+export const UNIT_TYPES = ioTypes(IO_WRITE, IO_WRITE_ZEROES, IO_COMPARE_AND_WRITE, IO_COPY);
+
 /**
  * - `error`: fails with `errno`, before it reaches the disk or after the disk has done it (`stage`); an abort finds nothing to end
  * - `set_state`: nothing goes wrong, the disk's state becomes `new_state`
