@@ -1,5 +1,6 @@
 /**
- * A read or write of a disk that wants its memory at multiples of something, whose memory is not: through a buffer of the pool, which is, piece after piece (SPDK: _bdev_io_set_bounce_buf).
+ * A read or write of a disk that wants its memory at multiples of something, whose memory is not, or of a block that lies in more pieces than the disk takes: through a buffer of the pool, piece after
+ * piece (SPDK: _bdev_io_set_bounce_buf; it refuses the latter).
  * What has to be split has been before (carry-out.ts): the pieces lie within what the disk takes. Data path.
  */
 import type { IoBuf } from '../env/iobuf.ts';

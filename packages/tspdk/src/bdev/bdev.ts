@@ -125,10 +125,11 @@ export class Bdev {
     this.sizeBytes = spec.blocks * spec.blockSizeBytes;
     this.manager = manager;
     this.shared = new SharedState(spec.shared);
-    const emulated = emulatedTypes(spec, manager.reactor.iobuf.largeBytes);
+    const { largeBytes } = manager.reactor.iobuf;
+    const emulated = emulatedTypes(spec, largeBytes);
     this.metadata = spec.metadata === null ? null : new Metadata(spec.metadata, spec.blockSizeBytes);
     const away = spec.homeCore >= 0 && spec.homeCore !== manager.reactor.core;
-    this.split = new SplitRules(spec.limits, spec.blockSizeBytes, away ? CARRY_PIECES_MAX : undefined);
+    this.split = new SplitRules(spec.limits, spec.blockSizeBytes, largeBytes, away ? CARRY_PIECES_MAX : undefined);
     // In pieces it would not be one step.
     this.moduleIoTypes = spec.ioTypes & ~(this.split.types & emulated & ONE_STEP);
     this.lockedTypes = lockedTypes(this.moduleIoTypes);

@@ -41,7 +41,8 @@ export function carryOut(channel: ThreadChannel, io: BdevIo): void {
     return;
   }
   if (!own) emulation(io.type).begin(channel, io);
-  else if (bdev.split.inPieces(io)) (manager.splits.pop() ?? new SplitIo()).begin(channel, io);
+  else if (bdev.split.inPieces(io) && !bdev.split.isScattered(io))
+    (manager.splits.pop() ?? new SplitIo()).begin(channel, io);
   else new AlignedIo().begin(channel, io);
 }
 

@@ -48,9 +48,14 @@ export class SplitRules {
   readonly copyBytesMax: number;
   /** Memory begins at multiples of one more than this. */
   readonly alignMask: number;
+  readonly #bufBytes: number;
 
-  /** @param piecesMax of the way to the disk */
-  constructor(wants: BdevLimits, blockBytes: number, piecesMax = Number.POSITIVE_INFINITY) {
+  /**
+   * @param bufBytes of a buffer through which what lies in too many pieces may go
+   * @param piecesMax of the way to the disk
+   */
+  constructor(wants: BdevLimits, blockBytes: number, bufBytes: number, piecesMax = Number.POSITIVE_INFINITY) {
+    this.#bufBytes = bufBytes;
     const bytes = (blocks: number) => (blocks > 0 ? blocks * blockBytes : Number.POSITIVE_INFINITY);
     const boundary = wants.splitOnOptimalIoBoundary ? bytes(wants.optimalIoBoundaryBlocks) : Number.POSITIVE_INFINITY;
     this.blockBytes = blockBytes;
@@ -108,6 +113,27 @@ export class SplitRules {
     return (bits & this.alignMask) === 0;
   }
 
+  /** The least of an I/O. */
+  leastBytes(type: number): number {
+    return type === IO_WRITE && this.wholeUnits ? this.writeBoundary : this.blockBytes;
+  }
+
+  /** The same, if a buffer and one piece of memory of the disk hold it; else 0. */
+  gatheredBytes(type: number): number {
+    const least = this.leastBytes(type);
+    return least <= Math.min(this.#bufBytes, this.segmentBytesMax, this.rwBytesMax) ? least : 0;
+  }
+
+  /** Whether `io` is as small as can be and in more pieces of memory than the disk takes, so that it has to go through one. */
+  isScattered(io: BdevIo): boolean {
+    return (
+      (ALIGNED_TYPES & (1 << io.type)) !== 0 &&
+      io.iovs.count > this.segmentsMax &&
+      io.bytes === this.gatheredBytes(io.type) &&
+      io.bytes <= this.pieceMax(io.type, io.byteOffset)
+    );
+  }
+
   /** Whether `io`, of one of `types`, is more than the disk takes at once. */
   inPieces(io: BdevIo): boolean {
     if (io.bytes > this.pieceMax(io.type, io.byteOffset)) return true;
@@ -145,7 +171,7 @@ export class SplitIo extends LayerIo {
       const at = parent.byteOffset + this.#at;
       let bytes = Math.min(parent.bytes - this.#at, rules.pieceMax(parent.type, at));
       if (parent.iovs.count > 0) {
-        bytes = this.#gather(child, bytes, rules);
+        bytes = this.#gather(child, bytes, rules) || this.#gatherScattered(child, rules);
         if (bytes === 0) {
           this.channel.manager.pool.put(io);
           this.#free.push(child);
@@ -181,7 +207,7 @@ export class SplitIo extends LayerIo {
     return child;
   }
 
-  /** The parent's next memory, up to `bytes`, in whole blocks and as many pieces as the disk takes: into the child's list. Returns how much; 0: not one block. */
+  /** The parent's next memory, up to `bytes`, in whole blocks and as many pieces as the disk takes: into the child's list. Returns how much; 0: not one block, or unit. */
   #gather(child: LayerChild, bytes: number, rules: SplitRules): number {
     const { iovs } = this.parent;
     // A unit goes whole, in however many pieces.
@@ -189,9 +215,23 @@ export class SplitIo extends LayerIo {
       const pieces = iovs.count - this.#piece + Math.ceil(bytes / rules.segmentBytesMax);
       child.widen(Math.min(rules.segmentsMax, pieces));
     }
-    const out = child.iovs;
+    return this.#gatherUpTo(Math.min(rules.segmentsMax, child.iovs.capacity), child, bytes, rules);
+  }
+
+  /** Where not one block is in so few pieces: one in all that it has, which then goes through a buffer (carry-out.ts). Returns how much; 0: it cannot. */
+  #gatherScattered(child: LayerChild, rules: SplitRules): number {
+    const { type, iovs } = this.parent;
+    const bytes = (ALIGNED_TYPES & (1 << type)) !== 0 ? rules.gatheredBytes(type) : 0;
+    if (bytes === 0) return 0;
+    child.widen(Math.min(bytes, iovs.count - this.#piece));
+    return this.#gatherUpTo(child.iovs.capacity, child, bytes, rules);
+  }
+
+  #gatherUpTo(most: number, child: LayerChild, bytes: number, rules: SplitRules): number {
+    const { iovs } = this.parent;
+    const { iovs: out } = child;
     out.reset();
-    const most = Math.min(rules.segmentsMax, out.capacity);
+    const least = rules.leastBytes(this.parent.type);
     let piece = this.#piece;
     let done = this.#pieceDone;
     // Where the last whole block ended.
@@ -213,7 +253,9 @@ export class SplitIo extends LayerIo {
         done = 0;
       }
     }
+    if (whole < least) whole = 0;
     cut(child, whole);
+    if (whole === 0) return 0;
     this.#piece = wholePiece;
     this.#pieceDone = wholeDone;
     if (this.#piece < iovs.count && this.#pieceDone === iovs.bytes[this.#piece]) {

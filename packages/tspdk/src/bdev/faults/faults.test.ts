@@ -375,6 +375,24 @@ test('corrupt: one byte of what a write stores or a read gives, wherever it lies
   );
 });
 
+test('corrupt: also of a disk that takes fewer pieces of memory than the write then has', async () => {
+  const { cluster, channel, stub, buf, done, cb, add, tearDown } = await faulty({ limits: { maxSegments: 1 } });
+  await add('op=write,action=corrupt,corrupt_offset=700,corrupt_value=1');
+  assert.equal(channel.write(buf, 0, 0, 3 * BLOCK, cb, 'w'), 0);
+  await cluster.untilTrue(() => stub.outstanding.length === 3);
+  const bytes = stub.outstanding.flatMap(({ iovs }) => [
+    ...(iovs.segment[0]?.u8.slice(iovs.offset[0], iovs.offset[0] + iovs.bytes[0]) ?? []),
+  ]);
+  assert.deepEqual(
+    bytes.flatMap((byte, i) => (byte === 0 ? [] : [[i, byte]])),
+    [[700, 1]],
+  );
+  stub.complete(3);
+  await cluster.untilTrue(() => done.length === 1);
+  assert.deepEqual(done, ['w 0']);
+  await tearDown();
+});
+
 test('a memory disk with rules is not read or written behind their back', async () => {
   const { cluster, channel, add, faults, close } = await memory();
   assert.equal(channel.zcopy(0, BLOCK, new IoVecs(1)), true);
