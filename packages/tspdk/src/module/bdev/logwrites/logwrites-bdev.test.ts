@@ -319,6 +319,18 @@ test('disks that do not fit, marks that are too long, disks that are not there',
   await cluster.close();
 });
 
+test('a log that is too small, or of which no channel can be had, lets both disks go', async () => {
+  const cluster = await startCluster();
+  await malloc(cluster, 'M', 64);
+  await malloc(cluster, 'One', 1);
+  await assert.rejects(over(cluster, 'M', 'One'), { code: 'EINVAL', message: /512 bytes holds no entry/ });
+  await make(cluster, { name: 'LogBase11' });
+  stubs.failChannel('LogBase11');
+  await assert.rejects(over(cluster, 'M', 'LogBase11'), /no channel/);
+  for (const name of ['M', 'One', 'LogBase11']) await cluster.until(cluster.bdevs.delete(name));
+  await cluster.close();
+});
+
 test('a reset, from whatever core, resets the disk below', async () => {
   const cluster = await startCluster({ reactors: 2 });
   await make(cluster, { name: 'LogBase9' });

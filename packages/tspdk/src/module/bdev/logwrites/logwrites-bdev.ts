@@ -68,15 +68,21 @@ class LogWritesBackend implements BdevBackend {
     const { base, log, sectorSize, segment } = spec.data as LogWritesData;
     this.#name = spec.name;
     this.#reactor = reactor;
-    this.#base = openBase(base, reactor);
+    const opened: BdevDesc[] = [];
+    const open = (ref: BaseRef): BdevDesc => {
+      const desc = openBase(ref, reactor);
+      opened.push(desc);
+      return desc;
+    };
     try {
-      this.#log = openBase(log, reactor);
+      this.#base = open(base);
+      this.#log = open(log);
+      this.#state = new LogState(sectorSize, this.#log.bdev.sizeBytes, reactor.segments.get(segment));
+      this.#own = this.createChannel();
     } catch (error) {
-      this.#base.close();
+      for (const desc of opened) desc.close();
       throw error;
     }
-    this.#state = new LogState(sectorSize, this.#log.bdev.sizeBytes, reactor.segments.get(segment));
-    this.#own = this.createChannel();
     reactor.local(backends).set(spec.name, this);
   }
 
