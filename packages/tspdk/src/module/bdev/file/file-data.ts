@@ -37,18 +37,28 @@ export function zeroesIn(segment: Segment): { readonly offset: number; readonly 
   return { offset, bytes: Math.floor((segment.sizeBytes - offset) / 65536) * 65536 };
 }
 
+const SEEK_END = 2;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const ENXIO = 6;
 
-/** Holes by lseek, where the file system knows them; it is a call on this thread, short, and not on the data path of a read. */
+/**
+ * Holes by lseek, where the file system knows them; it is a call on this thread, short, and not on the data path of a read. Behind the end of a file that somebody has cut nothing can be read,
+ * so that is no hole: who copies the disk is to ask for it, and to be told.
+ */
 export function blockStatusOf({ fd }: FileData, byteOffset: number, bytes: number, out: Extents): number {
   const end = byteOffset + bytes;
   for (let at = byteOffset; at < end; ) {
     let next = ffi === null ? at : ffi.lseek(fd, at, SEEK_DATA);
     let flags = EXTENT_HOLE | EXTENT_ZERO;
-    if (next < 0 && (ffi as NonNullable<typeof ffi>).errno() === ENXIO) next = end;
-    else if (next === at || next < 0) {
+    if (next < 0 && (ffi as NonNullable<typeof ffi>).errno() === ENXIO) {
+      // No data from here to the end of the file.
+      next = (ffi as NonNullable<typeof ffi>).lseek(fd, 0, SEEK_END);
+      if (next <= at) {
+        flags = 0;
+        next = end;
+      }
+    } else if (next === at || next < 0) {
       flags = 0;
       next = ffi === null || next < 0 ? end : ffi.lseek(fd, at, SEEK_HOLE);
       if (next <= at) next = end;

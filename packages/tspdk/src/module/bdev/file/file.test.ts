@@ -13,6 +13,7 @@ import { BdevDesc } from '../../../bdev/desc.ts';
 import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
 import { type ModelOp, modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { describeBdev } from '../../../bdev/rpc.ts';
+import { ffi } from '../../../env/ffi.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import { limits } from '../../../env/limits.ts';
 import { alignedOffset, makeSegment } from '../../../env/segment.ts';
@@ -230,6 +231,16 @@ for (const ring of [true, false]) {
     );
     await cluster.untilTrue(() => status !== 1);
     assert.equal(status, -5);
+    if (ffi !== null) {
+      const extents = new Extents(8);
+      assert.equal(desc.getIoChannel().blockStatus(0, 65536, extents), 0);
+      const lines = [...extents.bytes.subarray(0, extents.count)].map((bytes, i) => [bytes, extents.flags[i]]);
+      // Of what cannot be read nobody is to think that it is zeroes.
+      assert.deepEqual(lines, [
+        [4096, EXTENT_HOLE | EXTENT_ZERO],
+        [61440, 0],
+      ]);
+    }
     await assert.rejects(cluster.until(rescanFile(cluster.reactors[0], 'aio', 'F')), { code: 'EBUSY' });
     desc.close();
     await cluster.until(rescanFile(cluster.reactors[0], 'aio', 'F'));
