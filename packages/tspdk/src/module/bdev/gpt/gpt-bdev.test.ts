@@ -101,14 +101,44 @@ test('somebody else’s partitions appear when they are asked for, and go again'
     cluster.bdevs.configCalls().filter(({ method }) => method === 'bdev_gpt_create'),
     [{ method: 'bdev_gpt_create', params: { base_bdev: 'M' } }],
   );
-  await assert.rejects(call('bdev_gpt_create', { base_bdev: 'M' }), { code: 'EPERM' });
   assert.equal(await call('bdev_gpt_delete', { base_bdev: 'M' }), true);
   assert.deepEqual(names(), ['M']);
+  await cluster.until(createSplit(cluster.reactors[0], { base_bdev: 'M', split_count: 1 }));
+  await assert.rejects(call('bdev_gpt_create', { base_bdev: 'M' }), { code: 'EPERM', message: /"M" is claimed/ });
   await assert.rejects(call('bdev_gpt_delete', { base_bdev: 'M' }), { code: 'ENOENT' });
   await malloc(cluster, 'E', 64);
   await assert.rejects(call('bdev_gpt_create', { base_bdev: 'E' }), /"E" has no GUID partition table/);
   await partitioned(cluster, 'N', []);
   await assert.rejects(call('bdev_gpt_create', { base_bdev: 'N' }), /"N" has no partitions/);
+  await cluster.close();
+});
+
+test('those that have been found stay when all are asked for, before, while and after the disk is looked at; what is saved does the same again', async () => {
+  const { cluster, call, names } = await world();
+  const all = ['M', 'Mp1', 'Mp2', 'Mp3'];
+  const saved = () => cluster.bdevs.configCalls().filter(({ method }) => method === 'bdev_gpt_create');
+  await partitioned(cluster, 'M');
+  const asked = { base_bdev: 'M' };
+  await cluster.until(cluster.bdevs.examine(cluster.bdevs.get('M')));
+  assert.deepEqual([names(), saved()], [['M', 'Mp1', 'Mp3'], []]);
+  assert.deepEqual(await call('bdev_gpt_create', asked), all.slice(1));
+  assert.deepEqual(names().sort(), all);
+  assert.deepEqual(saved(), [{ method: 'bdev_gpt_create', params: asked }], 'though the first has been found');
+  assert.deepEqual(await call('bdev_gpt_create', asked), all.slice(1), 'nothing is missing');
+  for (const turns of [0, 1, 2, 4, 8]) {
+    await call('bdev_gpt_delete', asked);
+    const looked = cluster.bdevs.examine(cluster.bdevs.get('M'));
+    for (let i = 0; i < turns; i++) {
+      cluster.round();
+      await null;
+    }
+    assert.deepEqual(await call('bdev_gpt_create', asked), all.slice(1));
+    await cluster.until(looked);
+    assert.deepEqual(names().sort(), all);
+  }
+  await call('bdev_gpt_delete', asked);
+  const twice = await Promise.all([call('bdev_gpt_create', asked), call('bdev_gpt_create', asked)]);
+  assert.deepEqual(twice, [all.slice(1), all.slice(1)]);
   await cluster.close();
 });
 

@@ -2,7 +2,8 @@
  * The partitions of a disk with a GUID partition table as disks (SPDK: module/bdev/gpt).
  *
  * Every disk is looked at when it is made. As with SPDK, partitions of SPDK's own type appear by themselves, and only those: a disk of somebody else's is not to be claimed because
- * it has partitions. `bdev_gpt_create` makes disks of all of a disk's partitions, whatever their type.
+ * it has partitions. `bdev_gpt_create` makes disks of all of a disk's partitions, whatever their type, but for those that are there: a saved configuration has it behind the disk, which is
+ * being looked at, or has been, when it is loaded.
  */
 import {
   type Bdev,
@@ -18,7 +19,7 @@ import {
 } from '../../../bdev/index.ts';
 import { readBytes } from '../../../bdev/read-bytes.ts';
 import { explain, isGone, SpdkError } from '../../../env/errors.ts';
-import type { Reactor } from '../../../event/reactor.ts';
+import { localKey, type Reactor } from '../../../event/reactor.ts';
 import { log } from '../../../log/index.ts';
 import { attachPart, newPart, type PartData, partsOf } from '../part/part-bdev.ts';
 import {
@@ -36,7 +37,7 @@ const gptLog = log.register('vbdev_gpt');
 export interface GptBdevParams {
   readonly base_bdev: string;
   readonly partition: GptPartition;
-  /** Asked for by name, and not found when the disk was looked at. */
+  /** Asked for, and not found when the disk was looked at. */
   readonly explicit: boolean;
 }
 
@@ -65,7 +66,7 @@ async function makeDisks(
   base: string,
   partitions: readonly GptPartition[],
   explicit: boolean,
-): Promise<string[]> {
+): Promise<void> {
   const names: string[] = [];
   try {
     for (const partition of partitions) {
@@ -75,15 +76,30 @@ async function makeDisks(
     for (const name of names) if (registry.has(name)) await registry.delete(name, 'gpt');
     throw error;
   }
-  return names;
+}
+
+/** Of each disk whose partitions are being made, the last of those who make them. */
+const makers = localKey('bdev_gpt_makers', () => new WeakMap<Bdev, Promise<unknown>>());
+
+/** One after the other: who looks at a disk by himself, and who is asked to. */
+function inTurn<T>(bdev: Bdev, work: () => Promise<T>): Promise<T> {
+  const last = bdev.manager.reactor.local(makers);
+  const mine = (last.get(bdev) ?? Promise.resolve()).then(work, work);
+  last.set(bdev, mine);
+  return mine;
 }
 
 /** Looks at a disk that has been made. What is wrong goes to the log. */
-export async function examineGpt(bdev: Bdev): Promise<void> {
+export function examineGpt(bdev: Bdev): Promise<void> {
+  return inTurn(bdev, () => examine(bdev));
+}
+
+async function examine(bdev: Bdev): Promise<void> {
   if (bdev.moduleName === 'gpt' || bdev.metadata !== null) return;
   // Nor has one any whose blocks no buffer holds.
   if (bdev.blockSizeBytes > bdev.manager.reactor.iobuf.largeBytes) return;
   try {
+    if (bdev.shared.claim !== CLAIM_NONE) return;
     const table = await readTable(bdev);
     const ours = table?.partitions.filter(({ typeGuid }) => OWN_TYPES.has(typeGuid)) ?? [];
     for (const problem of table?.problems ?? []) gptLog.warn(`bdev "${bdev.name}": ${problem}`);
@@ -98,19 +114,30 @@ export async function examineGpt(bdev: Bdev): Promise<void> {
 const OWN_TYPES = new Set([SPDK_GPT_PART_TYPE_GUID, SPDK_GPT_PART_TYPE_GUID_OLD]);
 
 /**
- * Disks of all partitions of a disk.
+ * Disks of all partitions of a disk; those that are there stay.
  * @returns their names
- * @throws {SpdkError} ENODEV; EPERM when it is claimed; EINVAL when it has no table, no partitions, or a broken table; EIO
+ * @throws {SpdkError} ENODEV; EPERM when it is claimed by others; EINVAL when it has no table, no partitions, or a broken table; EIO
  */
-export async function createGpt(reactor: Reactor, base: string): Promise<string[]> {
+export function createGpt(reactor: Reactor, base: string): Promise<string[]> {
   const bdev = bdevRegistry(reactor).get(base);
-  if (bdev.shared.claim !== CLAIM_NONE) {
+  return inTurn(bdev, () => createMissing(reactor, bdev));
+}
+
+async function createMissing(reactor: Reactor, bdev: Bdev): Promise<string[]> {
+  const there = new Set(partsOf(reactor, 'gpt', bdev.name));
+  if (there.size === 0 && bdev.shared.claim !== CLAIM_NONE) {
     throw new SpdkError('EPERM', `bdev "${bdev.name}" is claimed: ${CLAIM_NAMES[bdev.shared.claim]}`);
   }
   const table = await readTable(bdev);
   if (table === null) throw new SpdkError('EINVAL', `bdev "${bdev.name}" has no GUID partition table`);
   if (table.partitions.length === 0) throw new SpdkError('EINVAL', `bdev "${bdev.name}" has no partitions`);
-  return makeDisks(bdevRegistry(reactor), bdev.name, table.partitions, true);
+  const missing = table.partitions.filter((partition) => !there.has(nameOf(bdev.name, partition)));
+  await makeDisks(bdevRegistry(reactor), bdev.name, missing, true);
+  return table.partitions.map((partition) => nameOf(bdev.name, partition));
+}
+
+function nameOf(base: string, { index }: GptPartition): string {
+  return `${base}p${index + 1}`;
 }
 
 export const gptModule: BdevModule<GptBdevParams> = registerBdevModule<GptBdevParams>({
@@ -119,7 +146,7 @@ export const gptModule: BdevModule<GptBdevParams> = registerBdevModule<GptBdevPa
   create({ base_bdev, partition, explicit }: GptBdevParams, reactor: Reactor): NewBdev {
     const { firstLba, lastLba, typeGuid } = partition;
     const part = {
-      name: `${base_bdev}p${partition.index + 1}`,
+      name: nameOf(base_bdev, partition),
       base_bdev,
       offset_blocks: firstLba,
       num_blocks: lastLba - firstLba + (typeGuid === SPDK_GPT_PART_TYPE_GUID_OLD ? 0 : 1),
@@ -145,8 +172,9 @@ export const gptModule: BdevModule<GptBdevParams> = registerBdevModule<GptBdevPa
 
   // What was found comes by itself again; what was asked for is one call for all of them, with the first.
   configCalls: (spec: BdevSpec, reactor: Reactor) => {
-    const { base, explicit } = spec.data as GptData;
-    if (!explicit || partsOf(reactor, 'gpt', base.name)[0] !== spec.name) return [];
+    const { base } = spec.data as GptData;
+    const isExplicit = (name: string) => (bdevRegistry(reactor).get(name).spec.data as GptData).explicit;
+    if (partsOf(reactor, 'gpt', base.name).find(isExplicit) !== spec.name) return [];
     return [{ method: 'bdev_gpt_create', params: { base_bdev: base.name } }];
   },
 });
