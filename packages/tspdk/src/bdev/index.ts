@@ -46,6 +46,7 @@ export {
   type NewBdev,
   type Onward,
   registerBdevModule,
+  WAIT_FOR_EXAMINE,
 } from './module.ts';
 export { enableHistogram, readHistogram, setSamplingPeriod } from './observe.ts';
 export type { QosLimits } from './qos.ts';

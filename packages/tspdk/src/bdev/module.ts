@@ -124,6 +124,9 @@ export interface BdevConfigCall {
   readonly params: Record<string, unknown>;
 }
 
+/** Instead of a call that would make a disk which is found where it lies: what names it has it then. */
+export const WAIT_FOR_EXAMINE: BdevConfigCall = { method: 'bdev_wait_for_examine', params: {} };
+
 /** A kind of disk. App core, but for `attach`. */
 export interface BdevModule<P = unknown> {
   readonly name: string;
@@ -139,7 +142,10 @@ export interface BdevModule<P = unknown> {
   changedParams?(spec: BdevSpec): Record<string, unknown>;
   /** `driver_specific` of bdev_get_bdevs. */
   dumpInfo?(spec: BdevSpec, reactor: Reactor): Record<string, unknown>;
+  /** WAIT_FOR_EXAMINE for a disk that comes by itself. */
   configCalls(spec: BdevSpec, reactor: Reactor): BdevConfigCall[];
+  /** What the disk stands on now, of a module that keeps its bases itself; they are saved before it. Default: `NewBdev.bases`. */
+  bases?(spec: BdevSpec, reactor: Reactor): readonly Bdev[];
 }
 
 /** One disk on one reactor. */

@@ -27,6 +27,7 @@ import { type BdevOptions, checkOptions, defaultOptions } from './bdev-options.t
 import { type BdevStat, collectStats } from './bdev-stat.ts';
 import { BufferReserve } from './buffer-reserve.ts';
 import { callAll } from './call-all.ts';
+import { disksCalls } from './config-calls.ts';
 import { type ExamineHook, Examiner } from './examiner.ts';
 import type { ResetStatMode } from './io-stat.ts';
 import { bdevManager, fillOctets, OCTETS } from './manager.ts';
@@ -38,6 +39,7 @@ import {
   type BdevSpec,
   bdevModule,
   type NewBdev,
+  WAIT_FOR_EXAMINE,
 } from './module.ts';
 import { checkLength, newSpec } from './new-spec.ts';
 import { changedLimits, QOS_LIMITS, type QosLimits, writeLimits } from './qos.ts';
@@ -479,12 +481,10 @@ export class BdevRegistry {
   configCalls(): BdevConfigCall[] {
     const calls: BdevConfigCall[] = [{ method: 'bdev_set_options', params: { ...this.options } }];
     for (const name of this.#examiner.names) calls.push({ method: 'bdev_examine', params: { name } });
-    for (const bdev of this.list()) {
-      calls.push(...bdevModule(bdev.moduleName).configCalls({ ...bdev.spec, blocks: bdev.blocks }, this.reactor));
-      if (bdev.qos !== null) calls.push({ method: 'bdev_set_qos_limit', params: { name: bdev.name, ...bdev.rates } });
-    }
+    const keptBases = ({ id }: Bdev) => this.#bases.get(id)?.bases.map(({ bdev }) => bdev) ?? [];
+    calls.push(...disksCalls(this.list(), keptBases, this.reactor));
     for (const waits of this.#associations.waiting()) calls.push(...waits.calls);
-    calls.push({ method: 'bdev_wait_for_examine', params: {} });
+    if (calls.at(-1) !== WAIT_FOR_EXAMINE) calls.push(WAIT_FOR_EXAMINE);
     return calls;
   }
 }

@@ -15,6 +15,7 @@ import {
   IO_WRITE_ZEROES,
   type NewBdev,
   registerBdevModule,
+  WAIT_FOR_EXAMINE,
 } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import { limits } from '../../../env/limits.ts';
@@ -231,7 +232,8 @@ export const diskModule: BdevModule<DiskBdevParams> = registerBdevModule<DiskBde
   configCalls: (spec: BdevSpec) => {
     const { url, core, timeoutMs, kind, options, found } = spec.data as DiskData;
     // A disk that lives in the program's own objects cannot be made by a call, and what was found comes by itself.
-    if (url === '' || found) return [];
+    if (found) return [WAIT_FOR_EXAMINE];
+    if (url === '') return [];
     const more = Object.keys(options).length === 0 ? {} : { options };
     const place = kind === 'disk' ? { core, timeout_ms: timeoutMs } : {};
     return [

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
-import { bdevModule } from '../../../bdev/module.ts';
+import { bdevModule, WAIT_FOR_EXAMINE } from '../../../bdev/module.ts';
 import { CLAIM_EXCL_WRITE } from '../../../bdev/shared-state.ts';
 import { channelOf, open, runIo } from '../../../bdev/stub-setup.sim.ts';
 import { log } from '../../../log/index.ts';
@@ -112,7 +112,7 @@ test('what was found goes and comes with its disk, and only the module is saved'
   await put(cluster, 'A', memory);
   await examined();
   const { spec } = cluster.bdevs.get('vol');
-  assert.deepEqual(bdevModule('disk').configCalls(spec, cluster.reactors[0]), []);
+  assert.deepEqual(bdevModule('disk').configCalls(spec, cluster.reactors[0]), [WAIT_FOR_EXAMINE]);
   const url = new URL(`file://${module}`).href;
   const params = { module: url, options: { some: 'thing' } };
   assert.deepEqual(bdevModuleConfigCalls(cluster.reactors[0]), [{ method: 'bdev_disk_load_module', params }]);

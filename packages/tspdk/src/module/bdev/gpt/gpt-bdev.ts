@@ -16,6 +16,7 @@ import {
   CLAIM_NONE,
   type NewBdev,
   registerBdevModule,
+  WAIT_FOR_EXAMINE,
 } from '../../../bdev/index.ts';
 import { readBytes } from '../../../bdev/read-bytes.ts';
 import { explain, isGone, SpdkError } from '../../../env/errors.ts';
@@ -172,7 +173,8 @@ export const gptModule: BdevModule<GptBdevParams> = registerBdevModule<GptBdevPa
 
   // What was found comes by itself again; what was asked for is one call for all of them, with the first.
   configCalls: (spec: BdevSpec, reactor: Reactor) => {
-    const { base } = spec.data as GptData;
+    const { base, explicit } = spec.data as GptData;
+    if (!explicit) return [WAIT_FOR_EXAMINE];
     const isExplicit = (name: string) => (bdevRegistry(reactor).get(name).spec.data as GptData).explicit;
     if (partsOf(reactor, 'gpt', base.name).find(isExplicit) !== spec.name) return [];
     return [{ method: 'bdev_gpt_create', params: { base_bdev: base.name } }];

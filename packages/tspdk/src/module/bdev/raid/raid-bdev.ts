@@ -2,7 +2,7 @@
  * RAID disks as a bdev module (SPDK: module/bdev/raid). The disk itself is made by its RaidDisk (raid-disk.ts), which owns the members; here is what the block
  * layer asks for.
  */
-import { type BdevModule, type BdevSpec, registerBdevModule } from '../../../bdev/index.ts';
+import { type BdevModule, type BdevSpec, registerBdevModule, WAIT_FOR_EXAMINE } from '../../../bdev/index.ts';
 import type { Reactor } from '../../../event/reactor.ts';
 import { RaidBackend } from './raid-backend.ts';
 import type { RaidData } from './raid-data.ts';
@@ -36,6 +36,12 @@ export const raidModule: BdevModule<RaidBdevParams> = registerBdevModule<RaidBde
 
   configCalls(spec: BdevSpec, reactor: Reactor) {
     const disk = diskOf(spec, reactor);
-    return disk === undefined ? [] : raidConfigCalls(disk);
+    if (disk === undefined) return [];
+    const calls = raidConfigCalls(disk);
+    return calls.length > 0 ? calls : [WAIT_FOR_EXAMINE];
+  },
+
+  bases(spec: BdevSpec, reactor: Reactor) {
+    return (diskOf(spec, reactor)?.slots ?? []).flatMap(({ base }) => base?.bdev ?? []);
   },
 });
