@@ -65,6 +65,8 @@ export class BdevRegistry {
   /** Disks that come with their bases. */
   readonly #associations = new Associations();
   readonly #examiner = new Examiner((bdev) => this.#createWaiting(bdev));
+  /** Whether a disk is looked at when it comes. */
+  readonly #isExamined = (bdev: Bdev) => this.options.bdev_auto_examine || this.#examiner.allows(bdev);
   /** Segments that the layer writes from. */
   #constants: { readonly zeroes: number; readonly octets: number } | null = null;
   readonly #reserve: BufferReserve;
@@ -187,7 +189,7 @@ export class BdevRegistry {
     }
     this.onRegister(bdev);
     for (const look of [...this.#awaited]) look(bdev);
-    if (this.options.bdev_auto_examine || this.#examiner.allows(bdev)) void this.examine(bdev);
+    if (this.#isExamined(bdev)) void this.examine(bdev);
     return bdev;
   }
 
@@ -482,7 +484,7 @@ export class BdevRegistry {
     const calls: BdevConfigCall[] = [{ method: 'bdev_set_options', params: { ...this.options } }];
     for (const name of this.#examiner.names) calls.push({ method: 'bdev_examine', params: { name } });
     const keptBases = ({ id }: Bdev) => this.#bases.get(id)?.bases.map(({ bdev }) => bdev) ?? [];
-    calls.push(...disksCalls(this.list(), keptBases, this.reactor));
+    calls.push(...disksCalls(this.list(), keptBases, this.#isExamined, this.reactor));
     for (const waits of this.#associations.waiting()) calls.push(...waits.calls);
     if (calls.at(-1) !== WAIT_FOR_EXAMINE) calls.push(WAIT_FOR_EXAMINE);
     return calls;
