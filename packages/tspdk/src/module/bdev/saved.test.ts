@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { type Cluster, startCluster } from '../../bdev/cluster.sim.ts';
-import { registerBdevRpc } from '../../bdev/index.ts';
+import { faultRegistry, registerBdevRpc } from '../../bdev/index.ts';
 import { RPC_RUNTIME, RpcRegistry } from '../../rpc/index.ts';
+import './error/error-bdev.ts';
+import { registerErrorRpc } from './error/rpc.ts';
 import { registerFileRpc } from './file/rpc.ts';
 import { examineGpt } from './gpt/gpt-bdev.ts';
 import { makeGpt, SPDK_GPT_PART_TYPE_GUID } from './gpt/gpt-table.ts';
@@ -28,8 +30,13 @@ async function world(options: object = {}) {
   const raids = raidRegistry(cluster.reactors[0]);
   cluster.bdevs.examineHooks.push(examineGpt);
   const rpc = new RpcRegistry();
-  const deps = { registry: () => cluster.bdevs, nowUs: () => cluster.clock.nowUs };
+  const deps = {
+    registry: () => cluster.bdevs,
+    faults: () => faultRegistry(cluster.reactors[0]),
+    nowUs: () => cluster.clock.nowUs,
+  };
   registerBdevRpc(rpc, deps);
+  registerErrorRpc(rpc, deps);
   registerFileRpc(rpc, deps);
   registerRaidRpc(rpc, { raids: () => raids });
   registerSplitRpc(rpc, deps);
@@ -132,5 +139,19 @@ test('a raid with superblocks, where disks are not looked at by themselves', asy
     names.map(({ params }) => params.name),
     ['F3', 'F2'],
   );
+  await again(cluster);
+});
+
+test('disks that are called after their base, which was named by its uuid', async () => {
+  const { cluster, call } = await world();
+  const uuid = (n: number) => `00000000-0000-4000-8000-0000000000a${n}`;
+  for (const n of [1, 2]) {
+    await call('bdev_aio_create', { name: `A${n}`, filename: newFile(`alias${n}`, 1024 * 1024), uuid: uuid(n) });
+  }
+  await call('bdev_error_create', { base_name: uuid(1) });
+  assert.deepEqual(await call('bdev_split_create', { base_bdev: uuid(2), split_count: 2 }), [
+    `${uuid(2)}p0`,
+    `${uuid(2)}p1`,
+  ]);
   await again(cluster);
 });

@@ -15,9 +15,11 @@ export interface ErrorBdevParams {
   readonly uuid?: string | undefined;
 }
 
+const PREFIX = 'EE_';
+
 /** What the error disk on `base` is called. */
 export function errorBdevName(base: string): string {
-  return `EE_${base}`;
+  return `${PREFIX}${base}`;
 }
 
 export const errorModule: BdevModule<ErrorBdevParams> = registerBdevModule<ErrorBdevParams>({
@@ -34,7 +36,8 @@ export const errorModule: BdevModule<ErrorBdevParams> = registerBdevModule<Error
   attach: attachPassthru,
   destroy: () => {},
   dumpInfo: (spec: BdevSpec) => ({ error_disk: { base_bdev: baseName(spec) } }),
-  configCalls: (spec: BdevSpec) => [
-    { method: 'bdev_error_create', params: { base_name: baseName(spec), uuid: spec.uuid } },
+  // The base as it was named, perhaps by its uuid: the disk is to have the same name again.
+  configCalls: ({ name, uuid }: BdevSpec) => [
+    { method: 'bdev_error_create', params: { base_name: name.slice(PREFIX.length), uuid } },
   ],
 });

@@ -51,6 +51,10 @@ function partBlocks(reactor: Reactor, { base_bdev, split_count, split_size_mb = 
   return each;
 }
 
+function partName(base: string, index: number): string {
+  return `${base}p${index}`;
+}
+
 /**
  * Splits a disk, now or when it comes, and whenever it comes back; what fails then goes to the log. All of them or none.
  * @returns their names
@@ -67,7 +71,7 @@ export async function createSplit(reactor: Reactor, split: Split): Promise<strin
   const names: string[] = [];
   try {
     for (let index = 0; index < split_count; index++) {
-      const params: SplitBdevParams = { ...split, index, name: `${base_bdev}p${index}` };
+      const params: SplitBdevParams = { ...split, index, name: partName(base_bdev, index) };
       const call = index > 0 ? null : { method: 'bdev_split_create', params: { ...split } };
       names.push(await registry.createOn(base_bdev, 'split', params, call));
     }
@@ -96,12 +100,11 @@ export const splitModule: BdevModule<SplitBdevParams> = registerBdevModule<Split
     return { split: { base_bdev: base.name, offset_blocks: offsetBlocks } };
   },
 
-  // One call makes all of them.
+  // One call makes all of them; of the base as it was named, perhaps by its uuid, as they are to have the same names again.
   configCalls: (spec: BdevSpec) => {
-    const { base, index, count, sizeMb } = spec.data as SplitData;
+    const { index, count, sizeMb } = spec.data as SplitData;
     if (index > 0) return [];
-    return [
-      { method: 'bdev_split_create', params: { base_bdev: base.name, split_count: count, split_size_mb: sizeMb } },
-    ];
+    const base_bdev = spec.name.slice(0, -partName('', 0).length);
+    return [{ method: 'bdev_split_create', params: { base_bdev, split_count: count, split_size_mb: sizeMb } }];
   },
 });
