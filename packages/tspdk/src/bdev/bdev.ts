@@ -29,7 +29,7 @@ import type { BdevManager } from './manager.ts';
 import { METADATA_TYPES, Metadata } from './metadata.ts';
 import type { BdevBackend, BdevLimits, BdevSpec } from './module.ts';
 import { NO_QOS, Qos, type QosLimits } from './qos.ts';
-import { BDEV_READY, SharedState } from './shared-state.ts';
+import { BDEV_ATTACHING, BDEV_READY, SharedState } from './shared-state.ts';
 import { SplitRules } from './split.ts';
 import { ThreadChannel } from './thread-channel.ts';
 
@@ -227,6 +227,11 @@ export class Bdev {
       throw new SpdkError('ENODEV', `bdev "${this.name}" lives on core ${this.homeCore} only`);
     }
     return this.backend;
+  }
+
+  /** Not every core has it: what was told to all of them now would not reach those. */
+  get attaching(): boolean {
+    return this.shared.state === BDEV_ATTACHING;
   }
 
   /** True while it can be opened: every core has it, and it is not to go. */

@@ -16,7 +16,6 @@ import { bdevManager } from './manager.ts';
 import type { Metadata } from './metadata.ts';
 import { type BdevRange, type Quiesced, quiesceRange } from './quiesce.ts';
 import {
-  BDEV_ATTACHING,
   type BdevClaim,
   CLAIM_EXCL_WRITE,
   CLAIM_NAMES,
@@ -84,10 +83,7 @@ export class BdevDesc {
    */
   static open(name: string, options: BdevOpenOptions): BdevDesc {
     const bdev = (options.reactor ?? currentReactor()).local(bdevManager).get(name);
-    if (!bdev.ready) {
-      const made = bdev.shared.state === BDEV_ATTACHING;
-      throw new SpdkError('ENODEV', `bdev "${name}" is being ${made ? 'made' : 'removed'}`);
-    }
+    if (!bdev.ready) throw new SpdkError('ENODEV', `bdev "${name}" is being removed`);
     if (options.write && !bdev.writable) throw new SpdkError('EROFS', `bdev "${name}" is read-only`);
     if (!bdev.shared.opened(options.write, options.claim)) {
       throw new SpdkError('EPERM', `bdev "${name}" is claimed: ${CLAIM_NAMES[bdev.shared.claim]}`);

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Cluster, startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
+import { faultRegistry } from './faults/registry.ts';
 import { IO_READ, ioTypes } from './io-type.ts';
 import { bdevManager } from './manager.ts';
 import { registerBdevModule } from './module.ts';
@@ -130,6 +131,54 @@ test('a disk that not every core has can be neither opened nor found by who wait
   for (const core of [0, 1, 2]) open(core).close();
   await cluster.until(cluster.bdevs.delete('X'));
   await cluster.close();
+});
+
+test('what is set of a disk that not every core has is refused; and it is not listed', async () => {
+  const { cluster, made, goOn } = await making('attach 1');
+  const { bdevs, reactors } = cluster;
+  const refused = { code: 'ENODEV', message: 'bdev "X" is being made' };
+  await assert.rejects(cluster.until(bdevs.setRates('X', { rw_ios_per_sec: 1000 })), refused);
+  await assert.rejects(cluster.until(bdevs.addAlias('X', 'also X')), refused);
+  await assert.rejects(cluster.until(bdevs.stat(['X'])), refused);
+  await assert.rejects(cluster.until(faultRegistry(reactors[0]).add('X', 'op=read')), refused);
+  assert.throws(() => bdevs.get('X'), refused);
+  assert.deepEqual(bdevs.list(), []);
+  assert.equal(bdevs.has('X'), true, 'the name is taken');
+  goOn();
+  assert.equal(await cluster.until(made), 'done');
+  assert.equal(bdevs.list().length, 1);
+  await cluster.until(bdevs.setRates('X', { rw_ios_per_sec: 1000 }));
+  for (const reactor of reactors) assert.notEqual(reactor.local(bdevManager).get('X').qos, null);
+  await cluster.close();
+});
+
+test('a new size of a disk that not every core has comes to all of them', async () => {
+  const { cluster, made, goOn } = await making('attach 1');
+  const resized = outcome(cluster.bdevs.resize('X', 16));
+  await someRounds(cluster);
+  goOn();
+  assert.deepEqual(await cluster.until(Promise.all([made, resized])), ['done', 'done']);
+  for (const reactor of cluster.reactors) assert.equal(reactor.local(bdevManager).get('X').blocks, 16);
+  await cluster.close();
+});
+
+test('a disk is told to come, to change and to go, and nothing is told of one that never came', async () => {
+  const told: string[] = [];
+  for (const how of ['done', 'bdev "X" has been removed while it was made'] as const) {
+    const { cluster, made, goOn } = await making('made');
+    const { bdevs } = cluster;
+    bdevs.onRegister = ({ name }) => void told.push(`register ${name}`);
+    bdevs.onResize = ({ name }) => void told.push(`resize ${name}`);
+    bdevs.onUnregister = ({ name }) => void told.push(`unregister ${name}`);
+    await cluster.until(bdevs.resize('X', 16));
+    const gone = how === 'done' ? null : bdevs.delete('X');
+    await someRounds(cluster);
+    goOn();
+    assert.equal(await cluster.until(made), how);
+    await cluster.until(gone ?? bdevs.resize('X', 32));
+    await cluster.close();
+    assert.deepEqual(told.splice(0), how === 'done' ? ['register X', 'resize X', 'unregister X'] : []);
+  }
 });
 
 test('what is asked for on a disk that is being made is made when that is there', async () => {

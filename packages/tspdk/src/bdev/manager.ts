@@ -73,10 +73,11 @@ export class BdevManager implements Pollable {
     reactor.addPollable(this);
   }
 
-  /** @throws {SpdkError} ENODEV when there is no such disk here. */
+  /** @throws {SpdkError} ENODEV when there is no such disk here, or not every core has it yet. */
   get(name: string): Bdev {
     const bdev = this.byName.get(name);
     if (bdev === undefined) throw new SpdkError('ENODEV', `no bdev named "${name}"`);
+    if (bdev.attaching) throw new SpdkError('ENODEV', `bdev "${name}" is being made`);
     return bdev;
   }
 

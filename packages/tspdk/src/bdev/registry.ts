@@ -44,7 +44,6 @@ import {
 import { checkLength, newSpec } from './new-spec.ts';
 import { changedLimits, QOS_LIMITS, type QosLimits, writeLimits } from './qos.ts';
 import { dropSegment, shareSegment } from './segments.ts';
-import { BDEV_ATTACHING } from './shared-state.ts';
 
 const bdevLog = log.register('bdev');
 
@@ -89,6 +88,8 @@ export class BdevRegistry {
   onRegister: (bdev: Bdev) => void = () => {};
   onResize: (bdev: Bdev) => void = () => {};
   onUnregister: (bdev: Bdev) => void = () => {};
+  /** Disks of which `onRegister` has told. */
+  readonly #told = new Set<Bdev>();
   readonly #awaited = new Set<(bdev: Bdev) => void>();
 
   /** Before the first disk: shares what the layer itself writes from. */
@@ -107,7 +108,8 @@ export class BdevRegistry {
     this.#associations.clear();
     this.#examiner.clear();
     // The newest first, one after the other: a disk may still write to what it stands on when it goes.
-    for (let disks = this.list(); disks.length + this.#attaching.size > 0; disks = this.list()) {
+    const { byId } = this.reactor.local(bdevManager);
+    for (let disks = [...byId.values()]; disks.length + this.#attaching.size > 0; disks = [...byId.values()]) {
       if (disks.length > 0) await this.#removeOnce(disks[disks.length - 1]);
       else await Promise.all(this.#attaching.values());
     }
@@ -118,12 +120,12 @@ export class BdevRegistry {
     await callAll(this.reactor, dropHeapReserve, null);
   }
 
-  /** All disks, oldest first. */
+  /** All disks that every core has, oldest first. */
   list(): Bdev[] {
-    return [...this.reactor.local(bdevManager).byId.values()];
+    return [...this.reactor.local(bdevManager).byId.values()].filter(({ attaching }) => !attaching);
   }
 
-  /** By name, alias or uuid. @throws {SpdkError} ENODEV */
+  /** By name, alias or uuid. @throws {SpdkError} ENODEV, also while not every core has it */
   get(name: string): Bdev {
     return this.reactor.local(bdevManager).get(name);
   }
@@ -135,7 +137,7 @@ export class BdevRegistry {
   /** Whether a disk has that name, and is no longer being made; it may be going. */
   isThere(name: string): boolean {
     const known = this.reactor.local(bdevManager).byName.get(name);
-    return known !== undefined && known.shared.state !== BDEV_ATTACHING;
+    return known?.attaching === false;
   }
 
   /** The disk of that name, as soon as there is one. @throws {SpdkError} ENODEV when there is none within `timeoutMs`. */
@@ -187,6 +189,7 @@ export class BdevRegistry {
       await this.#removeOnce(bdev);
       throw error;
     }
+    this.#told.add(bdev);
     this.onRegister(bdev);
     for (const look of [...this.#awaited]) look(bdev);
     if (this.#isExamined(bdev)) void this.examine(bdev);
@@ -302,7 +305,7 @@ export class BdevRegistry {
     try {
       await callAll(this.reactor, attachBdev, spec, spec.homeCore < 0 ? undefined : spec.homeCore);
       checkBases(bases);
-      const bdev = this.get(spec.name);
+      const bdev = this.reactor.local(bdevManager).byId.get(spec.id) as Bdev;
       bdev.shared.attached();
       return bdev;
     } catch (error) {
@@ -317,16 +320,15 @@ export class BdevRegistry {
    */
   async delete(name: string, moduleName?: string): Promise<void> {
     const waits = this.#associations.get(name);
-    const known = this.reactor.local(bdevManager).byName.has(name);
-    const what = !known && waits !== undefined ? waits : this.get(name);
+    const bdev = this.reactor.local(bdevManager).byName.get(name);
+    const what = bdev ?? waits ?? this.get(name);
     if (moduleName !== undefined && what.moduleName !== moduleName) {
       throw new SpdkError('ENODEV', `bdev "${name}" is of module ${what.moduleName}, not ${moduleName}`);
     }
-    if (!known) {
+    if (bdev === undefined) {
       this.#associations.delete(name);
       return;
     }
-    const bdev = this.get(name);
     this.#associations.delete(bdev.name);
     return this.#removeOnce(bdev);
   }
@@ -360,15 +362,17 @@ export class BdevRegistry {
       base.owners.delete(owner);
       base.close();
     }
-    this.onUnregister(bdev);
+    if (this.#told.delete(bdev)) this.onUnregister(bdev);
     if (waits !== null) bdevLog.info(`bdev "${bdev.name}" waits for its base "${waits.base}"`);
   }
 
   /**
-   * Gives a disk another size and tells its owners. The module has already done its part.
+   * Gives a disk another size and tells its owners; one that not every core has gets it when they do. The module has already done its part.
    * @throws {SpdkError} ENODEV; EINVAL; EBUSY when it would shrink while somebody has it open.
    */
   async resize(name: string, blocks: number): Promise<void> {
+    const known = this.reactor.local(bdevManager).byName.get(name);
+    if (known !== undefined) await this.#attaching.get(known.id);
     const bdev = this.get(name);
     if (!(blocks > 0 && Number.isSafeInteger(blocks * bdev.blockSizeBytes))) {
       throw new SpdkError('EINVAL', `bdev "${name}": ${blocks} blocks is no size`);
@@ -377,7 +381,7 @@ export class BdevRegistry {
       throw new SpdkError('EBUSY', `bdev "${name}" is open and cannot shrink from ${bdev.blocks} to ${blocks} blocks`);
     }
     await callAll(this.reactor, resizeBdev, { id: bdev.id, blocks });
-    this.onResize(bdev);
+    if (this.#told.has(bdev)) this.onResize(bdev);
   }
 
   /** What a disk stands on has another size, and so has the disk: `blocks`. When that cannot be, the log says so. */

@@ -18,6 +18,7 @@ import {
   type NewBdev,
   registerBdevModule,
 } from '../../../bdev/index.ts';
+import { bdevManager } from '../../../bdev/manager.ts';
 import { SpdkError } from '../../../env/errors.ts';
 import { localKey, type Reactor } from '../../../event/reactor.ts';
 import { notifyOf } from '../../../notify/index.ts';
@@ -77,7 +78,7 @@ export const verifyModule: BdevModule<VerifyBdevParams> = registerBdevModule<Ver
     const onResize = (): void => {
       const blocks = Math.min(base.bdev.blocks, mirror?.bdev.blocks ?? 0);
       const registry = bdevRegistry(reactor);
-      const own = registry.list().find((each) => each.name === name);
+      const own = reactor.local(bdevManager).byName.get(name);
       if (own !== undefined && own.blocks < blocks) registry.follow(name, blocks);
     };
     const base = BaseBdev.open(reactor, base_bdev_name, { onResize });
