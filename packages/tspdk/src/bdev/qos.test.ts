@@ -101,6 +101,37 @@ test('the mean rate is what the limit says, however the I/Os come', async () => 
   );
 });
 
+test('what waits has what was allowed while its core was late, up to a second of it; what nobody waited for is not kept', async () => {
+  const { cluster, cores, buf, cb, serve, pass, close } = await limited(2);
+  const [{ channel }, other] = cores;
+  await cluster.until(cluster.bdevs.setRates('S', { rw_ios_per_sec: 1000, rw_mbytes_per_sec: 100 }));
+  pass(1);
+  const submit = (count: number): void => {
+    for (let i = 0; i < count; i++) assert.equal(channel.read(buf, 0, 0, 512, cb, i), 0);
+  };
+  submit(1 + 50 + 10);
+  const counts = [serve()];
+  for (const late of [50, 1, 9, 30]) {
+    pass(late);
+    counts.push(serve());
+  }
+  assert.deepEqual(counts, [1, 50, 1, 9, 0]);
+  submit(3);
+  assert.equal(serve(), 1, 'nothing has waited');
+  // Whoever comes first on another core finds it, too: one of two.
+  pass(4);
+  assert.equal(other.channel.read(buf, 0, 0, 512, cb, 'other'), 0);
+  assert.equal(serve(), 3);
+  submit(1500);
+  pass(1);
+  serve();
+  pass(5000);
+  assert.equal(serve(), 1000);
+  await cluster.until(cluster.bdevs.setRates('S', { rw_ios_per_sec: 0, rw_mbytes_per_sec: 0 }));
+  serve();
+  await close();
+});
+
 test('qos_dynamic_enable: limits come and go while I/O waits, and gates with them', async () => {
   const { cluster, bdev, cores, buf, done, cb, serve, pass, close } = await limited(1);
   const [{ channel, stub }] = cores;

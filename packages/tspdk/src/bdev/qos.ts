@@ -5,6 +5,9 @@
  * up. A limit allows an I/O while anything is left of the slice and may then be overdrawn by it: the debt is paid by the next slices. So an I/O larger than a slice's
  * share gets through, and the mean is right.
  *
+ * Cores come late, by milliseconds where they sleep, by more on a busy machine. Who fills the words up gives what all slices since the last fill allow, if an I/O was refused in the last one: it has
+ * waited for them (SPDK: bdev_channel_poll_qos). Where nothing has waited there is one slice: what is spared is not kept.
+ *
  * Cores take without a lock: two may both see the last I/O of a slice and both take it. The count then is below zero by one more, and the next slice pays.
  */
 import type { Clock } from '../env/clock.ts';
@@ -33,9 +36,14 @@ const IOS_MIN = 1000;
 const MBYTES_MAX = 1_000_000;
 const IOS_MAX = 1_000_000_000;
 
-// Words: the slice that was last filled up, then what a slice allows and what is left of it, by kind.
+/** What waits is given no more slices at once than these, nor more of one kind than fits its word with a debt. */
+const LATE_MAX = SLICES_PER_SECOND;
+const LEFT_MAX = 2 ** 30;
+
+// Words: the slice that was last filled up, the last one in which an I/O was refused, then what a slice allows and what is left of it, by kind.
 const SLICE = 0;
-const ALLOWED = 1;
+const REFUSED = 1;
+const ALLOWED = 2;
 const LEFT = ALLOWED + KINDS;
 const WORDS = LEFT + KINDS;
 
@@ -67,6 +75,7 @@ export function changedLimits(
 /** Writes the limits that all cores see. App core. */
 export function writeLimits(state: SharedArrayBuffer, set: QosLimits): void {
   const words = new Int32Array(state);
+  Atomics.store(words, REFUSED, Atomics.load(words, SLICE) - 1);
   QOS_LIMITS.forEach((kind, i) => {
     const perSecond = kind === 'rw_ios_per_sec' ? set[kind] : set[kind] * MIB;
     const allowed = Math.floor(perSecond / SLICES_PER_SECOND);
@@ -91,7 +100,10 @@ export class Qos {
     if (!read && io.type !== IO_WRITE) return true;
     this.#fillUp();
     const bytesKind = read ? R_BYTES : W_BYTES;
-    if (this.#isSpent(RW_IOS) || this.#isSpent(RW_BYTES) || this.#isSpent(bytesKind)) return false;
+    if (this.#isSpent(RW_IOS) || this.#isSpent(RW_BYTES) || this.#isSpent(bytesKind)) {
+      Atomics.store(this.#words, REFUSED, Atomics.load(this.#words, SLICE));
+      return false;
+    }
     this.#spend(RW_IOS, 1);
     this.#spend(RW_BYTES, io.bytes);
     this.#spend(bytesKind, io.bytes);
@@ -120,11 +132,15 @@ export class Qos {
     const passed = (slice - before) | 0;
     if (passed <= 0 && passed > -SLICES_PER_SECOND) return;
     if (Atomics.compareExchange(words, SLICE, before, slice) !== before) return;
+    const waited = Atomics.load(words, REFUSED) === before;
+    // What is too long ago has jumped, or come round.
+    const slices = Math.max(1, passed);
     for (let kind = 0; kind < KINDS; kind++) {
       const allowed = Atomics.load(words, ALLOWED + kind);
       const left = Atomics.load(words, LEFT + kind);
+      const most = waited ? Math.min(LEFT_MAX, allowed * Math.min(slices, LATE_MAX)) : allowed;
       // Debts are paid, what is spared is not kept. Added, for others take at the same time.
-      const next = left >= 0 ? allowed : Math.min(allowed, left + allowed * Math.max(1, passed));
+      const next = Math.min(most, Math.min(left, 0) + allowed * slices);
       Atomics.add(words, LEFT + kind, next - left);
     }
   }
