@@ -51,7 +51,7 @@ export const detachBdev = defineControl('bdev.detach', async (id: number, reacto
   const bdev = manager.byId.get(id);
   if (bdev === undefined) return;
   manager.byId.delete(id);
-  for (const [name, named] of [...manager.byName]) if (named === bdev) manager.byName.delete(name);
+  manager.forgetNames(bdev);
   bdev.sampler?.stop();
   bdev.faultSet?.close();
   closeHomeEnd(bdev);

@@ -10,7 +10,7 @@ import { registerBdevModule } from './module.ts';
 import '../module/bdev/passthru/passthru-bdev.ts';
 import { createSplit } from '../module/bdev/split/split-bdev.ts';
 
-type Step = 'create' | 'attach 1' | 'made';
+type Step = 'create' | 'attach 0' | 'attach 1' | 'made' | 'destroy';
 /** What is being waited for, by step; and what has been done. */
 const held = new Map<string, () => void>();
 const log: string[] = [];
@@ -44,7 +44,7 @@ registerBdevModule<{ readonly name: string; readonly holds: Step; readonly fails
     };
   },
   made: ({ spec }) => at('made', (spec.data as { holds: Step }).holds),
-  destroy: () => void log.push('destroy'),
+  destroy: ({ data }) => at('destroy', (data as { holds: Step }).holds),
   configCalls: () => [],
 });
 
@@ -153,13 +153,15 @@ test('what is set of a disk that not every core has is refused; and it is not li
 });
 
 test('a new size of a disk that not every core has comes to all of them', async () => {
-  const { cluster, made, goOn } = await making('attach 1');
-  const resized = outcome(cluster.bdevs.resize('X', 16));
-  await someRounds(cluster);
-  goOn();
-  assert.deepEqual(await cluster.until(Promise.all([made, resized])), ['done', 'done']);
-  for (const reactor of cluster.reactors) assert.equal(reactor.local(bdevManager).get('X').blocks, 16);
-  await cluster.close();
+  for (const holds of ['attach 0', 'attach 1'] as const) {
+    const { cluster, made, goOn } = await making(holds);
+    const resized = outcome(cluster.bdevs.resize('X', 16));
+    await someRounds(cluster);
+    goOn();
+    assert.deepEqual(await cluster.until(Promise.all([made, resized])), ['done', 'done'], holds);
+    for (const reactor of cluster.reactors) assert.equal(reactor.local(bdevManager).get('X').blocks, 16);
+    await cluster.close();
+  }
 });
 
 test('a disk is told to come, to change and to go, and nothing is told of one that never came', async () => {
@@ -179,6 +181,31 @@ test('a disk is told to come, to change and to go, and nothing is told of one th
     await cluster.close();
     assert.deepEqual(told.splice(0), how === 'done' ? ['register X', 'resize X', 'unregister X'] : []);
   }
+});
+
+test('a disk that comes under the name of one that goes is told of after that has gone', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  const { bdevs } = cluster;
+  const told: string[] = [];
+  bdevs.onRegister = ({ id }) => void told.push(`register ${id}`);
+  bdevs.onUnregister = ({ id }) => void told.push(`unregister ${id}`);
+  const make = () => bdevs.create('slow', { name: 'X', holds: 'destroy' });
+  await cluster.until(make());
+  const gone = bdevs.delete('X');
+  await cluster.untilTrue(() => held.has('destroy'));
+  const goOn = held.get('destroy') as () => void;
+  await cluster.until(make());
+  assert.deepEqual(told, ['register 1', 'unregister 1', 'register 2']);
+  goOn();
+  await cluster.until(gone);
+  held.delete('destroy');
+  const last = bdevs.delete('X');
+  await cluster.untilTrue(() => held.has('destroy'));
+  held.get('destroy')?.();
+  await cluster.until(last);
+  assert.equal(told.length, 4);
+  held.clear();
+  await cluster.close();
 });
 
 test('what is asked for on a disk that is being made is made when that is there', async () => {

@@ -81,6 +81,11 @@ export class BdevManager implements Pollable {
     return bdev;
   }
 
+  /** It is not found by its names any more. */
+  forgetNames(bdev: Bdev): void {
+    for (const [name, named] of [...this.byName]) if (named === bdev) this.byName.delete(name);
+  }
+
   /** Zeroes to write from. Shared with every reactor once the layer is initialised; never written to. */
   get zeroes(): Segment {
     this.#zeroes ??= makeSegment(0, new SharedArrayBuffer(limits.bdev_zero_bytes));

@@ -57,8 +57,8 @@ export class BdevRegistry {
   /** Names of disks that are being made. */
   readonly #reserved = new Set<string>();
   readonly #removals = new Map<number, Promise<void>>();
-  /** Disks that not every core has yet, by id, until they are attached or that has failed. */
-  readonly #attaching = new Map<number, Promise<unknown>>();
+  /** Disks that not every core has yet, by name, until they are attached or that has failed. */
+  readonly #attaching = new Map<string, Promise<unknown>>();
   /** What a disk stands on, and what removes it with that, by its id. */
   readonly #bases = new Map<number, { readonly bases: readonly BaseBdev[]; readonly owner: () => void }>();
   /** Disks that come with their bases. */
@@ -84,7 +84,7 @@ export class BdevRegistry {
   /** Sizes the caches of I/O buffers, before there are disks. Set by who has the pools. */
   setIoBufCaches: (sizes: { readonly smallCache: number; readonly largeCache: number }) => Promise<void> =
     async () => {};
-  /** Called when a disk has been made, when it has another size, and when it has gone. The subsystem's, for notifications. */
+  /** Called when a disk has been made, when it has another size, and when it has gone from all who had it open. The subsystem's, for notifications. */
   onRegister: (bdev: Bdev) => void = () => {};
   onResize: (bdev: Bdev) => void = () => {};
   onUnregister: (bdev: Bdev) => void = () => {};
@@ -294,9 +294,9 @@ export class BdevRegistry {
   }
 
   #attach(spec: BdevSpec, bases: readonly BaseBdev[]): Promise<Bdev> {
-    const attaching = this.#attachEverywhere(spec, bases).finally(() => this.#attaching.delete(spec.id));
+    const attaching = this.#attachEverywhere(spec, bases).finally(() => this.#attaching.delete(spec.name));
     const ended = attaching.catch(() => {});
-    this.#attaching.set(spec.id, ended);
+    this.#attaching.set(spec.name, ended);
     return attaching;
   }
 
@@ -348,11 +348,14 @@ export class BdevRegistry {
 
   async #remove(bdev: Bdev): Promise<void> {
     bdev.shared.beginRemove();
-    await this.#attaching.get(bdev.id);
+    await this.#attaching.get(bdev.name);
     // Attaching it may have failed.
     if (!this.#has(bdev)) return;
     await callAll(this.reactor, removeBdev, bdev.id);
     await callAll(this.reactor, awaitBdevReleased, bdev.id);
+    // Its names are free from here on: another may come under them and be told of while this one is still given back.
+    this.reactor.local(bdevManager).forgetNames(bdev);
+    if (this.#told.delete(bdev)) this.onUnregister(bdev);
     await callAll(this.reactor, detachBdev, bdev.id);
     const waits = this.#associations.gone(bdev);
     await bdevModule(bdev.moduleName).destroy(bdev.spec, this.reactor);
@@ -362,7 +365,6 @@ export class BdevRegistry {
       base.owners.delete(owner);
       base.close();
     }
-    if (this.#told.delete(bdev)) this.onUnregister(bdev);
     if (waits !== null) bdevLog.info(`bdev "${bdev.name}" waits for its base "${waits.base}"`);
   }
 
@@ -371,8 +373,7 @@ export class BdevRegistry {
    * @throws {SpdkError} ENODEV; EINVAL; EBUSY when it would shrink while somebody has it open.
    */
   async resize(name: string, blocks: number): Promise<void> {
-    const known = this.reactor.local(bdevManager).byName.get(name);
-    if (known !== undefined) await this.#attaching.get(known.id);
+    await this.#attaching.get(name);
     const bdev = this.get(name);
     if (!(blocks > 0 && Number.isSafeInteger(blocks * bdev.blockSizeBytes))) {
       throw new SpdkError('EINVAL', `bdev "${name}": ${blocks} blocks is no size`);
@@ -384,11 +385,11 @@ export class BdevRegistry {
     if (this.#told.has(bdev)) this.onResize(bdev);
   }
 
-  /** What a disk stands on has another size, and so has the disk: `blocks`. When that cannot be, the log says so. */
+  /** What a disk stands on has another size, and so has the disk: `blocks`. When that cannot be, the log says so; one that has gone meanwhile needs none. */
   follow(name: string, blocks: number): void {
-    this.resize(name, blocks).catch((error: unknown) =>
-      bdevLog.warn(`bdev "${name}" keeps its size: ${explain(error)}`),
-    );
+    this.resize(name, blocks).catch((error: unknown) => {
+      if (this.has(name)) bdevLog.warn(`bdev "${name}" keeps its size: ${explain(error)}`);
+    });
   }
 
   /**

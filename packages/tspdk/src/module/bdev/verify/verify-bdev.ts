@@ -77,9 +77,8 @@ export const verifyModule: BdevModule<VerifyBdevParams> = registerBdevModule<Ver
     // It grows when both have.
     const onResize = (): void => {
       const blocks = Math.min(base.bdev.blocks, mirror?.bdev.blocks ?? 0);
-      const registry = bdevRegistry(reactor);
       const own = reactor.local(bdevManager).byName.get(name);
-      if (own !== undefined && own.blocks < blocks) registry.follow(name, blocks);
+      if (own === undefined || own.blocks < blocks) bdevRegistry(reactor).follow(name, blocks);
     };
     const base = BaseBdev.open(reactor, base_bdev_name, { onResize });
     try {
