@@ -102,6 +102,32 @@ test('lba_range_overlap: an I/O is held exactly when it reaches into the range, 
   await close();
 });
 
+test('lock_lba_range_overlapped: nobody is overtaken by one who asked later for some of the same, whatever is let go first', async () => {
+  const { cluster, log, lock, close } = await lockable(2);
+  const [a, b] = [lock(0, 'A', 0, 10), lock(1, 'B', 20, 10)];
+  await cluster.untilTrue(() => log.length === 2);
+  // It waits for both, the next one for B and then for it, the last one for nobody.
+  const both = lock(1, 'both', 5, 20);
+  const next = lock(1, 'next', 22, 20);
+  const free = lock(1, 'free', 50, 1);
+  await cluster.untilTrue(() => log.length === 3);
+  const behind = lock(1, 'behind next', 35, 10);
+  cluster.settle();
+  b.release();
+  cluster.settle();
+  assert.deepEqual(log.slice(2), ['free held']);
+  a.release();
+  cluster.settle();
+  both.release();
+  cluster.settle();
+  next.release();
+  cluster.settle();
+  assert.deepEqual(log.slice(3), ['both held', 'next held', 'behind next held']);
+  for (const each of [free, behind]) each.release();
+  cluster.settle();
+  await close();
+});
+
 test('a lock is let go once, and not before it is held', async () => {
   const { cluster, log, lock, close } = await lockable(2);
   const held = lock(0, 'L', 0, 10);

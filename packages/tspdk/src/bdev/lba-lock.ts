@@ -77,10 +77,7 @@ interface Entry {
 }
 
 const held = localKey('bdev_locks_held', () => new Map<number, Held>());
-const tables = localKey(
-  'bdev_lock_tables',
-  () => new Map<number, { readonly applied: Entry[]; readonly waiting: Entry[] }>(),
-);
+const tables = localKey('bdev_lock_tables', () => new Map<number, { readonly applied: Entry[]; waiting: Entry[] }>());
 
 /**
  * Locks `bytes` from `byteOffset` on, for `who`. `granted` is called on this core, later: with 0 when the lock is held, or -ENOMEM when the shared heap has no room, and then
@@ -132,6 +129,11 @@ function tableOf(reactor: Reactor, ptr: number) {
   return { table, forget: () => void (table.applied.length + table.waiting.length === 0 && all.delete(id)) };
 }
 
+/** Those that wait for one range overlap the one that has it, which is found first: a long queue costs each of them a look. */
+function overlapsOneOf(entries: readonly Entry[], { range }: Entry): boolean {
+  return entries.some((other) => overlap(other.range, range));
+}
+
 function applyTo(reactor: Reactor, entry: Entry): void {
   entry.waitingFor = reactor.cores.length;
   for (const core of reactor.cores) reactor.send(core, apply, entry.range.ptr, 0, 0);
@@ -141,8 +143,7 @@ const ask = defineEvent('bdev.lock.ask', (ptr, core) => {
   const reactor = currentReactor();
   const { table } = tableOf(reactor, ptr);
   const entry: Entry = { range: rangeAt(reactor, ptr), core, waitingFor: 0 };
-  const before = [...table.applied, ...table.waiting];
-  if (before.some((other) => overlap(other.range, entry.range))) {
+  if (overlapsOneOf(table.applied, entry) || overlapsOneOf(table.waiting, entry)) {
     table.waiting.push(entry);
     return;
   }
@@ -234,13 +235,16 @@ const lifted = defineEvent('bdev.lock.lifted', (ptr) => {
   const entry = table.applied[at];
   if (--entry.waitingFor > 0) return;
   table.applied.splice(at, 1);
-  for (const next of [...table.waiting]) {
-    const before = [...table.applied, ...table.waiting.slice(0, table.waiting.indexOf(next))];
-    if (before.some((other) => overlap(other.range, next.range))) continue;
-    table.waiting.splice(table.waiting.indexOf(next), 1);
+  const still: Entry[] = [];
+  for (const next of table.waiting) {
+    if (overlapsOneOf(table.applied, next) || overlapsOneOf(still, next)) {
+      still.push(next);
+      continue;
+    }
     table.applied.push(next);
     applyTo(reactor, next);
   }
+  table.waiting = still;
   forget();
   reactor.send(entry.core, ended, ptr, 0, 0);
 });
