@@ -21,6 +21,7 @@ import {
   setConstants,
   setPoolOptions,
 } from './attach.ts';
+import { Awaited } from './awaited.ts';
 import { type BaseBdev, checkBases } from './base-bdev.ts';
 import type { Bdev } from './bdev.ts';
 import { type BdevOptions, checkOptions, defaultOptions } from './bdev-options.ts';
@@ -90,7 +91,7 @@ export class BdevRegistry {
   onUnregister: (bdev: Bdev) => void = () => {};
   /** Disks of which `onRegister` has told. */
   readonly #told = new Set<Bdev>();
-  readonly #awaited = new Set<(bdev: Bdev) => void>();
+  readonly #awaited = new Awaited();
 
   /** Before the first disk: shares what the layer itself writes from. */
   async init(): Promise<void> {
@@ -143,25 +144,7 @@ export class BdevRegistry {
   /** The disk of that name, as soon as there is one. @throws {SpdkError} ENODEV when there is none within `timeoutMs`. */
   waitFor(name: string, timeoutMs: number): Promise<Bdev> {
     if (this.isThere(name)) return Promise.resolve(this.get(name));
-    const missing = new SpdkError('ENODEV', `no bdev named "${name}"`);
-    if (timeoutMs === 0) return Promise.reject(missing);
-    return new Promise((resolve, reject) => {
-      const look = (bdev: Bdev): void => {
-        if (!bdev.isCalled(name)) return;
-        this.#awaited.delete(look);
-        clearTimeout(timer);
-        resolve(bdev);
-      };
-      const timer = setTimeout(
-        () => {
-          this.#awaited.delete(look);
-          reject(missing);
-        },
-        Math.min(timeoutMs, 0x7fffffff),
-      );
-      timer.unref();
-      this.#awaited.add(look);
-    });
+    return this.#awaited.wait(name, timeoutMs);
   }
 
   /** A name that is free: `prefix` and the lowest number (SPDK: Malloc0, Malloc1). */
@@ -191,7 +174,7 @@ export class BdevRegistry {
     }
     this.#told.add(bdev);
     this.onRegister(bdev);
-    for (const look of [...this.#awaited]) look(bdev);
+    this.#awaited.came(bdev);
     if (this.#isExamined(bdev)) void this.examine(bdev);
     return bdev;
   }
