@@ -7,7 +7,7 @@ import type { BdevIo, BdevIoDone } from '../../../bdev/bdev-io.ts';
 import type { BdevChannel } from '../../../bdev/channel.ts';
 import type { Extents } from '../../../bdev/extents.ts';
 import { type BackendChannel, IO_FLAG_FUA, IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE_ZEROES } from '../../../bdev/index.ts';
-import { ECANCELED, EIO, ENOMEM, ENOSPC } from '../../../bdev/status.ts';
+import { ECANCELED, ENOMEM, ENOSPC } from '../../../bdev/status.ts';
 import {
   encodeLogEntry,
   encodeLogMark,
@@ -39,8 +39,8 @@ export class LogWritesChannel implements BackendChannel {
       return;
     }
     const state = this.#state;
-    if (state.broken) {
-      io.complete(EIO);
+    if (state.broken !== 0) {
+      io.complete(state.broken);
       return;
     }
     const flush = io.type === IO_FLUSH;
@@ -143,11 +143,11 @@ export class LogWritesChannel implements BackendChannel {
   #logged(op: LogOp): void {
     const state = this.#state;
     const { io, logStatus } = op;
-    if (logStatus !== 0) state.broken = true;
+    state.wrote(logStatus);
     op.logged = true;
     if (io !== null && io.type !== IO_FLUSH) {
       op.io = null;
-      io.complete(logStatus === 0 ? 0 : EIO);
+      io.complete(logStatus === 0 ? 0 : state.broken);
     }
     state.advance();
   }

@@ -6,12 +6,12 @@
  * when it is submitted. What completes while a flush is under way may not have been covered by it, and so stands behind it; what stands before it was complete. The
  * log's own writes may finish in any order. Only entries without a gap before them count, and the superblock never says more: it is written when a flush or a
  * mark has come to the front, which complete after it. A log that could not be written has a gap for ever: from then on nothing that changes
- * the disk is taken any more.
+ * the disk is taken any more. When its disk is going, this one is too, and what fails says so.
  */
 import { RESET_RETRIES, RESET_RETRY_US } from '../../../bdev/base-reset.ts';
 import type { BdevIo, IoWaitEntry } from '../../../bdev/bdev-io.ts';
 import type { Retry } from '../../../bdev/manager.ts';
-import { ECANCELED, EIO, ENOMEM } from '../../../bdev/status.ts';
+import { ECANCELED, EIO, ENODEV, ENOMEM } from '../../../bdev/status.ts';
 import { alignedOffset, type Segment } from '../../../env/segment.ts';
 import type { LogWritesChannel } from './log-channel.ts';
 import { encodeLogSuper, LogTail, logDataSectors } from './log-format.ts';
@@ -72,8 +72,8 @@ export class LogOp implements IoWaitEntry, Retry {
 export class LogState implements IoWaitEntry, Retry {
   readonly segment: Segment;
   readonly tail: LogTail;
-  /** The log has a gap. */
-  broken = false;
+  /** What whatever changes the disk ends with since the log has a gap: -EIO, or -ENODEV when the log's disk is going; 0: it has none. */
+  broken = 0;
   readonly #free: LogOp[] = [];
   /** Sectors kept for entries that have no place yet. */
   #reserved = 0;
@@ -147,6 +147,11 @@ export class LogState implements IoWaitEntry, Retry {
     this.#last = op;
   }
 
+  /** A write of the log has ended with `status`. */
+  wrote(status: number): void {
+    if (status !== 0 && this.broken === 0) this.broken = status === ENODEV ? ENODEV : EIO;
+  }
+
   /** Entries at the front that are written leave the queue; flushes and marks among them then wait for the superblock. */
   advance(): void {
     while (this.#head?.logged) {
@@ -157,7 +162,7 @@ export class LogState implements IoWaitEntry, Retry {
       if (op.logStatus !== 0) this.#gap = true;
       if (!this.#gap) this.#written++;
       if (op.io === null && op.onDone === null) this.give(op);
-      else if (this.#gap) this.#finish(op, EIO);
+      else if (this.#gap) this.#finish(op, this.broken);
       else this.#waiters.push(op);
     }
     this.#writeSuper();
@@ -208,10 +213,10 @@ export class LogState implements IoWaitEntry, Retry {
     this.#superRetries = 0;
     this.#superBusy = false;
     this.#superChannel = null;
-    if (status !== 0) this.broken = true;
+    this.wrote(status);
     const waiters = this.#waiters.splice(0);
     for (const op of waiters) {
-      if (status !== 0) this.#finish(op, EIO);
+      if (status !== 0) this.#finish(op, this.broken);
       else if (op.index < this.#superEntries) this.#finish(op, 0);
       else this.#waiters.push(op);
     }

@@ -243,6 +243,33 @@ test('a log that fails: the write that is missing fails, and all that follows, a
   await cluster.close();
 });
 
+test('a log whose disk goes: what it was to hold ends as all of a disk that goes, and so does what follows', async () => {
+  const { cluster, own } = await onStubLog('LogBase9');
+  const desc = open(cluster, 'W');
+  const channel = channelOf(cluster, desc);
+  const stub = stubChannel('LogBase9');
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+  const buf = cluster.memory(4096);
+  channel.write(buf, 0, 0, 512, cb, 'a');
+  channel.flush(0, 512, cb, 'f');
+  cluster.turns();
+  // The log's disk has heard that it goes, and this one not yet.
+  stub.complete(stub.outstanding.length, -19);
+  cluster.turns();
+  channel.write(buf, 0, 0, 512, cb, 'b');
+  cluster.turns();
+  assert.deepEqual(done, ['a -19', 'f -19', 'b -19']);
+  await assert.rejects(cluster.until(markLogWrites(cluster.reactors[0], 'W', 'x')), { code: 'ENODEV' });
+  desc.close();
+  const closing = cluster.bdevs.delete('W', 'logwrites');
+  await cluster.untilTrue(() => own.outstanding.length + stub.outstanding.length === 1);
+  own.complete(1);
+  stub.complete(1);
+  await cluster.until(closing);
+  await cluster.close();
+});
+
 test('a flush waits for a superblock that counts it, not for one that was on its way before', async () => {
   const { cluster, own } = await onStubLog('LogBase8');
   const desc = open(cluster, 'W');

@@ -107,7 +107,8 @@ class LogWritesBackend implements BdevBackend {
   async mark(label: string): Promise<void> {
     const room = this.#state.tail.sectorSize - LOG_ENTRY_BYTES;
     if (Buffer.byteLength(label) > room) throw new SpdkError('ENAMETOOLONG', `a mark has at most ${room} bytes`);
-    if (this.#state.broken) throw new SpdkError('EIO', `the log of "${this.#name}" could not be written`);
+    const { broken } = this.#state;
+    if (broken !== 0) throw new SpdkError(codeOfErrno(-broken), `the log of "${this.#name}" could not be written`);
     if (!this.#state.hasRoom(LOG_MARK_FLAG, 0)) throw new SpdkError('ENOSPC', `the log of "${this.#name}" is full`);
     await this.#ask((op, onDone) => this.#own.mark(op, label, onDone));
   }
