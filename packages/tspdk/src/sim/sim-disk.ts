@@ -29,6 +29,8 @@ export interface SimDiskParams {
   readonly name: string;
   /** 512-byte blocks. */
   readonly blocks: number;
+  /** So many more it may grow by: `BdevRegistry.resize`. */
+  readonly roomBlocks?: number;
   /** -1: every core serves its own. */
   readonly homeCore?: number;
   /** Most µs that an I/O takes. */
@@ -125,7 +127,7 @@ registerBdevModule<SimDiskParams>({
     ioTypes: params.ioTypes ?? ioTypes(IO_READ, IO_WRITE, IO_UNMAP, IO_FLUSH, IO_WRITE_ZEROES),
     limits: params.limits ?? {},
     data: {
-      bytes: new SharedArrayBuffer(params.blocks * 512),
+      bytes: new SharedArrayBuffer((params.blocks + (params.roomBlocks ?? 0)) * 512),
       delayUs: params.delayUs ?? 50,
       noMemory: params.noMemory ?? 0,
       hangs: new SharedArrayBuffer(8),

@@ -5,14 +5,17 @@
 import assert from 'node:assert/strict';
 import { BdevDesc, bdevRegistry, faultRegistry, type IoStatKind } from '../bdev/index.ts';
 import { bdevManager } from '../bdev/manager.ts';
-import { EINVAL, EIO, ENODEV } from '../bdev/status.ts';
+import { ECANCELED, EINVAL, EIO, ENODEV } from '../bdev/status.ts';
+import { AllocSite } from '../env/alloc-site.ts';
+import type { Ptr } from '../env/heap.ts';
+import type { IoBuf } from '../env/iobuf.ts';
 import type { App } from '../event/index.ts';
 import { bdevSubsystem } from '../module/bdev/index.ts';
 import { BaseIo } from '../module/bdev/raid/base-io.ts';
 import type { Sim } from './simulate.ts';
-import { Stack, type StackDisk } from './stack.sim.ts';
+import { ROOM_BLOCKS, Stack, type StackDisk, type StackKind } from './stack.sim.ts';
 import { StackModel } from './stack-model.sim.ts';
-import { type Overlap, type StackLoad, StackUser, slotBytes } from './stack-user.sim.ts';
+import { type Overlap, type StackLoad, StackUser, slotBytes, type UserKind } from './stack-user.sim.ts';
 
 /** What goes on in one run beside I/O. */
 interface Plan {
@@ -24,6 +27,15 @@ interface Plan {
   readonly smallPool: boolean;
   readonly rates: boolean;
   readonly rests: boolean;
+  /** Others look at disks in the middle, and reset them. */
+  readonly visits: boolean;
+  /** Members of RAIDs are pulled out, as far as those can spare them. */
+  readonly pulls: boolean;
+  /** A disk is removed, and what stands on it goes for good. */
+  readonly removes: boolean;
+  readonly grows: boolean;
+  /** Somebody takes all of the heap and of the I/O buffers for a while. */
+  readonly hoards: boolean;
 }
 
 function drawPlan({ random }: Sim): Plan {
@@ -37,6 +49,11 @@ function drawPlan({ random }: Sim): Plan {
     smallPool: random.chance(0.3),
     rates: random.chance(0.2),
     rests: random.chance(0.4),
+    visits: !calm && random.chance(0.3),
+    pulls: random.chance(0.3),
+    removes: !calm && random.chance(0.15),
+    grows: random.chance(0.3),
+    hoards: random.chance(0.25),
   };
 }
 
@@ -59,7 +76,9 @@ async function addFaults(sim: Sim, app: App, errors: boolean): Promise<void> {
     const how = random.pick([
       { action: 'delay', stage, delay_us: 1 + random.int(20) },
       { action: 'nomem', probability: 0.1, seed: 1 + random.int(1000) },
-      ...(errors ? [{ action: 'error', errno: 'EIO', stage, probability: 0.05, seed: 1 + random.int(1000) } as const] : []),
+      ...(errors
+        ? [{ action: 'error', errno: 'EIO', stage, probability: 0.05, seed: 1 + random.int(1000) } as const]
+        : []),
     ] as const);
     await faultRegistry(app.reactor).add(name, { op: random.pick(['read', 'write', 'all'] as const), ...how });
   }
@@ -88,7 +107,15 @@ async function restOnce(sim: Sim, load: StackLoad, reactor: App['reactor']): Pro
   const range = [first, first + 1 + random.int(window[1] - first)] as const;
   const desc = BdevDesc.open(top, { write: false, reactor, hideMetadata: load.bare, onEvent: () => {} });
   const where = { byteOffset: first * model.blockBytes, bytes: (range[1] - first) * model.blockBytes };
-  const quiesced = await desc.quiesce(where);
+  const quiesced = await desc.quiesce(where).catch((error: { code?: string }) => {
+    // The heap is full, which a lock of one's own has no reserve for.
+    assert.equal(error.code, 'ENOMEM');
+    return null;
+  });
+  if (quiesced === null) {
+    desc.close();
+    return;
+  }
   load.resting.add(range);
   await new Promise<void>((resolve) => sim.at(reactor.core, random.int(100), () => resolve()));
   load.resting.delete(range);
@@ -102,7 +129,8 @@ async function limitRates(sim: Sim, app: App): Promise<void> {
   for (let turns = 1 + random.int(3); turns > 0; turns--) {
     await sim.sleep(random.int(300));
     const { name } = random.pick(registry.list());
-    await registry.setRates(name, { rw_ios_per_sec: random.pick([0, 1000 * (1 + random.int(100))]) });
+    const rates = { rw_ios_per_sec: random.pick([0, 1000 * (1 + random.int(100))]) };
+    await registry.setRates(name, rates).catch(unlessGone);
   }
 }
 
@@ -116,6 +144,155 @@ async function bounce(sim: Sim, app: App, disk: StackDisk, load: StackLoad): Pro
   await registry.createOn(base_bdev_name, 'passthru', { name: disk.name, base_bdev_name }, null);
   await registry.waitForExamine();
   while (!registry.list().some(({ name, ready }) => name === load.top && ready)) await sim.sleep(10);
+}
+
+/** Members that one may pull out: one of each RAID that can spare it. */
+function spares(stack: Stack, sim: Sim): StackDisk[] {
+  const raids = stack.disks.filter(({ kind }) => kind === 'raid1' || kind === 'raid5f');
+  return raids.map(({ bases }) => sim.random.pick(bases));
+}
+
+async function pull(sim: Sim, app: App, members: readonly StackDisk[]): Promise<void> {
+  for (const { name } of members) {
+    await sim.sleep(sim.random.int(300));
+    await bdevRegistry(app.reactor).delete(name).catch(unlessGone);
+  }
+}
+
+const unlessGone = (error: { code?: string }): void => assert.equal(error.code, 'ENODEV', String(error));
+
+async function remove(sim: Sim, app: App): Promise<void> {
+  const registry = bdevRegistry(app.reactor);
+  await sim.sleep(sim.random.int(400));
+  await registry.delete(sim.random.pick(registry.list()).name).catch(unlessGone);
+}
+
+/** Pools have other sizes. */
+async function resizePools(sim: Sim, app: App): Promise<void> {
+  const { random } = sim;
+  for (let turns = 1 + random.int(3); turns > 0; turns--) {
+    await sim.sleep(random.int(300));
+    await bdevRegistry(app.reactor).setOptions({ bdev_io_pool_size: 1 + random.int(20), bdev_io_cache_size: 1 });
+  }
+}
+
+/** Somebody reads from disks that others stand on, and resets them. */
+async function visit(sim: Sim, app: App, load: StackLoad): Promise<void> {
+  const { random } = sim;
+  for (let visits = 1 + random.int(4); visits > 0; visits--) {
+    await sim.sleep(random.int(200));
+    const { name } = random.pick(bdevRegistry(app.reactor).list());
+    await new Promise<void>((resolve) => {
+      sim.at(random.pick(app.cores), 0, (reactor) => {
+        try {
+          visitOnce(sim, load, reactor, name, resolve);
+        } catch (error) {
+          unlessGone(error as { code?: string });
+          resolve();
+        }
+      });
+    });
+  }
+}
+
+function visitOnce(
+  sim: Sim,
+  { count, failed }: StackLoad,
+  reactor: App['reactor'],
+  name: string,
+  done: () => void,
+): void {
+  const { random } = sim;
+  const desc = BdevDesc.open(name, { write: false, reactor, onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  let left = 1;
+  const end = (): void => {
+    if (--left > 0) return;
+    desc.close();
+    done();
+  };
+  const buf = reactor.iobuf.getSmall();
+  if (buf !== null) {
+    left++;
+    const ended = (_: unknown, status: number): void => {
+      if (![0, ECANCELED, ENODEV, EIO].includes(status))
+        failed(new Error(`a visitor's read of ${name} ends with ${status}`));
+      reactor.iobuf.put(buf);
+      end();
+    };
+    const { blockSizeBytes } = desc.bdev;
+    if (channel.read(buf.segment, buf.offset, 0, blockSizeBytes, ended, null) !== 0) ended(null, ECANCELED);
+  }
+  if (random.chance(0.5)) {
+    left++;
+    count.resets++;
+    count.resetting++;
+    const ended = (): void => {
+      count.resetting--;
+      end();
+    };
+    if (channel.reset(ended, null) !== 0) ended();
+  }
+  end();
+}
+
+const hoard = new AllocSite('sim_hoard');
+
+/** One core has all memory that there is, for a while. */
+async function takeAll(sim: Sim, app: App): Promise<void> {
+  const { random } = sim;
+  for (let turns = 1 + random.int(3); turns > 0; turns--) {
+    await sim.sleep(random.int(200));
+    await new Promise<void>((resolve) =>
+      sim.at(random.pick(app.cores), 0, (reactor) => takeAllOnce(sim, reactor, resolve)),
+    );
+  }
+}
+
+function takeAllOnce(sim: Sim, { heap, iobuf, core }: App['reactor'], done: () => void): void {
+  const bufs: IoBuf[] = [];
+  for (const get of [() => iobuf.getSmall(), () => iobuf.getLarge()]) {
+    for (let buf = get(); buf !== null; buf = get()) bufs.push(buf);
+  }
+  const taken: number[] = [];
+  for (let bytes = 65536 - 16; bytes > 0; bytes = (bytes + 16) / 2 - 16) {
+    try {
+      for (;;) taken.push(heap.alloc(bytes, hoard));
+    } catch (error) {
+      assert.equal((error as { code?: string }).code, 'ENOMEM');
+    }
+  }
+  sim.at(core, sim.random.int(200), () => {
+    for (const ptr of taken) heap.free(ptr as Ptr);
+    for (const buf of bufs) iobuf.put(buf);
+    done();
+  });
+}
+
+/** Kinds that are as large as what they stand on. */
+const FOLLOWING: readonly StackKind[] = ['passthru', 'delay', 'error', 'logwrites'];
+
+/** A simulated disk grows, and what stands on it. */
+async function grow(sim: Sim, app: App, stack: Stack): Promise<void> {
+  const { random } = sim;
+  const registry = bdevRegistry(app.reactor);
+  const found = stack.disks.filter(({ kind }) => kind === 'sim');
+  if (found.length === 0) return;
+  await sim.sleep(random.int(300));
+  const disk = random.pick(found);
+  const known = registry.list().find(({ name }) => name === disk.name);
+  if (known === undefined) return;
+  const grown = known.blocks + ROOM_BLOCKS;
+  const before = known.blocks;
+  await registry.resize(disk.name, grown).catch(unlessGone);
+  for (let at = disk; ; ) {
+    const above = stack.disks.find(({ bases, kind }) => bases[0] === at && FOLLOWING.includes(kind));
+    if (above === undefined) return;
+    const size = () => registry.list().find(({ name }) => name === above.name)?.blocks ?? grown;
+    while (size() === before) await sim.sleep(10);
+    assert.equal(size(), grown, above.name);
+    at = above;
+  }
 }
 
 /** All users, to their end. */
@@ -140,18 +317,21 @@ async function checkAll(app: App, load: StackLoad): Promise<void> {
   const io = new BaseIo(desc);
   const step = Math.floor(65536 / model.blockBytes);
   const memory = await app.shareSegment(step * model.blockBytes);
-  for (let first = 0; first < model.blocks; first += step) {
-    const count = Math.min(step, model.blocks - first);
-    const bytes = count * model.blockBytes;
-    const status = await io.read(memory, 0, first * model.blockBytes, bytes);
-    assert.equal(status, 0, `reading ${count} blocks at ${first} of ${top}, used from ${window[0]} to ${window[1]}`);
-    const read = model.beginRead(first, count);
-    model.check(read, memory.u8.subarray(0, bytes));
-    model.endRead(read);
+  try {
+    for (let first = 0; first < model.blocks; first += step) {
+      const count = Math.min(step, model.blocks - first);
+      const bytes = count * model.blockBytes;
+      const status = await io.read(memory, 0, first * model.blockBytes, bytes);
+      assert.equal(status, 0, `reading ${count} blocks at ${first} of ${top}, used from ${window[0]} to ${window[1]}`);
+      const read = model.beginRead(first, count);
+      model.check(read, memory.u8.subarray(0, bytes));
+      model.endRead(read);
+    }
+  } finally {
+    io.close();
+    desc.close();
+    await app.dropSegment(memory);
   }
-  io.close();
-  desc.close();
-  await app.dropSegment(memory);
 }
 
 /** Nobody holds or waits for anything. */
@@ -165,7 +345,11 @@ async function checkIdle(sim: Sim, app: App): Promise<void> {
           assert.equal(pool.used, 0, 'every BdevIo is back');
           for (const { channels, name } of byId.values()) {
             for (const { outstanding, queued, layered, resets } of channels) {
-              assert.deepEqual({ outstanding, queued, layered, resets }, { outstanding: 0, queued: 0, layered: 0, resets: 0 }, name);
+              assert.deepEqual(
+                { outstanding, queued, layered, resets },
+                { outstanding: 0, queued: 0, layered: 0, resets: 0 },
+                name,
+              );
             }
           }
           resolve();
@@ -177,20 +361,24 @@ async function checkIdle(sim: Sim, app: App): Promise<void> {
   }
 }
 
-/** What the disk has counted is what its users did; where all went well, to the byte. */
+/** What the disk has counted is what its users did, where all went well. What the layer makes of an I/O counts as that: a compare as reads, a copy as both, unless a fault struck it. */
 async function checkStat(app: App, load: StackLoad): Promise<void> {
-  const [{ stat }] = await bdevRegistry(app.reactor).stat([load.top]);
-  const { ioTypes } = bdevRegistry(app.reactor).get(load.top).spec;
-  const done = (...kinds: string[]) =>
-    kinds.reduce((sum, kind) => sum + (load.done.get(kind as 'read') ?? 0), 0);
-  const counted = (kind: IoStatKind) => stat.counts(kind).bytes;
-  const scale = load.bare ? 0 : 1;
-  if (scale === 0) return;
-  assert.ok(counted('read') >= done('read', 'in-place read'), 'bytes read');
-  assert.ok(counted('write') >= done('write', 'in-place write'), 'bytes written');
+  const [{ bdev, stat }] = await bdevRegistry(app.reactor).stat([load.top]);
+  const done = (...kinds: UserKind[]) => kinds.reduce((sum, kind) => sum + (load.done.get(kind) ?? 0), 0);
+  const { dataBytes, blockBytes } = bdev.metadata ?? { dataBytes: 1, blockBytes: 1 };
+  const counted = (kind: IoStatKind) => (stat.counts(kind).bytes / blockBytes) * (load.bare ? dataBytes : blockBytes);
+  const read = done('read', 'in-place read');
+  const written = done('write', 'in-place write', 'compare-and-write');
   assert.equal(counted('unmap'), done('unmap'), 'bytes unmapped');
-  const copies = (ioTypes & (1 << 19)) !== 0;
-  assert.equal(counted('copy'), copies ? done('copy') : 0, 'bytes copied');
+  assert.ok(counted('copy') <= done('copy'), 'bytes copied');
+  assert.ok(counted('read') >= read + done('copy') - counted('copy'), 'bytes read');
+  const least = written + done('copy') - counted('copy');
+  const native = stat.counts('write').bytes;
+  assert.ok(
+    counted('write') <= least + done('zero'),
+    `${native} bytes written, ${least} and ${done('zero')} of zeroes`,
+  );
+  assert.ok(counted('write') >= least - done('compare-and-write'), `${native} bytes written, at least ${least}`);
 }
 
 async function underLoad(sim: Sim, app: App, plan: Plan, stack: Stack): Promise<void> {
@@ -209,13 +397,15 @@ async function underLoad(sim: Sim, app: App, plan: Plan, stack: Stack): Promise<
   }
   const { metadata, blocks } = bdev;
   const bare = metadata !== null && (metadata.protects || !metadata.format.interleaved || random.chance(0.5));
+  // Half a stripe is nothing, once a member is missing.
+  const holes = stack.has('raid5f');
   const dataBytes = metadata?.dataBytes ?? bdev.blockSizeBytes;
-  const model = new StackModel(blocks, bare ? dataBytes : bdev.blockSizeBytes, dataBytes);
+  const model = new StackModel({ blocks, blockBytes: bare ? dataBytes : bdev.blockSizeBytes, dataBytes, holes });
   const unit = Math.max(1, bdev.limits.writeUnitBlocks);
   const used = Math.min(blocks, Math.max(3 * unit, random.pick([8, 24, 64])));
   const begin = unit * random.int(Math.floor((blocks - used) / unit) + 1);
   const way = removable(top);
-  const bounced = way.length > 0 && random.chance(0.4) ? random.pick(way) : null;
+  const bounced = !plan.removes && way.length > 0 && random.chance(0.4) ? random.pick(way) : null;
   const users = 1 + random.int(5);
   const [most, depth] = [Math.max(unit, bdev.blockSizeBytes > 4000 ? 5 : 20), random.pick([1, 2, 4, 8])];
   const memory = await app.shareSegment(users * depth * slotBytes({ most, model }));
@@ -229,21 +419,34 @@ async function underLoad(sim: Sim, app: App, plan: Plan, stack: Stack): Promise<
     };
   });
   failure.catch(() => {});
+  const pulled = plan.pulls && !plan.removes ? spares(stack, sim) : [];
   const load: StackLoad = {
     ...{ sim, top: top.name, model, unit, most, bare, depth, memory, failed: (error) => failed(error) },
     window: [begin, begin + used],
-    overlap: plan.overlap,
+    // Ranges of a raid5f that are read and written at once have no content.
+    overlap: stack.has('raid5f') ? 'none' : plan.overlap,
     aborts: plan.aborts,
     resets: plan.resets,
     // A block in more pieces than a disk takes is refused.
-    allowed: new Set([...(errors ? [EIO] : []), ...(bounced === null ? [] : [ENODEV]), ...(plan.fewPieces ? [EINVAL] : [])]),
+    ends: plan.removes,
+    allowed: new Set([
+      ...(errors ? [EIO] : []),
+      ...(bounced !== null || plan.removes ? [ENODEV] : []),
+      ...(plan.fewPieces ? [EINVAL] : []),
+    ]),
     resting: new Set(),
     parked: [],
     count: { begun: 0, ended: 0, failed: 0, resets: 0, resetting: 0 },
     done: new Map(),
   };
   const beside: Promise<void>[] = [];
-  if (plan.rests && bounced === null) beside.push(rest(sim, app, load));
+  if (plan.rests && bounced === null && !plan.removes) beside.push(rest(sim, app, load));
+  if (plan.visits) beside.push(visit(sim, app, load));
+  if (plan.removes) beside.push(remove(sim, app));
+  if (plan.smallPool && random.chance(0.5)) beside.push(resizePools(sim, app));
+  if (plan.hoards) beside.push(takeAll(sim, app));
+  if (plan.pulls && bounced === null) beside.push(pull(sim, app, pulled));
+  if (plan.grows && bounced === null && !plan.removes) beside.push(grow(sim, app, stack));
   if (plan.rates && bounced === null) beside.push(limitRates(sim, app));
   if (bounced !== null) beside.push(bounce(sim, app, bounced, load));
   const running = run(sim, app, load, users, failure);
@@ -262,12 +465,19 @@ async function underLoad(sim: Sim, app: App, plan: Plan, stack: Stack): Promise<
   await app.dropSegment(memory);
   const { count } = load;
   assert.equal(count.ended, count.begun);
-  if (!plan.aborts && !plan.resets && !errors && bounced === null && !plan.fewPieces) {
+  if (!plan.aborts && !plan.resets && !plan.visits && !plan.removes && !errors && bounced === null && !plan.fewPieces) {
     assert.equal(count.failed, 0);
     await checkStat(app, load);
   }
   for (const { name } of registry.list()) await faultRegistry(app.reactor).clear(name);
-  await checkAll(app, load);
+  if (registry.has(top.name)) {
+    await checkAll(app, load);
+    // Redundancy is looked at by doing without what else there is.
+    if (!plan.pulls && !plan.removes) {
+      await pull(sim, app, spares(stack, sim));
+      await checkAll(app, load);
+    }
+  } else assert.ok(plan.removes, `${top.name} stays`);
   await sim.sleep(100);
   await checkIdle(sim, app);
 }
@@ -283,13 +493,17 @@ export async function stackUnderLoad(sim: Sim): Promise<void> {
   const blockBytes = random.chance(0.15) ? 4096 : 512;
   let failed: unknown = null;
   const rc = await sim.start({ cores, subsystems: [bdevSubsystem] }, async (app) => {
-    await underLoad(sim, app, plan, new Stack(sim, app, { blockBytes, metadata, fewPieces: plan.fewPieces })).catch((error: unknown) => {
-      failed = error;
-    });
+    await underLoad(sim, app, plan, new Stack(sim, app, { blockBytes, metadata, fewPieces: plan.fewPieces })).catch(
+      (error: unknown) => {
+        failed = error;
+      },
+    );
     app.stop(0);
   });
   if (failed !== null) throw failed;
   assert.equal(rc, 0);
   const errors = sim.logs.filter(({ level }) => level === 'ERROR').map(({ text }) => text);
-  if (!plan.errors) assert.deepEqual(errors, []);
+  if (plan.errors) return;
+  const unexpected = plan.removes ? errors.filter((text) => !text.includes('does not work without')) : errors;
+  assert.deepEqual(unexpected, []);
 }

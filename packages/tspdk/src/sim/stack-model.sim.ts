@@ -9,6 +9,8 @@ import assert from 'node:assert/strict';
 
 /** What a block holds that was never written, or was zeroed. */
 const ZEROES = 0;
+/** Of no write: it may hold anything. */
+const ANYTHING = -1;
 
 interface Value {
   readonly stamp: number;
@@ -50,20 +52,30 @@ function fill(words: Uint32Array, stamp: number): void {
   else for (let i = 0; i < words.length; i++) words[i] = i === 0 ? stamp : Math.imul(stamp + i, 0x9e3779b1) ^ i;
 }
 
+export interface ModelOptions {
+  readonly blocks: number;
+  readonly blockBytes: number;
+  /** Of a block; the rest, if there is one, is ones where the block is zeroed. */
+  readonly dataBytes: number;
+  /** A write that did not succeed may leave anything. */
+  readonly holes: boolean;
+}
+
 export class StackModel {
   /** Bytes of one, a multiple of 4. */
   readonly blockBytes: number;
   readonly #dataBytes: number;
+  readonly #holes: boolean;
   readonly #blocks: Block[];
   readonly #words: Uint32Array;
   readonly #bytes: Uint8Array;
   #now = 0;
   #stamps = 0;
 
-  /** @param dataBytes of a block; the rest, if there is one, is ones where the block is zeroed */
-  constructor(blocks: number, blockBytes: number, dataBytes: number) {
+  constructor({ blocks, blockBytes, dataBytes, holes }: ModelOptions) {
     this.blockBytes = blockBytes;
     this.#dataBytes = dataBytes;
+    this.#holes = holes;
     this.#words = new Uint32Array(blockBytes / 4);
     this.#bytes = new Uint8Array(this.#words.buffer);
     this.#blocks = Array.from({ length: blocks }, () => ({
@@ -99,7 +111,7 @@ export class StackModel {
   certain(first: number, count: number): number[] | null {
     const stamps: number[] = [];
     for (const { values, writes } of this.#of(first, count)) {
-      if (writes.length > 0 || values.some(({ stamp }) => stamp !== values[0].stamp)) return null;
+      if (writes.length > 0 || values.some(({ stamp }) => stamp === ANYTHING || stamp !== values[0].stamp)) return null;
       stamps.push(values[0].stamp);
     }
     return stamps;
@@ -163,13 +175,14 @@ export class StackModel {
       if (outcome === 'refused') continue;
       // What had ended before this began is overwritten.
       if (outcome === 'done') block.values = block.values.filter((value) => value.ended > write.began);
-      block.values.push({ stamp: write.stamps[i], ended });
+      block.values.push({ stamp: outcome === 'unknown' && this.#holes ? ANYTHING : write.stamps[i], ended });
     }
   }
 
   /** What was read of the blocks of `read`, which is checked. */
   check(read: ModelRead, bytes: Uint8Array): void {
     for (const [i, allowed] of read.allowed.entries()) {
+      if (allowed.has(ANYTHING)) continue;
       const got = bytes.subarray(i * this.blockBytes, (i + 1) * this.blockBytes);
       const stamp = (got[0] | (got[1] << 8) | (got[2] << 16) | (got[3] << 24)) >>> 0;
       const where = `block ${read.first + i}`;
@@ -183,16 +196,22 @@ export class StackModel {
 
   /** A compare with `expected` has ended; `equal`: it found that. */
   checkCompared({ first, allowed }: ModelRead, expected: readonly number[], equal: boolean): void {
-    const may = expected.every((stamp, i) => allowed[i].has(stamp));
-    const must = may && allowed.every((each) => each.size === 1);
-    assert.ok(equal ? may : !must, `a compare from block ${first} finds ${equal ? 'what is not' : 'not what is'} there`);
+    const may = expected.every((stamp, i) => allowed[i].has(stamp) || allowed[i].has(ANYTHING));
+    const must = may && allowed.every((each) => each.size === 1 && !each.has(ANYTHING));
+    assert.ok(
+      equal ? may : !must,
+      `a compare from block ${first} finds ${equal ? 'what is not' : 'not what is'} there`,
+    );
   }
 
   /** A compare-and-write has found `expected`: nobody else finds it too. */
   replaced(first: number, expected: readonly number[]): void {
     for (const [i, { replaced }] of this.#of(first, expected.length).entries()) {
       if (expected[i] === ZEROES) continue;
-      assert.ok(!replaced.has(expected[i]), `two compare-and-writes replace stamp ${expected[i]} of block ${first + i}`);
+      assert.ok(
+        !replaced.has(expected[i]),
+        `two compare-and-writes replace stamp ${expected[i]} of block ${first + i}`,
+      );
       replaced.add(expected[i]);
     }
   }

@@ -2,7 +2,7 @@
  * Disks as users write them, for simulations: over shared memory, by the whole contract (`defineBdevModule`) or by async functions (`defineDisk`), and on another disk. Their files cannot be loaded in a simulation, so
  * the module "sim-user" stands for the loader, and for nothing else of theirs.
  */
-import { type BaseRef, BaseBdev, openBase } from '../bdev/base-bdev.ts';
+import { BaseBdev, type BaseRef, openBase } from '../bdev/base-bdev.ts';
 import {
   type BdevLimits,
   IO_COMPARE,
@@ -14,8 +14,8 @@ import {
   IO_WRITE_ZEROES,
   registerBdevModule,
 } from '../bdev/index.ts';
-import { ECANCELED, EILSEQ } from '../bdev/status.ts';
 import { dropSegment, shareSegment } from '../bdev/segments.ts';
+import { ECANCELED, EILSEQ } from '../bdev/status.ts';
 import type { IoVecs } from '../env/iovecs.ts';
 import type { Segment } from '../env/segment.ts';
 import type { Reactor } from '../event/reactor.ts';

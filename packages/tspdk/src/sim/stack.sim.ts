@@ -1,4 +1,6 @@
 /** A random stack of disks: what stands on what, up to five high, of every kind that works in memory. */
+
+import { BdevDesc } from '../bdev/desc.ts';
 import { type BdevLimits, bdevRegistry, IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, ioTypes } from '../bdev/index.ts';
 import type { App } from '../event/index.ts';
 import type { IoTypeName } from '../module/bdev/disk/define-bdev-module.ts';
@@ -8,7 +10,6 @@ import { BaseIo } from '../module/bdev/raid/base-io.ts';
 import { CONCAT, RAID0, RAID1, RAID5F } from '../module/bdev/raid/raid-level.ts';
 import { raidRegistry } from '../module/bdev/raid/raid-registry.ts';
 import { createSplit } from '../module/bdev/split/split-bdev.ts';
-import { BdevDesc } from '../bdev/desc.ts';
 import type { Sim } from './simulate.ts';
 import './sim-disk.ts';
 import { simDefinedDisk } from './stack-module.sim.ts';
@@ -16,7 +17,7 @@ import { simDefinedDisk } from './stack-module.sim.ts';
 /** Kinds that come back with what they stand on. */
 const RETURNING = ['passthru', 'delay', 'error', 'split'] as const;
 type Returning = (typeof RETURNING)[number];
-type Kind =
+export type StackKind =
   | Returning
   | 'gpt'
   | 'raid0'
@@ -31,20 +32,23 @@ type Kind =
   | 'memory'
   | 'defined';
 
-const GROWN: readonly Kind[] = [
+const GROWN: readonly StackKind[] = [
   ...RETURNING,
   ...(['passthru', 'gpt', 'raid0', 'concat', 'raid1', 'raid1', 'raid5f', 'logwrites', 'verify', 'filter'] as const),
 ];
 /** On disks that are written in units larger than a block. */
-const GROWN_ON_UNITS: readonly Kind[] = ['passthru', 'delay', 'error', 'filter', 'verify', 'logwrites'];
-const COMPARING: readonly Kind[] = ['raid1', 'raid5f', 'verify'];
-const GROWN_ON_METADATA: readonly Kind[] = ['passthru', 'delay', 'error'];
+const GROWN_ON_UNITS: readonly StackKind[] = ['passthru', 'delay', 'error', 'filter', 'verify', 'logwrites'];
+const COMPARING: readonly StackKind[] = ['raid1', 'raid5f', 'verify'];
+const GROWN_ON_METADATA: readonly StackKind[] = ['passthru', 'delay', 'error'];
 /** More would be slow, not stranger. */
 const DISKS_MAX = 14;
 
+/** What a simulated disk may grow by. */
+export const ROOM_BLOCKS = 16;
+
 export interface StackDisk {
   readonly name: string;
-  readonly kind: Kind;
+  readonly kind: StackKind;
   readonly bases: readonly StackDisk[];
 }
 
@@ -80,11 +84,11 @@ export class Stack {
     return text(this.disks[this.disks.length - 1]);
   }
 
-  has(...kinds: readonly Kind[]): boolean {
+  has(...kinds: readonly StackKind[]): boolean {
     return this.disks.some(({ kind }) => kinds.includes(kind));
   }
 
-  #add(kind: Kind, name: string, ...bases: readonly StackDisk[]): StackDisk {
+  #add(kind: StackKind, name: string, ...bases: readonly StackDisk[]): StackDisk {
     const disk = { kind, name, bases };
     this.disks.push(disk);
     return disk;
@@ -105,7 +109,7 @@ export class Stack {
     return this.#grow(kind, `${kind}${++this.#count}`, base, height);
   }
 
-  async #grow(kind: Kind, name: string, base: StackDisk, height: number): Promise<StackDisk> {
+  async #grow(kind: StackKind, name: string, base: StackDisk, height: number): Promise<StackDisk> {
     const { random } = this.#sim;
     const base_bdev_name = base.name;
     const registry = this.#registry;
@@ -205,8 +209,14 @@ export class Stack {
     const { random } = this.#sim;
     const { blockBytes, metadata } = this.#options;
     const registry = this.#registry;
-    const kind: Kind =
-      metadata !== null ? 'malloc' : random.pick(blockBytes === 512 ? (['malloc', 'sim', 'memory', 'defined'] as const) : (['malloc', 'memory', 'defined'] as const));
+    const kind: StackKind =
+      metadata !== null
+        ? 'malloc'
+        : random.pick(
+            blockBytes === 512
+              ? (['malloc', 'sim', 'memory', 'defined'] as const)
+              : (['malloc', 'memory', 'defined'] as const),
+          );
     const name = `${kind}${++this.#count}`;
     const delayUs = random.pick([0, 5, 50]);
     const homeCore = random.chance(0.3) ? random.pick(this.#app.cores) : -1;
@@ -220,7 +230,17 @@ export class Stack {
       case 'sim': {
         const types = random.pick([{}, { ioTypes: ioTypes(IO_READ, IO_WRITE, IO_FLUSH, IO_UNMAP) }]);
         const noMemory = random.pick([0, 0, 0.2]);
-        await registry.create(kind, { name, blocks, homeCore, delayUs, noMemory, limits: this.#limits(), ...types });
+        const roomBlocks = ROOM_BLOCKS;
+        await registry.create(kind, {
+          name,
+          blocks,
+          roomBlocks,
+          homeCore,
+          delayUs,
+          noMemory,
+          limits: this.#limits(),
+          ...types,
+        });
         break;
       }
       case 'memory': {
@@ -250,7 +270,12 @@ export class Stack {
         {},
         { optimalIoBoundaryBlocks: 1 + random.int(6), splitOnOptimalIoBoundary: true },
         { maxRwBlocks: 1 + random.int(4), maxSegments: this.#options.fewPieces ? 1 + random.int(3) : 0 },
-        { maxSegmentBytes: blockBytes * random.pick([1, 2]), maxUnmapBlocks: 2, maxWriteZeroesBlocks: 3, maxCopyBlocks: 2 },
+        {
+          maxSegmentBytes: blockBytes * random.pick([1, 2]),
+          maxUnmapBlocks: 2,
+          maxWriteZeroesBlocks: 3,
+          maxCopyBlocks: 2,
+        },
       ]),
       ...(random.chance(0.3) ? { requiredAlignmentBytes: random.pick([4, 8, 512]) } : {}),
     };
