@@ -16,16 +16,17 @@ export class WriteWindows {
     this.count++;
   }
 
-  /** Closes one that began at `byteOffset`; false when there is none. */
+  /** Closes one that began at `byteOffset`; false when there is none. Which of several is not said, so it is the shortest: the last bytes are closed when all of them are. */
   close(byteOffset: number): boolean {
-    for (let i = this.count - 1; i >= 0; i--) {
-      if (this.#start[i] !== byteOffset) continue;
-      this.count--;
-      this.#start[i] = this.#start[this.count];
-      this.#end[i] = this.#end[this.count];
-      return true;
+    let found = -1;
+    for (let i = 0; i < this.count; i++) {
+      if (this.#start[i] === byteOffset && (found < 0 || this.#end[i] < this.#end[found])) found = i;
     }
-    return false;
+    if (found < 0) return false;
+    this.count--;
+    this.#start[found] = this.#start[this.count];
+    this.#end[found] = this.#end[this.count];
+    return true;
   }
 
   /** True when one has a byte in [start, end). */
