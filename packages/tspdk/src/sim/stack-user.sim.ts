@@ -49,7 +49,15 @@ export type UserKind = keyof typeof TYPES | 'reset';
 
 const KINDS: readonly UserKind[] = [
   ...(['read', 'read', 'read', 'write', 'write', 'write', 'zero', 'unmap', 'flush', 'compare'] as const),
-  ...(['compare-and-write', 'compare-and-write', 'copy', 'in-place read', 'in-place write', 'in-place write'] as const),
+  ...([
+    'compare-and-write',
+    'compare-and-write',
+    'copy',
+    'copy',
+    'in-place read',
+    'in-place write',
+    'in-place write',
+  ] as const),
 ];
 
 /** Whose ranges may meet: nobody's; reads those of one write; all, whose outcome is then one of several. */
@@ -167,13 +175,12 @@ export class StackUser {
       const options = { write: true, reactor: this.#reactor, hideMetadata: bare };
       try {
         this.#desc = BdevDesc.open(top, { ...options, onEvent: (event) => this.#onEvent(event) });
+        this.#channel = this.#desc.getIoChannel();
       } catch (error) {
+        // It has gone before one could open it, or what it stands on has.
         if (!this.#load.allowed.has(ENODEV) || (error as { code?: string }).code !== 'ENODEV') throw error;
         this.#removed = true;
-        this.#go();
-        return;
       }
-      this.#channel = this.#desc.getIoChannel();
       this.#go();
     });
   }

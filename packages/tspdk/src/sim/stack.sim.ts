@@ -277,6 +277,7 @@ export class Stack {
           maxCopyBlocks: 2,
         },
       ]),
+      maxCopyBlocks: random.pick([0, 1, 3]),
       ...(random.chance(0.3) ? { requiredAlignmentBytes: random.pick([4, 8, 512]) } : {}),
     };
   }
