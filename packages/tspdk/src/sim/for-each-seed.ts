@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { type Sim, type SimOptions, simulate } from './simulate.ts';
 
 /**
- * A test that runs `body` under the seeds 1 to `count`, each a simulation of its own. `TSPDK_SEEDS` replaces the count, `TSPDK_SEED` runs
+ * A test that runs `body` under the seeds 1 to `count`, each a simulation of its own. `TSPDK_SEEDS` replaces the count, or is the first and the last (`1001-2000`); `TSPDK_SEED` runs
  * exactly one. A failure names its seed and the line that replays it.
  */
 export function forEachSeed(
@@ -16,9 +16,8 @@ export function forEachSeed(
   body: (sim: Sim) => Promise<void>,
   options: SimOptions = {},
 ): void {
-  void test(`${name} (${seedCount(count)} seeds)`, async () => {
-    const only = process.env.TSPDK_SEED;
-    const [first, last] = only === undefined ? [1, seedCount(count)] : [Number(only), Number(only)];
+  const [first, last] = seedRange(count);
+  void test(`${name} (${last - first + 1} seeds)`, async () => {
     for (let seed = first; seed <= last; seed++) {
       try {
         await simulate(seed, options, body);
@@ -29,9 +28,13 @@ export function forEachSeed(
   });
 }
 
-function seedCount(count: number): number {
-  if (process.env.TSPDK_SEED !== undefined) return 1;
-  return Number(process.env.TSPDK_SEEDS ?? count);
+/** The first and the last seed to run: 1 and `count`, where the environment says nothing else. */
+export function seedRange(count: number): [number, number] {
+  const { TSPDK_SEED: only, TSPDK_SEEDS: said } = process.env;
+  if (only !== undefined) return [Number(only), Number(only)];
+  if (said === undefined) return [1, count];
+  const [first, last] = said.split('-').map(Number);
+  return last === undefined ? [1, first] : [first, last];
 }
 
 function failure(name: string, seed: number, error: unknown): Error {

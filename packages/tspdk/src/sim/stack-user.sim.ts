@@ -6,137 +6,33 @@ import assert from 'node:assert/strict';
 import {
   type BdevChannel,
   BdevDesc,
-  IO_COMPARE,
-  IO_COMPARE_AND_WRITE,
-  IO_COPY,
   IO_FLAG_FUA,
-  IO_FLAG_NO_HOLE,
   IO_FLUSH,
   IO_READ,
   IO_UNMAP,
   IO_WRITE,
   IO_WRITE_ZEROES,
-  IO_ZCOPY,
+  ioTypes,
 } from '../bdev/index.ts';
 import { ECANCELED, EILSEQ, ENODEV, ENOMEM, ENOTSUP } from '../bdev/status.ts';
 import { Cpuset } from '../env/cpuset.ts';
 import { IoVecs } from '../env/iovecs.ts';
-import type { Segment } from '../env/segment.ts';
 import type { Reactor } from '../event/reactor.ts';
 import { Thread } from '../thread/index.ts';
-import type { Sim } from './simulate.ts';
-import type { ModelRead, ModelWrite, StackModel } from './stack-model.sim.ts';
+import { gathered, StackMemory, slotBytes } from './stack-memory.sim.ts';
+import type { ModelRead } from './stack-model.sim.ts';
+import { drawOp, type StackLoad, type StackOp, USER_TYPES } from './stack-op.sim.ts';
 
-/** What memory holds that nobody has a business with. */
-const GUARD = 0xa5;
-const PIECES = 6;
-/** Before, between and behind pieces of memory, at most. */
-const GAP = 600;
-
-const TYPES = {
-  read: IO_READ,
-  write: IO_WRITE,
-  zero: IO_WRITE_ZEROES,
-  unmap: IO_UNMAP,
-  flush: IO_FLUSH,
-  compare: IO_COMPARE,
-  'compare-and-write': IO_COMPARE_AND_WRITE,
-  copy: IO_COPY,
-  'in-place read': IO_ZCOPY,
-  'in-place write': IO_ZCOPY,
-} as const;
-export type UserKind = keyof typeof TYPES | 'reset';
-
-const KINDS: readonly UserKind[] = [
-  ...(['read', 'read', 'read', 'write', 'write', 'write', 'zero', 'unmap', 'flush', 'compare'] as const),
-  ...([
-    'compare-and-write',
-    'compare-and-write',
-    'copy',
-    'copy',
-    'in-place read',
-    'in-place write',
-    'in-place write',
-  ] as const),
-];
-
-/** Whose ranges may meet: nobody's; reads those of one write; all, whose outcome is then one of several. */
-export type Overlap = 'none' | 'reads' | 'all';
-
-/** What all users of a disk share. */
-export interface StackLoad {
-  readonly sim: Sim;
-  readonly top: string;
-  readonly model: StackModel;
-  /** Blocks that they use. */
-  readonly window: readonly [first: number, end: number];
-  /** Blocks of the least write. */
-  readonly unit: number;
-  /** Blocks of the largest I/O. */
-  readonly most: number;
-  /** Of a disk with metadata, the data alone. */
-  readonly bare: boolean;
-  readonly overlap: Overlap;
-  /** I/Os of one user at once. */
-  readonly depth: number;
-  readonly aborts: boolean;
-  readonly resets: boolean;
-  /** Statuses that no I/O is to blame for. */
-  readonly allowed: ReadonlySet<number>;
-  readonly memory: Segment;
-  readonly failed: (error: unknown) => void;
-  /** Ranges, in blocks, that are at rest. */
-  readonly resting: Set<readonly [first: number, end: number]>;
-  /** The disk does not come back when it goes. */
-  readonly ends: boolean;
-  /** Users who wait for the disk to come back. */
-  readonly parked: StackUser[];
-  readonly count: { begun: number; ended: number; failed: number; resets: number; resetting: number };
-  /** Bytes, by kind, of what went well. */
-  readonly done: Map<UserKind, number>;
-}
-
-/** Bytes of memory for one I/O: what it reads or writes, and what it compares with. */
-export function slotBytes(load: { most: number; model: StackModel }): number {
-  return 2 * halfBytes(load);
-}
-
-function halfBytes({ most, model }: { most: number; model: StackModel }): number {
-  return most * model.blockBytes + PIECES * GAP + GAP;
-}
-
-interface Op {
-  readonly slot: number;
-  readonly kind: UserKind;
-  readonly first: number;
-  readonly blocks: number;
-  /** Where a copy comes from. */
-  readonly from: number;
-  /** By block, of what it writes. */
-  readonly stamps: readonly number[];
-  /** By block, of what it compares with. */
-  readonly expected: readonly number[];
-  readonly flags: number;
-  readonly iovs: IoVecs;
-  readonly writeIovs: IoVecs;
-  read: ModelRead | null;
-  write: ModelWrite | null;
-  aborted: boolean;
-  /** Resets before it, and whether one was under way. */
-  resets: number;
-  resetting: boolean;
-  ended: boolean;
-}
+/** What one may ask for who sees the data alone, of a disk with metadata. */
+const BARE_TYPES = ioTypes(IO_READ, IO_WRITE, IO_UNMAP, IO_WRITE_ZEROES, IO_FLUSH);
 
 export class StackUser {
   readonly #load: StackLoad;
   readonly #reactor: Reactor;
-  readonly #memoryAt: number;
-  readonly #memory: Segment;
+  readonly #memory: StackMemory;
   readonly #thread: Thread | null;
   readonly #done: () => void;
   readonly #slots: number[];
-  readonly #guard: Uint8Array;
   #desc: BdevDesc | null = null;
   #channel: BdevChannel | null = null;
   #removed = false;
@@ -150,16 +46,14 @@ export class StackUser {
   constructor(load: StackLoad, reactor: Reactor, index: number, ios: number, done: () => void) {
     this.#load = load;
     this.#reactor = reactor;
-    this.#memoryAt = index * load.depth * slotBytes(load);
-    this.#memory = reactor.segments.get(load.memory.id);
+    const at = index * load.depth * slotBytes(load);
+    this.#memory = new StackMemory(reactor.segments.get(load.memory.id), at, load.depth, load);
     this.#done = done;
     this.#left = ios;
-    this.#guard = new Uint8Array(slotBytes(load)).fill(GUARD);
     this.#slots = Array.from({ length: load.depth }, (_, slot) => slot);
     const own = load.sim.random.chance(0.6);
     const cpumask = new Cpuset([reactor.core]);
     this.#thread = own ? (Thread.create(reactor, { name: `user_${index}`, cpumask }) as Thread) : null;
-    this.#memory.u8.fill(GUARD, this.#memoryAt, this.#memoryAt + load.depth * slotBytes(load));
   }
 
   get core(): number {
@@ -210,7 +104,7 @@ export class StackUser {
     const { random } = this.#load.sim;
     while (!this.#removed && this.#left > 0 && this.#slots.length > 0) {
       this.#left--;
-      this.#start(this.#draw(this.#slots.pop() as number));
+      this.#start(drawOp(this.#load, this.#memory, this.#types(), this.#slots.pop() as number));
       if (random.chance(0.3)) break;
     }
     if (this.#outstanding > 0) {
@@ -242,87 +136,10 @@ export class StackUser {
 
   #types(): number {
     const { takenTypes } = (this.#channel as BdevChannel).bdev;
-    const bare = [IO_READ, IO_WRITE, IO_UNMAP, IO_WRITE_ZEROES, IO_FLUSH].reduce((mask, type) => mask | (1 << type), 0);
-    return this.#load.bare ? takenTypes & bare : takenTypes;
+    return this.#load.bare ? takenTypes & BARE_TYPES : takenTypes;
   }
 
-  #draw(slot: number): Op {
-    const { model, overlap, sim, resets, unit, window, most } = this.#load;
-    const { random } = sim;
-    let kind: UserKind = resets && random.chance(0.02) ? 'reset' : random.pick(KINDS);
-    if (kind !== 'reset' && (this.#types() & (1 << TYPES[kind])) === 0 && !random.chance(0.05)) kind = 'read';
-    const writes = !['read', 'flush', 'compare', 'in-place read', 'reset'].includes(kind);
-    const step = writes ? unit : 1;
-    const units = Math.floor((window[1] - window[0]) / step);
-    const count = 1 + random.int(Math.min(units, Math.floor(most / step), random.chance(0.5) ? 3 : most));
-    const blocks = count * step;
-    let first = window[0] + step * random.int(units - count + 1);
-    let from = window[0] + random.int(window[1] - window[0] - blocks + 1);
-    const meets = () =>
-      (writes &&
-        (model.isHeld(first, blocks) ||
-          (overlap !== 'all' && model.meetsWrites(first, blocks)) ||
-          (overlap === 'none' && model.meetsReads(first, blocks)))) ||
-      (overlap === 'none' && model.meetsWrites(first, blocks));
-    for (let i = 0; i < 6 && meets(); i++) first = window[0] + step * random.int(units - count + 1);
-    if (meets()) kind = 'flush';
-    let expected: number[] = [];
-    let stamps: number[] = [];
-    if (kind === 'write' || kind === 'compare-and-write' || kind === 'in-place write') stamps = model.newStamps(blocks);
-    if (kind === 'zero' || kind === 'unmap') stamps = model.zeroStamps(blocks);
-    if (kind === 'copy') {
-      if (from < first + blocks && first < from + blocks)
-        from = first >= window[0] + blocks ? first - blocks : first + blocks;
-      const source = from + blocks <= window[1] ? model.certain(from, blocks) : null;
-      if (source === null) kind = 'flush';
-      else stamps = source;
-    }
-    if (kind === 'compare' || kind === 'compare-and-write') {
-      expected = model.certain(first, blocks) ?? this.#guess(first, blocks);
-      if (random.chance(0.1)) expected[random.int(blocks)] = model.newStamps(1)[0];
-    }
-    const flags = random.pick([0, 0, IO_FLAG_FUA, ...(kind === 'zero' ? [IO_FLAG_NO_HOLE] : [])]);
-    const bytes = blocks * model.blockBytes;
-    const iovs = this.#layOut(slot, 0, bytes);
-    const writeIovs = this.#layOut(slot, 1, bytes);
-    const { count: counts } = this.#load;
-    return {
-      ...{ slot, kind, first, blocks, from, stamps, expected, flags, iovs, writeIovs },
-      ...{
-        read: null,
-        write: null,
-        aborted: false,
-        ended: false,
-        resets: counts.resets,
-        resetting: counts.resetting > 0,
-      },
-    };
-  }
-
-  /** What might be there. */
-  #guess(first: number, blocks: number): number[] {
-    const read = this.#load.model.beginRead(first, blocks);
-    this.#load.model.endRead(read);
-    return read.allowed.map((each) => Math.max(0, this.#load.sim.random.pick([...each])));
-  }
-
-  /** Memory for `bytes`, in pieces that no block ends at. */
-  #layOut(slot: number, half: number, bytes: number): IoVecs {
-    const { random } = this.#load.sim;
-    const iovs = new IoVecs(PIECES);
-    let at = this.#memoryAt + slot * slotBytes(this.#load) + half * halfBytes(this.#load);
-    let left = bytes;
-    for (let more = random.pick([0, 0, 1, 2, PIECES - 1]); left > 0; more--) {
-      at += random.pick([0, 1, 4, 512, random.int(GAP)]);
-      const piece = more > 0 ? Math.min(left, 1 + random.int(random.pick([16, 512, 2 * left]))) : left;
-      iovs.push(this.#memory, at, piece);
-      at += piece;
-      left -= piece;
-    }
-    return iovs;
-  }
-
-  #start(op: Op): void {
+  #start(op: StackOp): void {
     this.#outstanding++;
     this.#load.count.begun++;
     if (op.kind.startsWith('in-place')) {
@@ -334,12 +151,12 @@ export class StackUser {
   }
 
   /** Before it is submitted, as others may meet it before that returns. */
-  #begin(op: Op): void {
+  #begin(op: StackOp): void {
     const { model, count } = this.#load;
     const { kind, first, blocks, stamps, expected, iovs, writeIovs } = op;
-    if (kind === 'write') this.#put(iovs, stamps);
-    if (expected.length > 0) this.#put(iovs, expected);
-    if (kind === 'compare-and-write') this.#put(writeIovs, stamps);
+    if (kind === 'write') this.#memory.put(iovs, stamps);
+    if (expected.length > 0) this.#memory.put(iovs, expected);
+    if (kind === 'compare-and-write') this.#memory.put(writeIovs, stamps);
     if (kind === 'read' || expected.length > 0) op.read = model.beginRead(first, blocks);
     if (stamps.length > 0) op.write = model.beginWrite(first, stamps, op.read);
     if (kind === 'copy') model.hold(op.from, blocks, 1);
@@ -349,7 +166,7 @@ export class StackUser {
     }
   }
 
-  #attempt(op: Op): void {
+  #attempt(op: StackOp): void {
     const { sim, aborts } = this.#load;
     const { random } = sim;
     const { kind, first, blocks } = op;
@@ -367,7 +184,7 @@ export class StackUser {
     }
     if (rc !== 0) {
       this.#forget(op, 'refused');
-      const type = kind === 'reset' ? -1 : TYPES[kind];
+      const type = kind === 'reset' ? -1 : USER_TYPES[kind];
       const missing = type >= 0 && (this.#types() & (1 << type)) === 0;
       assert.equal(
         rc,
@@ -392,7 +209,7 @@ export class StackUser {
     }
   }
 
-  #submit(channel: BdevChannel, op: Op, cb: (ctx: unknown, status: number) => void): number {
+  #submit(channel: BdevChannel, op: StackOp, cb: (ctx: unknown, status: number) => void): number {
     const { kind, iovs, writeIovs, flags } = op;
     const { blockBytes } = this.#load.model;
     const [at, bytes] = [op.first * blockBytes, op.blocks * blockBytes];
@@ -400,10 +217,10 @@ export class StackUser {
     const fua = flags & IO_FLAG_FUA;
     switch (kind) {
       case 'read':
-        if (one) return channel.read(this.#memory, iovs.offset[0], at, bytes, cb, op);
+        if (one) return channel.read(this.#memory.segment, iovs.offset[0], at, bytes, cb, op);
         return channel.readv(iovs, at, cb, op);
       case 'write':
-        if (one) return channel.write(this.#memory, iovs.offset[0], at, bytes, cb, op, fua);
+        if (one) return channel.write(this.#memory.segment, iovs.offset[0], at, bytes, cb, op, fua);
         return channel.writev(iovs, at, cb, op, fua);
       case 'zero':
         return channel.writeZeroes(at, bytes, flags, cb, op);
@@ -423,7 +240,7 @@ export class StackUser {
   }
 
   /** Without an I/O, in the disk's own memory. */
-  #inPlace(op: Op): void {
+  #inPlace(op: StackOp): void {
     const { model, sim, resting } = this.#load;
     const { first, blocks, stamps } = op;
     const channel = this.#channel as BdevChannel;
@@ -450,7 +267,7 @@ export class StackUser {
       this.#needChannel--;
       for (const range of resting) assert.ok(!meet(range, op), `blocks at ${first} are at rest, and written in place`);
       const given = sim.random.chance(0.9);
-      if (given) this.#put(place, stamps);
+      if (given) this.#memory.put(place, stamps);
       channel.zcopyWritten(at, given ? bytes : 0);
       this.#forget(op, given ? 'done' : 'refused');
       this.#tally(op);
@@ -458,7 +275,7 @@ export class StackUser {
     });
   }
 
-  #completed(op: Op, status: number): void {
+  #completed(op: StackOp, status: number): void {
     try {
       this.#check(op, status);
     } catch (error) {
@@ -467,7 +284,7 @@ export class StackUser {
     this.#ended(op);
   }
 
-  #check(op: Op, status: number): void {
+  #check(op: StackOp, status: number): void {
     const { model, allowed, count, resting } = this.#load;
     const { kind, first, blocks, expected, stamps, iovs, writeIovs } = op;
     const what = `${kind} of ${blocks} blocks at ${first}`;
@@ -485,20 +302,20 @@ export class StackUser {
       if (status === 0 && stamps.length > 0) model.replaced(first, expected);
     }
     if (kind === 'read' && status === 0) model.check(op.read as ModelRead, gathered(iovs));
-    else if (kind === 'write') this.#holds(iovs, stamps, what);
-    else if (compares) this.#holds(iovs, expected, what);
-    if (kind === 'compare-and-write') this.#holds(writeIovs, stamps, what);
+    else if (kind === 'write') this.#memory.checkHolds(iovs, stamps, what);
+    else if (compares) this.#memory.checkHolds(iovs, expected, what);
+    if (kind === 'compare-and-write') this.#memory.checkHolds(writeIovs, stamps, what);
     if (status === 0) this.#tally(op);
     else if (status !== EILSEQ) count.failed++;
     this.#forget(op, status === 0 ? 'done' : status === EILSEQ ? 'refused' : 'unknown');
   }
 
-  #tally({ kind, blocks }: Op): void {
+  #tally({ kind, blocks }: StackOp): void {
     const { done, model } = this.#load;
     done.set(kind, (done.get(kind) ?? 0) + blocks * model.blockBytes);
   }
 
-  #forget(op: Op, outcome: 'done' | 'refused' | 'unknown'): void {
+  #forget(op: StackOp, outcome: 'done' | 'refused' | 'unknown'): void {
     const { model, count } = this.#load;
     if (op.read !== null) model.endRead(op.read);
     if (op.write !== null) model.endWrite(op.write, outcome);
@@ -508,61 +325,16 @@ export class StackUser {
     if (op.kind === 'reset' && outcome === 'refused') count.resetting--;
   }
 
-  #ended(op: Op): void {
+  #ended(op: StackOp): void {
     assert.ok(!op.ended, `${op.kind} ends once`);
     op.ended = true;
-    this.#checkGuards(op);
+    this.#memory.checkGuards(op.slot, [op.iovs, op.writeIovs], op.kind);
     this.#load.count.ended++;
     this.#outstanding--;
     this.#slots.push(op.slot);
     this.#later(this.#load.sim.random.int(30), () => this.#go());
   }
-
-  #put(iovs: IoVecs, stamps: readonly number[]): void {
-    let at = 0;
-    const all = this.#bytesOf(stamps);
-    for (let i = 0; i < iovs.count; i++) {
-      const { u8 } = iovs.segment[i] as Segment;
-      u8.set(all.subarray(at, at + iovs.bytes[i]), iovs.offset[i]);
-      at += iovs.bytes[i];
-    }
-  }
-
-  #bytesOf(stamps: readonly number[]): Uint8Array {
-    const { model } = this.#load;
-    const all = new Uint8Array(stamps.length * model.blockBytes);
-    for (const [i, stamp] of stamps.entries()) all.set(model.bytesOf(stamp), i * model.blockBytes);
-    return all;
-  }
-
-  /** Nobody has written to what was to be read. */
-  #holds(iovs: IoVecs, stamps: readonly number[], what: string): void {
-    assert.ok(Buffer.compare(gathered(iovs), this.#bytesOf(stamps)) === 0, `${what}: its memory stays as it is`);
-  }
-
-  /** Nobody has written beside the pieces, which are made like all else. */
-  #checkGuards({ slot, iovs, writeIovs, kind }: Op): void {
-    const { u8 } = this.#memory;
-    for (const each of [iovs, writeIovs]) {
-      for (let i = 0; i < each.count; i++) u8.fill(GUARD, each.offset[i], each.offset[i] + each.bytes[i]);
-    }
-    const bytes = slotBytes(this.#load);
-    const at = this.#memoryAt + slot * bytes;
-    const same = Buffer.compare(u8.subarray(at, at + bytes), this.#guard) === 0;
-    assert.ok(same, `memory beside that of a ${kind} is written to`);
-  }
 }
 
-const meet = ([from, end]: readonly [number, number], { first, blocks }: Op): boolean =>
+const meet = ([from, end]: readonly [number, number], { first, blocks }: StackOp): boolean =>
   first < end && from < first + blocks;
-
-function gathered(iovs: IoVecs): Uint8Array {
-  const all = new Uint8Array(iovs.totalBytes);
-  let at = 0;
-  for (let i = 0; i < iovs.count; i++) {
-    const { u8 } = iovs.segment[i] as Segment;
-    all.set(u8.subarray(iovs.offset[i], iovs.offset[i] + iovs.bytes[i]), at);
-    at += iovs.bytes[i];
-  }
-  return all;
-}

@@ -1,11 +1,12 @@
-// Random thread programs, a thousand of them (TSPDK_SEEDS for another number); a failing seed is printed and replays with threadProgram(seed).
+// Random thread programs, a thousand of them (TSPDK_SEEDS for others); a failing seed is printed and replays with threadProgram(seed).
 import { test } from 'node:test';
+import { seedRange } from '../sim/for-each-seed.ts';
 import { threadProgram } from './thread.sim.ts';
 
-const SEEDS = Number(process.env.TSPDK_SEEDS ?? 1000);
+const [first, last] = seedRange(1000);
 
-test(`${SEEDS} random programs over threads, pollers, messages, channels and iterations`, () => {
-  for (let seed = 1; seed <= SEEDS; seed++) {
+test(`${last - first + 1} random programs over threads, pollers, messages, channels and iterations`, () => {
+  for (let seed = first; seed <= last; seed++) {
     try {
       threadProgram(seed);
     } catch (error) {
