@@ -4,7 +4,10 @@
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { Cpuset } from '../env/cpuset.ts';
+import { current } from '../env/current.ts';
 import { limits } from '../env/limits.ts';
+import { Thread } from '../thread/index.ts';
 import { startCluster } from './cluster.sim.ts';
 import { BdevDesc, type BdevEvent } from './desc.ts';
 import { stubChannel, stubs } from './stub-module.sim.ts';
@@ -58,6 +61,32 @@ test('basic: a channel that the module cannot make fails its opener and leaves n
   assert.throws(() => cluster.on(0, () => desc.getIoChannel()), /no channel of "S" now/);
   desc.close();
   await cluster.until(cluster.bdevs.delete('S'));
+  await cluster.close();
+});
+
+test("a channel whose last I/O comes back in another thread's turn is closed as its own thread would, with those of the disks below", async () => {
+  const cluster = await startCluster();
+  const [reactor] = cluster.reactors;
+  await make(cluster, { name: 'S' });
+  const other = Thread.create(reactor, { name: 'other', cpumask: new Cpuset([0]) }) as Thread;
+  for (const thread of [cluster.threads[0], null]) {
+    const desc = open(cluster, 'S');
+    const channel = thread === null ? desc.getIoChannel() : thread.run(() => desc.getIoChannel());
+    const stub = stubChannel('S');
+    const closedOn: unknown[] = [];
+    stub.close = () => void closedOn.push(current.thread);
+    const read = runIo(cluster, (cb) => channel.read(cluster.memory(512), 0, 0, 512, cb, null));
+    channel.close();
+    cluster.turns();
+    assert.deepEqual(closedOn, []);
+    other.run(() => stub.complete(1));
+    assert.equal(await read, 0);
+    assert.equal(closedOn.length, 1);
+    assert.ok(closedOn[0] === thread);
+    desc.close();
+  }
+  other.run(() => other.exit());
+  cluster.turns();
   await cluster.close();
 });
 

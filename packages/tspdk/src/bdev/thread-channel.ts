@@ -444,7 +444,14 @@ export class ThreadChannel implements IoSink, IoWaitEntry {
     this.bdev.channels.delete(this);
     if (this.bdev.bareChannel === this) this.bdev.bareChannel = null;
     this.bdev.pastStat.add(this.stat);
-    this.backend.close();
+    // Its last I/O may have come back in another thread's turn, and the module closes what is this one's: channels of what it stands on.
+    const { thread } = current;
+    current.thread = this.thread;
+    try {
+      this.backend.close();
+    } finally {
+      current.thread = thread;
+    }
     this.bdev.checkReleased();
   }
 }
