@@ -3,14 +3,14 @@
  * own stays as it is; and in the end nothing is held any more. Meanwhile disks in the middle go and come back, ranges are at rest, rates are limited, pools are small, disks fail.
  */
 import assert from 'node:assert/strict';
-import { BdevDesc, bdevRegistry, faultRegistry, type IoStatKind } from '../bdev/index.ts';
+import { type Bdev, BdevDesc, bdevRegistry, faultRegistry, type IoStatKind } from '../bdev/index.ts';
 import { bdevManager } from '../bdev/manager.ts';
 import { EINVAL, EIO, ENODEV } from '../bdev/status.ts';
 import type { App } from '../event/index.ts';
 import { bdevSubsystem } from '../module/bdev/index.ts';
 import { BaseIo } from '../module/bdev/raid/base-io.ts';
 import type { Sim } from './simulate.ts';
-import { Stack } from './stack.sim.ts';
+import { Stack, type StackDisk } from './stack.sim.ts';
 import {
   addFaults,
   bounce,
@@ -160,64 +160,93 @@ async function checkStat(app: App, load: StackLoad): Promise<void> {
   assert.ok(counted('write') >= least - done('compare-and-write'), `${native} bytes written, at least ${least}`);
 }
 
-async function underLoad(sim: Sim, app: App, plan: Plan, stack: Stack): Promise<void> {
+/** One run's parts. */
+interface Scene {
+  readonly sim: Sim;
+  readonly app: App;
+  readonly plan: Plan;
+  readonly stack: Stack;
+  readonly load: StackLoad;
+  readonly users: number;
+  /** Rejects with the first thing that a user finds wrong. */
+  readonly failure: Promise<never>;
+  /** Any disk may fail. */
+  readonly errors: boolean;
+  /** The member of a RAID that fails; null: none does. */
+  readonly victim: StackDisk | null;
+  /** What goes and comes back; null: nothing. */
+  readonly bounced: StackDisk | null;
+}
+
+/** What one who uses a disk has to know of it. */
+function geometryOf({ random }: Sim, bdev: Bdev, stack: Stack) {
+  const { metadata, blocks, blockSizeBytes } = bdev;
+  const bare = metadata !== null && (metadata.protects || !metadata.format.interleaved || random.chance(0.5));
+  const dataBytes = metadata?.dataBytes ?? blockSizeBytes;
+  // Half a stripe is nothing, once a member is missing.
+  const holes = stack.has('raid5f');
+  const model = new StackModel({ blocks, blockBytes: bare ? dataBytes : blockSizeBytes, dataBytes, holes });
+  const unit = Math.max(1, bdev.limits.writeUnitBlocks);
+  const used = Math.min(blocks, Math.max(3 * unit, random.pick([8, 24, 64])));
+  const begin = unit * random.int(Math.floor((blocks - used) / unit) + 1);
+  return {
+    bare,
+    model,
+    unit,
+    window: [begin, begin + used],
+    most: Math.max(unit, blockSizeBytes > 4000 ? 5 : 20),
+  } as const;
+}
+
+/** A failure, and how users tell it. */
+function failureOf(sim: Sim) {
+  let reject: ((error: unknown) => void) | null = null;
+  const failure = new Promise<never>((_, rejects) => {
+    reject = rejects;
+  });
+  failure.catch(() => {});
+  const failed = (error: unknown): void => {
+    if (reject === null) return;
+    // Users who are in the middle of something may well hang then.
+    sim.logs.push({ ...sim.logs[0], text: `the first failure: ${error instanceof Error ? error.stack : error}` });
+    reject(error);
+    reject = null;
+  };
+  return { failure, failed };
+}
+
+/** Makes the disks and all that is to happen to them. */
+async function prepare(sim: Sim, app: App, plan: Plan, stack: Stack): Promise<Scene> {
   const { random } = sim;
   const registry = bdevRegistry(app.reactor);
   const top = await stack.build(random.int(6));
   // For the message of a failure.
   sim.logs.push({ ...sim.logs[0], text: `${stack} ${JSON.stringify(plan)}` });
   await registry.waitForExamine();
-  const bdev = registry.get(top.name);
-  const redundant = stack.has('raid1', 'raid5f', 'verify');
-  const errors = plan.errors && !redundant;
+  const errors = plan.errors && !stack.has('raid1', 'raid5f', 'verify');
   // One member of a RAID may fail, if all else is there; a verify disk takes it for a difference.
-  const sound = stack.has('verify') || plan.removes;
-  const victim = plan.errors && !errors && !sound ? random.pick(spares(stack, sim)) : null;
-  await addFaults(
-    sim,
-    app,
-    errors ? registry.list().map(({ name }) => name) : victim === null ? [] : namesUnder(victim),
-  );
+  const sound = !plan.errors || errors || stack.has('verify') || plan.removes;
+  const victim = sound ? null : random.pick(spares(stack, sim));
+  const failing = errors ? registry.list().map(({ name }) => name) : victim === null ? [] : namesUnder(victim);
+  await addFaults(sim, app, failing);
   if (plan.smallPool) {
     await registry.setOptions({ bdev_io_pool_size: random.pick([1, 2, 3, 8]), bdev_io_cache_size: 1 });
   }
-  const { metadata, blocks } = bdev;
-  const bare = metadata !== null && (metadata.protects || !metadata.format.interleaved || random.chance(0.5));
-  // Half a stripe is nothing, once a member is missing.
-  const holes = stack.has('raid5f');
-  const dataBytes = metadata?.dataBytes ?? bdev.blockSizeBytes;
-  const model = new StackModel({ blocks, blockBytes: bare ? dataBytes : bdev.blockSizeBytes, dataBytes, holes });
-  const unit = Math.max(1, bdev.limits.writeUnitBlocks);
-  const used = Math.min(blocks, Math.max(3 * unit, random.pick([8, 24, 64])));
-  const begin = unit * random.int(Math.floor((blocks - used) / unit) + 1);
+  const geometry = geometryOf(sim, registry.get(top.name), stack);
   const way = removable(top);
   const bounced = !plan.removes && way.length > 0 && random.chance(0.4) ? random.pick(way) : null;
   const users = 1 + random.int(5);
-  const [most, depth] = [Math.max(unit, bdev.blockSizeBytes > 4000 ? 5 : 20), random.pick([1, 2, 4, 8])];
-  const memory = await app.shareSegment(users * depth * slotBytes({ most, model }));
-  let failed: (error: unknown) => void = () => {};
-  const failure = new Promise<never>((_, reject) => {
-    failed = (error) => {
-      // Users who are in the middle of something may well hang then.
-      sim.logs.push({ ...sim.logs[0], text: `the first failure: ${error instanceof Error ? error.stack : error}` });
-      failed = () => {};
-      reject(error);
-    };
-  });
-  failure.catch(() => {});
-  const pulled = plan.pulls && !plan.removes && victim === null ? spares(stack, sim) : [];
+  const depth = random.pick([1, 2, 4, 8]);
+  const { failure, failed } = failureOf(sim);
   const load: StackLoad = {
-    ...{ sim, top: top.name, model, unit, most, bare, depth, memory, failed: (error) => failed(error) },
-    window: [begin, begin + used],
+    ...{ ...geometry, sim, top: top.name, depth, failed, aborts: plan.aborts, resets: plan.resets, ends: plan.removes },
+    memory: await app.shareSegment(users * depth * slotBytes(geometry)),
     // Ranges of a raid5f that are read and written at once have no content.
     overlap: stack.has('raid5f') ? 'none' : plan.overlap,
-    aborts: plan.aborts,
-    resets: plan.resets,
-    // A block in more pieces than a disk takes is refused.
-    ends: plan.removes,
     allowed: new Set([
       ...(errors ? [EIO] : []),
       ...(bounced !== null || plan.removes ? [ENODEV] : []),
+      // A block in more pieces than a disk takes is refused.
       ...(plan.fewPieces ? [EINVAL] : []),
     ]),
     resting: new Set(),
@@ -225,37 +254,55 @@ async function underLoad(sim: Sim, app: App, plan: Plan, stack: Stack): Promise<
     count: { begun: 0, ended: 0, failed: 0, resets: 0, resetting: 0 },
     done: new Map(),
   };
+  return { sim, app, plan, stack, load, users, failure, errors, victim, bounced };
+}
+
+/** Begins what happens beside I/O. */
+function disturb({ sim, app, plan, stack, load, victim, bounced }: Scene): Promise<void>[] {
   const beside: Promise<void>[] = [];
-  if (plan.rests && bounced === null && !plan.removes) beside.push(rest(sim, app, load));
+  const stays = bounced === null && !plan.removes;
+  if (plan.rests && stays) beside.push(rest(sim, app, load));
   if (plan.visits) beside.push(visit(sim, app, load));
   if (plan.removes) beside.push(remove(sim, app));
-  if (plan.smallPool && random.chance(0.5)) beside.push(resizePools(sim, app));
+  if (plan.smallPool && sim.random.chance(0.5)) beside.push(resizePools(sim, app));
   if (plan.hoards) beside.push(takeAll(sim, app));
-  if (plan.pulls && bounced === null) beside.push(pull(sim, app, pulled));
-  if (plan.grows && bounced === null && !plan.removes) beside.push(grow(sim, app, stack));
+  if (plan.pulls && stays && victim === null) beside.push(pull(sim, app, spares(stack, sim)));
+  if (plan.grows && stays) beside.push(grow(sim, app, stack));
   if (plan.rates && bounced === null) beside.push(limitRates(sim, app));
   if (bounced !== null) beside.push(bounce(sim, app, bounced, load));
-  const running = run(sim, app, load, users, failure);
-  running.catch(() => {});
-  await Promise.race([Promise.all(beside), failure]);
+  return beside;
+}
+
+/** Runs I/O, and what happens beside it, to its end. */
+async function play(scene: Scene): Promise<void> {
+  const { sim, app, load, users, failure } = scene;
+  const beside = disturb(scene);
   let over = false;
-  const ended = running.finally(() => {
+  const ended = run(sim, app, load, users, failure).finally(() => {
     over = true;
   });
   ended.catch(() => {});
+  await Promise.race([Promise.all(beside), failure]);
   while (!over) {
     for (const user of load.parked.splice(0)) sim.at(user.core, 0, () => user.open());
     await sim.sleep(50);
   }
   await ended;
-  await app.dropSegment(memory);
+  await app.dropSegment(load.memory);
+}
+
+async function underLoad(sim: Sim, app: App, plan: Plan, stack: Stack): Promise<void> {
+  const scene = await prepare(sim, app, plan, stack);
+  const { load, errors, victim, bounced } = scene;
+  await play(scene);
   const { count } = load;
   assert.equal(count.ended, count.begun);
-  if (!plan.aborts && !plan.resets && !plan.visits && !plan.removes && !errors && bounced === null && !plan.fewPieces) {
+  const disturbed = plan.aborts || plan.resets || plan.visits || plan.removes || plan.fewPieces;
+  if (!disturbed && !errors && bounced === null) {
     assert.equal(count.failed, 0);
     await checkStat(app, load);
   }
-  for (const { name } of registry.list()) await faultRegistry(app.reactor).clear(name);
+  for (const { name } of bdevRegistry(app.reactor).list()) await faultRegistry(app.reactor).clear(name);
   if (plan.removes) await checkAll(app, load).catch(unlessGone);
   else {
     await checkAll(app, load);
