@@ -336,5 +336,8 @@ export class StackUser {
   }
 }
 
-const meet = ([from, end]: readonly [number, number], { first, blocks }: StackOp): boolean =>
-  first < end && from < first + blocks;
+/** Whether an I/O concerns a range. */
+function meet([start, end]: readonly [number, number], { kind, first, blocks, from }: StackOp): boolean {
+  const reaches = (at: number) => at < end && start < at + blocks;
+  return reaches(first) || (kind === 'copy' && reaches(from));
+}

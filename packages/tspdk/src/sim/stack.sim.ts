@@ -182,8 +182,8 @@ export class Stack {
     const desc = BdevDesc.open(base, { write: true, reactor: app.reactor, onEvent: () => {} });
     const { blocks, blockSizeBytes } = desc.bdev;
     const { firstUsableLba, lastUsableLba } = gptUsable({ blocks, blockSizeBytes });
-    const guid = (digit: number) => `00000000-0000-4000-8000-00000000000${digit}`;
-    const part = { typeGuid: SPDK_GPT_PART_TYPE_GUID, uniqueGuid: guid(1 + (this.#count % 9)) };
+    const guid = (number: number) => `00000000-0000-4000-8000-${number.toString().padStart(12, '0')}`;
+    const part = { typeGuid: SPDK_GPT_PART_TYPE_GUID, uniqueGuid: guid(2 + this.#count) };
     const { head, tail } = makeGpt({ blocks, blockSizeBytes }, guid(1), [
       { ...part, firstLba: firstUsableLba + this.#sim.random.int(3), lastLba: lastUsableLba },
     ]);

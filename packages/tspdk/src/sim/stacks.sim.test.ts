@@ -5,10 +5,10 @@ import { forEachSeed } from './for-each-seed.ts';
 import { simulate } from './simulate.ts';
 import { stackUnderLoad } from './stack-load.sim.ts';
 
-forEachSeed('a random stack of disks under random I/O', 40, stackUnderLoad);
+forEachSeed('a random stack of disks under random I/O', 20, stackUnderLoad);
 
 test('one seed is one run', async () => {
-  for (let seed = 1; seed <= 3; seed++) {
+  for (let seed = 1; seed <= 2; seed++) {
     const traces: string[] = [];
     for (let i = 0; i < 2; i++) {
       await simulate(seed, {}, async (sim) => {
