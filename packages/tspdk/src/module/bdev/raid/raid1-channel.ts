@@ -100,7 +100,8 @@ export class Raid1Channel extends RaidChannel {
     if (status !== 0) {
       // What has been aborted, or was asked of a disk that is going, says nothing about its blocks.
       leg.state = status === ECANCELED || status === ENODEV ? LEG_SETTLED : LEG_FAILED;
-      op.status = status;
+      // A member that was reset by others has not failed, and might have had it.
+      if (op.status !== ECANCELED) op.status = status;
       this.#read(op);
       return;
     }

@@ -160,6 +160,17 @@ test('[test_raid1_read_error] a read that fails is read from another member, and
   cluster.turns();
   assert.deepEqual(done.slice(2), ['x -84']);
   assert.equal((await list('online'))[0].num_base_bdevs_discovered, 2);
+  // One of them was only reset, by others.
+  for (const [first, other] of [
+    [-125, -5],
+    [-5, -125],
+  ]) {
+    channel.read(buf, 0, 0, 512, cb, 'c');
+    stub[0].complete(1, first);
+    stub[1].complete(1, other);
+    cluster.turns();
+    assert.deepEqual(done.splice(3), ['c -125'], `${first} and ${other}`);
+  }
   // The repair fails: the member is dropped.
   channel.read(buf, 0, 0, 512, cb, 'y');
   stub[0].complete(1, -5);
