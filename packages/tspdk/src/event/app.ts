@@ -50,6 +50,9 @@ export class App implements AppHandle {
   readonly #remotes = new Map<number, RemoteReactor>();
   /** Cores whose thread has ended though nobody asked it to. */
   readonly #dead = new Set<number>();
+  /** Resolves with the first of them. */
+  readonly #firstDeath: Promise<number>;
+  #markDeath: (core: number) => void = () => {};
   readonly #stopAsked: Promise<void>;
   #stopNow: () => void = () => {};
   #rc: number | null = null;
@@ -74,6 +77,9 @@ export class App implements AppHandle {
     this.#iobufOptions = options.iobuf ?? {};
     this.#stopAsked = new Promise((resolve) => {
       this.#stopNow = resolve;
+    });
+    this.#firstDeath = new Promise((resolve) => {
+      this.#markDeath = resolve;
     });
     this.startInitAsked = Promise.race([
       this.#stopAsked,
@@ -147,7 +153,33 @@ export class App implements AppHandle {
   #died(core: number, error: unknown): void {
     this.#dead.add(core);
     this.reactor.markDead(core);
+    this.#markDeath(core);
     this.fault(error, `reactor ${core}`);
+  }
+
+  /**
+   * What `work` ends with. Once a core has died that may never come, as its I/O and messages have gone with it: then it is left after `limits.stop_grace_ms`. App core only.
+   * @throws {SpdkError} ETIMEDOUT when it was left; what `work` throws
+   */
+  async endOf<T>(work: Promise<T> | T): Promise<T> {
+    if (!(work instanceof Promise)) return work;
+    let ended = false;
+    let callOff = (): void => {};
+    const left = this.#firstDeath.then(
+      (core) =>
+        new Promise<never>((_, reject) => {
+          if (ended) return;
+          const ms = limits.stop_grace_ms;
+          const what = `it has not ended in ${ms} ms, and core ${core} has died`;
+          callOff = this.options.platform.later(ms, () => reject(new SpdkError('ETIMEDOUT', what)));
+        }),
+    );
+    try {
+      return await Promise.race([work, left]);
+    } finally {
+      ended = true;
+      callOff();
+    }
   }
 
   async call<P, R>(core: number, control: Control<P, R>, payload: P): Promise<R> {
@@ -206,10 +238,10 @@ export class App implements AppHandle {
     let failure: unknown = null;
     try {
       await this.#startReactors();
-      await this.#startServices();
+      await this.endOf(this.#startServices());
       if (!this.stopping) {
         this.#running = true;
-        await startFn(this);
+        await this.endOf(startFn(this));
       }
     } catch (error) {
       failure = error;
@@ -277,14 +309,14 @@ export class App implements AppHandle {
       rc ||= 1;
     }
     try {
-      await options.shutdownFn?.(this);
+      await this.endOf(options.shutdownFn?.(this));
     } catch (error) {
       appLog.error(`shutdown function: ${error instanceof Error ? error.stack : String(error)}`);
       rc ||= 1;
     }
     for (const service of [...options.services].reverse()) {
       try {
-        await service.stop?.(this);
+        await this.endOf(service.stop?.(this));
       } catch (error) {
         appLog.error(
           `service "${service.name}" failed to stop: ${error instanceof Error ? error.stack : String(error)}`,
@@ -308,7 +340,7 @@ export class App implements AppHandle {
     await Promise.all([...this.#remotes.values()].map((remote) => remote.end()));
     if (options.pin) pinThread(this.#allowedBefore);
     for (const line of leaked) appLog.error(line);
-    return leaked.length > 0 ? rc || 1 : rc;
+    return leaked.length > 0 || this.#dead.size > 0 ? rc || 1 : rc;
   }
 
   /** Waits until no event is under way on any core; see reactor-host.ts. False when that took longer than the grace. */
@@ -337,14 +369,15 @@ export class App implements AppHandle {
     }
   }
 
-  /** One core after the other; one that dies meanwhile is left out. */
+  /** One core after the other; one that dies meanwhile is left out, and so is what it keeps another from. */
   async #onLive<R>(cores: readonly number[], control: Control<null, R>): Promise<R[]> {
     const answers: R[] = [];
     for (const core of cores) {
       try {
-        answers.push(await this.call(core, control, null));
+        answers.push(await this.endOf(this.call(core, control, null)));
       } catch (error) {
-        if (!this.#dead.has(core)) throw error;
+        if (this.#dead.size === 0) throw error;
+        if (!this.#dead.has(core)) appLog.error(`core ${core} failed to stop: ${explain(error)}`);
       }
     }
     return answers;

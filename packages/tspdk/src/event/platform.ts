@@ -19,6 +19,8 @@ export interface Platform {
   launch(options: LaunchOptions): Promise<RemoteReactor>;
   /** Lets other cores get on between two rounds of asking whether all is quiet. */
   pause(round: number): Promise<void>;
+  /** Calls `fn` in `ms` milliseconds, on the app core. Returns what calls that off. */
+  later(ms: number, fn: () => void): () => void;
 }
 
 /** Worker threads, the monotonic clock, libuv. */
@@ -39,4 +41,8 @@ export const realPlatform: Platform = {
   launch: launchWorker,
   pause: (round) =>
     round < 100 ? new Promise((done) => setImmediate(done)) : new Promise((done) => setTimeout(done, 1)),
+  later: (ms, fn) => {
+    const timer = setTimeout(fn, ms);
+    return () => clearTimeout(timer);
+  },
 };

@@ -9,6 +9,7 @@
  * caused by an event, a poller or a callback, and all of those are gone, no event is then under way; (4) every core `close`s what it has opened,
  * and quiet is awaited again, for what that sent; (5) every core `leave`s: it becomes `shutdown` (sends to it are refused from here on)
  * and reports what its heap still holds. A core whose thread died is left out, and the exit code is 1.
+ * What went through that core never comes back, so whoever waits for it (a subsystem for its I/O) is left after its time: `App.endOf`.
  */
 import { adoptAllocSiteTable } from '../env/alloc-site.ts';
 import type { Clock } from '../env/clock.ts';

@@ -96,7 +96,7 @@ export class SubsystemGraph {
   /** Tells all that the application stops, in reverse order. The errors come back. */
   async stopping(app: App): Promise<SubsystemError[]> {
     const errors: SubsystemError[] = [];
-    for (const each of [...this.#initialised].reverse()) await attempt(each, () => each.stopping?.(app), errors);
+    for (const each of [...this.#initialised].reverse()) await attempt(app, each, () => each.stopping?.(app), errors);
     return errors;
   }
 
@@ -105,7 +105,7 @@ export class SubsystemGraph {
     const errors: SubsystemError[] = [];
     for (let each = this.#initialised.pop(); each !== undefined; each = this.#initialised.pop()) {
       const last = each;
-      await attempt(last, () => last.fini?.(app), errors);
+      await attempt(app, last, () => last.fini?.(app), errors);
     }
     return errors;
   }
@@ -116,9 +116,14 @@ interface SubsystemError {
   readonly error: unknown;
 }
 
-async function attempt({ name }: Subsystem, work: () => Promise<void> | void, errors: SubsystemError[]): Promise<void> {
+async function attempt(
+  app: App,
+  { name }: Subsystem,
+  work: () => Promise<void> | void,
+  errors: SubsystemError[],
+): Promise<void> {
   try {
-    await work();
+    await app.endOf(work());
   } catch (error) {
     errors.push({ name, error });
   }

@@ -120,6 +120,11 @@ export class SimPlatform implements Platform {
     return new Promise((resolve) => void this.main.after(us, resolve));
   }
 
+  later(ms: number, fn: () => void): () => void {
+    const timer = this.main.after(ms * 1000, fn);
+    return () => this.main.clearTimeout(timer);
+  }
+
   /** The thread of `core`. @throws {SpdkError} ENODEV before it was launched. */
   thread(core: number): SimCore {
     const thread = this.#threads.get(core);
