@@ -133,35 +133,39 @@ forEachSeed('a service that fails to stop does not keep the rest from stopping',
   assert.match(errors(sim)[0], /service "b" failed to stop: .*fails on purpose/);
 });
 
-forEachSeed('what a core that died leaves waiting is left after its time, and the rest ends in order', 100, async (sim) => {
-  const { random } = sim;
-  const never = new Promise<void>(() => {});
-  const stuck = random.pick(['start', 'stopping', 'shutdown', 'service', 'fini', 'close']);
-  const waits = (what: string) => (what === stuck ? never : undefined);
-  const ended: string[] = [];
-  const part = (name: string) => ({ name, stop: () => void ended.push(name), fini: () => void ended.push(name) });
-  const options = {
-    cores: [0, 1, 2],
-    services: [part('service 0'), { name: 'stuck', stop: () => waits('service') }, part('service 1')],
-    subsystems: [
-      part('subsystem 0'),
-      { name: 'stuck', stopping: () => waits('stopping'), fini: () => waits('fini') },
-      part('subsystem 1'),
-    ],
-    shutdownFn: () => waits('shutdown'),
-  };
-  const run = sim.start(options, async (app) => {
-    onReactorLeave(app.reactor, () => waits('close'));
-    // Before the stop has come to it, or while it waits.
-    sim.at(0, random.int(300), () => sim.platform.kill(1));
-    if (random.chance(0.5)) app.stop(0);
-    await waits('start');
-  });
-  const left = /has not ended in \d+ ms, and core 1 has died/;
-  if (stuck === 'start') await assert.rejects(run, left);
-  else {
-    assert.equal(await run, 1, `${stuck} was stuck`);
-    assert.match(errors(sim).join('\n'), left);
-  }
-  assert.deepEqual(ended, ['service 1', 'service 0', 'subsystem 1', 'subsystem 0'], `${stuck} was stuck`);
-});
+forEachSeed(
+  'what a core that died leaves waiting is left after its time, and the rest ends in order',
+  100,
+  async (sim) => {
+    const { random } = sim;
+    const never = new Promise<void>(() => {});
+    const stuck = random.pick(['start', 'stopping', 'shutdown', 'service', 'fini', 'close']);
+    const waits = (what: string) => (what === stuck ? never : undefined);
+    const ended: string[] = [];
+    const part = (name: string) => ({ name, stop: () => void ended.push(name), fini: () => void ended.push(name) });
+    const options = {
+      cores: [0, 1, 2],
+      services: [part('service 0'), { name: 'stuck', stop: () => waits('service') }, part('service 1')],
+      subsystems: [
+        part('subsystem 0'),
+        { name: 'stuck', stopping: () => waits('stopping'), fini: () => waits('fini') },
+        part('subsystem 1'),
+      ],
+      shutdownFn: () => waits('shutdown'),
+    };
+    const run = sim.start(options, async (app) => {
+      onReactorLeave(app.reactor, () => waits('close'));
+      // Before the stop has come to it, or while it waits.
+      sim.at(0, random.int(300), () => sim.platform.kill(1));
+      if (random.chance(0.5)) app.stop(0);
+      await waits('start');
+    });
+    const left = /has not ended in \d+ ms, and core 1 has died/;
+    if (stuck === 'start') await assert.rejects(run, left);
+    else {
+      assert.equal(await run, 1, `${stuck} was stuck`);
+      assert.match(errors(sim).join('\n'), left);
+    }
+    assert.deepEqual(ended, ['service 1', 'service 0', 'subsystem 1', 'subsystem 0'], `${stuck} was stuck`);
+  },
+);
