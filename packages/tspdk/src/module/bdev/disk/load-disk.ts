@@ -2,6 +2,7 @@
  * Loads a user's disk module on the core where it will live. What goes wrong is told in the user's terms: the file, Node's version, and
  * for an error of the module its own stack.
  */
+import { execFile } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { extname } from 'node:path';
@@ -39,7 +40,7 @@ export async function loadDisk(url: string, options: DiskOptions = {}): Promise<
     made = defaultOf(module);
     if (typeof made === 'function') made = await (made as (options: DiskOptions) => unknown)(options);
   } catch (thrown) {
-    throw ownStack(thrown, path);
+    throw ownStack(thrown, path, await placeOfSyntaxError(thrown, path));
   }
   if (isDisk(made) || isBdevModule(made)) return made;
   const exported = Object.keys(module).join(', ') || 'nothing';
@@ -75,11 +76,30 @@ function checkRunnable(path: string): void {
   );
 }
 
-function ownStack(thrown: unknown, path: string): SpdkError {
+/** What a check of a file may take, ms. */
+const CHECK_MS_MAX = 10_000;
+
+/**
+ * Where the file is no JavaScript, with the line itself: of what is imported Node tells that to nobody, but `node --check` does. Empty where Node has said it, and when it is another file that is wrong.
+ * TypeScript is checked by what strips its types.
+ */
+function placeOfSyntaxError(thrown: unknown, path: string): Promise<string> {
+  const unplaced = thrown instanceof SyntaxError && textOfThrown(thrown).startsWith('SyntaxError');
+  if (!unplaced || /ts$/.test(extname(path))) return Promise.resolve('');
+  const env = { ...process.env, NODE_OPTIONS: '' };
+  return new Promise((resolve) => {
+    execFile(process.execPath, ['--check', path], { env, timeout: CHECK_MS_MAX }, (_, __, stderr) => {
+      const end = stderr.indexOf('SyntaxError');
+      resolve(end < 0 ? '' : stderr.slice(0, end));
+    });
+  });
+}
+
+function ownStack(thrown: unknown, path: string, place: string): SpdkError {
   const message = messageOfThrown(thrown);
   const error = new SpdkError('EINVAL', `disk module "${path}" failed to load: ${message}`, { cause: thrown });
   const stack = textOfThrown(thrown);
-  if (stack !== message) error.stack = theirPart(stack);
+  if (stack !== message) error.stack = place + theirPart(stack);
   return error;
 }
 
@@ -89,7 +109,7 @@ const KIT = new URL('../../../', import.meta.url).href;
 function theirPart(stack: string): string {
   return stack
     .split('\n')
-    .filter((line) => !line.includes(KIT) && !line.includes('node:internal'))
+    .filter((line) => !line.includes(KIT) && !/^ +at (async |.*\()?node:/.test(line))
     .join('\n')
     .replaceAll(/\?disk=\d+/g, '');
 }
