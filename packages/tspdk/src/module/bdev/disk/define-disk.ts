@@ -28,7 +28,7 @@ export interface DiskExtent {
   readonly hole: boolean;
 }
 
-/** What a disk does. Offsets and lengths are bytes, multiples of `blockSize`, inside the disk. */
+/** What a disk does. Offsets and lengths are bytes, multiples of `blockSize`, inside the disk. Functions are properties here, as TypeScript checks the parameters of methods less strictly: a `Buffer` for `buffer` would pass. */
 export interface DiskDefinition {
   /** Bytes; a multiple of `blockSize`. */
   readonly size: number;
@@ -41,28 +41,28 @@ export interface DiskDefinition {
    * promise settles or `request.signal` aborts, afterwards it is somebody else's.
    * A thrown error becomes the I/O's error: its `code` ('ENOSPC', 'EACCES', ...) is kept, any other is EIO.
    */
-  read(offset: number, buffer: Uint8Array, request: DiskRequest): Promise<void> | void;
+  readonly read: (offset: number, buffer: Uint8Array, request: DiskRequest) => Promise<void> | void;
   /** Stores `buffer`, which is not to be changed, nor kept after the promise settles. Without it the disk is read-only. */
-  write?(offset: number, buffer: Uint8Array, request: DiskRequest): Promise<void> | void;
+  readonly write?: (offset: number, buffer: Uint8Array, request: DiskRequest) => Promise<void> | void;
   /**
    * As `read`, where the client's memory lies in several pieces: fills each of `buffers`, one after the other. Without it, `read` gets one buffer for all, which is copied.
    */
-  readv?(offset: number, buffers: readonly Uint8Array[], request: DiskRequest): Promise<void> | void;
+  readonly readv?: (offset: number, buffers: readonly Uint8Array[], request: DiskRequest) => Promise<void> | void;
   /** As `write`, from several pieces of memory. */
-  writev?(offset: number, buffers: readonly Uint8Array[], request: DiskRequest): Promise<void> | void;
+  readonly writev?: (offset: number, buffers: readonly Uint8Array[], request: DiskRequest) => Promise<void> | void;
   /**
    * What is stored in the range, from `offset` on: extents one after the other, up to `length` bytes together; fewer say nothing of the rest. At once, not by a promise. Without it all counts as data, and so it does for clients of
    * other cores than the disk's.
    */
-  extents?(offset: number, length: number): Iterable<DiskExtent>;
+  readonly extents?: (offset: number, length: number) => Iterable<DiskExtent>;
   /** What was written before is safe when it settles. Without it a settled write counts as safe. */
-  flush?(request: DiskRequest): Promise<void> | void;
+  readonly flush?: (request: DiskRequest) => Promise<void> | void;
   /** The range holds nothing any more and must read as zeroes. Without it trim is not offered. */
-  trim?(offset: number, length: number, request: DiskRequest): Promise<void> | void;
+  readonly trim?: (offset: number, length: number, request: DiskRequest) => Promise<void> | void;
   /** The range must read as zeroes. Without it zeroes are written. */
-  zero?(offset: number, length: number, request: DiskRequest): Promise<void> | void;
+  readonly zero?: (offset: number, length: number, request: DiskRequest) => Promise<void> | void;
   /** The disk is removed; nothing is under way. */
-  close?(): Promise<void> | void;
+  readonly close?: () => Promise<void> | void;
 }
 
 const BRAND = Symbol.for('tspdk.disk');

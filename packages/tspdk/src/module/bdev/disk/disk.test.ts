@@ -485,6 +485,10 @@ test('what TypeScript lets nobody write', () => {
     () => defineDisk({ size: 512, read, block_size: 512 }),
     // @ts-expect-error: bytes come from the buffer, they are not returned
     () => defineDisk({ size: 512, read: async () => new Uint8Array(512) }),
+    // @ts-expect-error: it is a Uint8Array, without the methods of a Buffer
+    () => defineDisk({ size: 512, read: (_: number, buffer: Buffer) => void buffer.writeInt8(1) }),
+    // @ts-expect-error: nor in a method
+    () => defineDisk({ size: 512, read, write(_: number, _buffer: Buffer) {} }),
   ];
-  assert.equal(wrong.length, 4);
+  assert.equal(wrong.length, 6);
 });
