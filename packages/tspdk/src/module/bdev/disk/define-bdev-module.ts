@@ -294,7 +294,9 @@ export function newBdevOf(
     throw refuse(`blockSizeBytes is ${String(blockSizeBytes)}; it is a multiple of 512${more}`);
   }
   if (!Number.isSafeInteger(sizeBytes) || sizeBytes <= 0 || sizeBytes % blockSizeBytes !== 0) {
-    throw refuse(`sizeBytes is ${String(sizeBytes)}; it is a positive multiple of blockSizeBytes ${blockSizeBytes}`);
+    throw refuse(
+      `sizeBytes is ${String(sizeBytes)}; it is a positive multiple of blockSizeBytes ${blockSizeBytes}, below 2^53`,
+    );
   }
   if (!Array.isArray(ioTypes) || !ioTypes.includes('read')) {
     throw refuse(`ioTypes is ${JSON.stringify(ioTypes)}; it is a list with "read" in it`);

@@ -30,7 +30,7 @@ export interface DiskExtent {
 
 /** What a disk does. Offsets and lengths are bytes, multiples of `blockSize`, inside the disk. Functions are properties here, as TypeScript checks the parameters of methods less strictly: a `Buffer` for `buffer` would pass. */
 export interface DiskDefinition {
-  /** Bytes; a multiple of `blockSize`. */
+  /** Bytes; a multiple of `blockSize`, below 2^53. */
   readonly size: number;
   /** Bytes of a block: a power of two from 512 to 65536. Default 512. */
   readonly blockSize?: number;
@@ -105,7 +105,7 @@ export function defineDisk(definition: DiskDefinition): Disk {
     );
   }
   if (!Number.isSafeInteger(size) || size <= 0 || size % blockSize !== 0) {
-    throw refuse(`size is ${shown(size)}; it is a positive multiple of blockSize ${blockSize}, in bytes`);
+    throw refuse(`size is ${shown(size)}; it is a positive multiple of blockSize ${blockSize}, in bytes, below 2^53`);
   }
   if (timeoutMs !== undefined && !(Number.isInteger(timeoutMs) && timeoutMs >= 1 && timeoutMs <= TIMEOUT_MS_MAX)) {
     throw refuse(`timeoutMs is ${shown(timeoutMs)}; it is an integer from 1 to ${TIMEOUT_MS_MAX}`);

@@ -456,6 +456,7 @@ test('definitions are checked', () => {
   for (const [definition, message] of [
     [{ size: 0, read }, /size is 0/],
     [{ size: 1000, read }, /size is 1000/],
+    [{ size: 2 ** 53, read }, /size is 9007199254740992; .* below 2\^53/],
     [{ size: Number.NaN, read }, /size is NaN/],
     [{ size: 4096, blockSize: 513, read }, /blockSize is 513/],
     [{ size: 4096, blockSize: 256, read }, /blockSize is 256/],
