@@ -37,6 +37,15 @@ export class IoVecs {
     this.totalBytes += bytes;
   }
 
+  /** Drops all pieces but the first `count`. */
+  truncate(count: number): void {
+    while (this.count > count) {
+      this.count--;
+      this.totalBytes -= this.bytes[this.count];
+      this.segment[this.count] = null;
+    }
+  }
+
   /** Empties the list; the segments are let go. */
   reset(): void {
     for (let i = 0; i < this.count; i++) this.segment[i] = null;

@@ -94,7 +94,7 @@ export interface ModuleChannel {
   /** Ends `io` early with ECANCELED, if that is possible. True when it has, or will. */
   abort?(io: ModuleIo): boolean;
   /**
-   * Appends the pieces of the disk's own shared memory that hold the range; false when there is no room in `out`. Needed by a disk that names `zcopy`.
+   * Appends the pieces of the disk's own shared memory that hold the range: all of it, and true; or false, as when there is no room in `out` (what it has appended then is dropped). Needed by a disk that names `zcopy`.
    * `write`: the caller will change the bytes, and calls `zcopyWritten` when it has.
    */
   zcopy?(byteOffset: number, bytes: number, out: IoVecs, write: boolean): boolean;

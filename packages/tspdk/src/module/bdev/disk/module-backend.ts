@@ -7,18 +7,21 @@ import {
   IO_ZCOPY,
 } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
+import type { IoVecs } from '../../../env/iovecs.ts';
 import { log } from '../../../log/index.ts';
 import type { ModuleBackend, ModuleChannel } from './define-bdev-module.ts';
 import { statusOfThrown, textOfThrown } from './io-status.ts';
 
 const diskLog = log.register('bdev_disk');
-/** Marks a channel whose `close` and `reset` are the layer's already. */
+/** Marks a channel whose `close`, `reset` and `zcopy` are the layer's already. */
 const WRAPPED = Symbol('wrapped');
 
 export class UserModuleBackend implements BdevBackend {
   readonly #spec: BdevSpec;
   readonly #kind: string;
   readonly #theirs: ModuleBackend;
+  /** That a `zcopy` does not keep to its contract has been said. */
+  #zcopyTold = false;
 
   /** @throws {SpdkError} EINVAL when `theirs` is no backend */
   constructor(spec: BdevSpec, kind: string, theirs: ModuleBackend) {
@@ -44,6 +47,7 @@ export class UserModuleBackend implements BdevBackend {
     // The layer closes every channel; theirs need not care.
     own.close = this.#closeChannel.bind(this, channel.close?.bind(channel));
     if (channel.reset !== undefined) own.reset = this.#reset.bind(this, channel.reset.bind(channel));
+    if (channel.zcopy !== undefined) own.zcopy = this.#zcopy.bind(this, channel, channel.zcopy.bind(channel));
     Object.defineProperty(channel, WRAPPED, { value: true });
     return own;
   }
@@ -73,6 +77,40 @@ export class UserModuleBackend implements BdevBackend {
     }
   }
 
+  /**
+   * What theirs has named is sent to clients as it is, behind a header that says how much it is: too little or too much and nothing after it would be understood, and beyond a
+   * segment lies somebody else's memory. So it is looked at, and without it the I/O goes the other way.
+   */
+  #zcopy(
+    channel: ModuleChannel,
+    theirs: NonNullable<ModuleChannel['zcopy']>,
+    byteOffset: number,
+    bytes: number,
+    out: IoVecs,
+    write: boolean,
+  ): boolean {
+    const { count } = out;
+    const named = theirs(byteOffset, bytes, out, write);
+    if (named === true && isWhole(out, count, bytes)) return true;
+    if (named !== false) this.#tellZcopy(named, byteOffset, bytes, out, count);
+    out.truncate(count);
+    if (named && write) channel.zcopyWritten?.(byteOffset, 0);
+    return false;
+  }
+
+  #tellZcopy(named: unknown, byteOffset: number, bytes: number, out: IoVecs, count: number): void {
+    if (this.#zcopyTold) return;
+    this.#zcopyTold = true;
+    const pieces = Array.from({ length: out.count - count }, (_, i) => {
+      const at = count + i;
+      return `${out.bytes[at]} at ${out.offset[at]} of a segment of ${out.segment[at]?.sizeBytes}`;
+    });
+    diskLog.error(
+      `disk "${this.#spec.name}": zcopy of ${bytes} bytes at ${byteOffset} gave ${String(named)} and ${pieces.join(', ') || 'no memory'}; ` +
+        'it gives true and memory for all the bytes, or false. They are copied instead',
+    );
+  }
+
   #logThrown(what: string, error: unknown): void {
     diskLog.error(`disk "${this.#spec.name}": ${what}: ${textOfThrown(error)}`);
   }
@@ -88,4 +126,16 @@ export class UserModuleBackend implements BdevBackend {
       this.#logThrown('close', error);
     }
   }
+}
+
+/** Whether the pieces from `first` on are `bytes` bytes together, each inside its segment. */
+function isWhole(pieces: IoVecs, first: number, bytes: number): boolean {
+  let left = bytes;
+  for (let i = first; i < pieces.count; i++) {
+    const size = pieces.bytes[i];
+    const offset = pieces.offset[i];
+    if (!(size > 0 && offset >= 0 && offset + size <= (pieces.segment[i]?.sizeBytes ?? 0))) return false;
+    left -= size;
+  }
+  return left === 0;
 }
