@@ -8,9 +8,6 @@ import { faultRegistry } from '../../../bdev/faults/registry.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { bdevModule } from '../../../bdev/module.ts';
 import { runIo } from '../../../bdev/stub-setup.sim.ts';
-import { IoVecs } from '../../../env/iovecs.ts';
-import type { Segment } from '../../../env/segment.ts';
-import { log } from '../../../log/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
 import {
   type BdevModuleDefinition,
@@ -365,64 +362,6 @@ test('what is wrong with what a module gives is named, and nothing is left of it
   );
   const desc = BdevDesc.open('D', { write: false, reactor: cluster.reactors[0], onEvent: () => {} });
   assert.throws(() => desc.getIoChannel(), /ioTypes has "zcopy", and its channel no zcopy/);
-  desc.close();
-  await cluster.close();
-});
-
-test('memory that a zcopy does not name whole, and as it is, is not used', async (t) => {
-  const cluster = await startCluster();
-  const module = file(
-    'zcopies.mjs',
-    `name: 'zcopies',
-     async create(_, reactor) {
-       const segment = await shareSegment(reactor, 4096);
-       return { sizeBytes: 4096, ioTypes: ['read', 'write', 'zcopy'], data: { segment } };
-     },
-     attach: ({ data }, reactor) => {
-       const memory = reactor.segments.get(data.segment);
-       return { createChannel: () => ({ submit(io) { io.complete(0); }, zcopy: (...args) => globalThis.tspdkZcopy(memory, ...args) }) };
-     },
-     destroy: ({ data }, reactor) => dropSegment(reactor, data.segment),`,
-  );
-  await create(cluster, module);
-  const desc = BdevDesc.open('D', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
-  const channel = desc.getIoChannel();
-  const earlier = cluster.memory(16);
-  const out = new IoVecs(4);
-  out.push(earlier, 0, 16);
-  const told: string[] = [];
-  log.open(({ text }) => void told.push(text));
-  t.after(() => log.close());
-  type Zcopy = (memory: Segment, at: number, bytes: number, out: IoVecs, write: boolean) => unknown;
-  const named = (zcopy: Zcopy): boolean => {
-    (globalThis as { tspdkZcopy?: Zcopy }).tspdkZcopy = zcopy;
-    const rc = channel.zcopy(1024, 512, out);
-    assert.deepEqual([out.count > 1, out.totalBytes > 16], [rc, rc], 'all or nothing');
-    return rc;
-  };
-  const wrong: Zcopy[] = [
-    (memory, at, bytes, to) => to.push(memory, at, bytes),
-    (memory, at, bytes, to) => [to.push(memory, at, bytes - 1), true].at(-1),
-    (memory, at, bytes, to) => [to.push(memory, at, 64), to.push(memory, at + 64, bytes), true].at(-1),
-    (memory, _, bytes, to) => [to.push(memory, memory.sizeBytes - 1, bytes), true].at(-1),
-    (memory, _, bytes, to) => [to.push(memory, -1, bytes), true].at(-1),
-    () => true,
-  ];
-  for (const zcopy of wrong) assert.equal(named(zcopy), false, String(zcopy));
-  assert.equal(told.length, 1);
-  assert.match(
-    told[0],
-    /"D": zcopy of 512 bytes at 1024 gave undefined and 512 at 1024 of a segment of 4096; it gives/,
-  );
-  // No room for all: what has been appended is dropped.
-  assert.equal(
-    named((memory, at, _, to) => [to.push(memory, at, 64), false].at(-1)),
-    false,
-  );
-  assert.equal(
-    named((memory, at, bytes, to) => [to.push(memory, at, 64), to.push(memory, at + 64, bytes - 64), true].at(-1)),
-    true,
-  );
   desc.close();
   await cluster.close();
 });
