@@ -212,6 +212,30 @@ test('what home has no memory for is not tried again once it was aborted', async
   await close();
 });
 
+test('a home core that has left: what is submitted and reset fails, an abort is not under way, and the block is given back', async () => {
+  const { cluster, channel, done, cb, close } = await away();
+  const buf = cluster.memory(512);
+  channel.read(buf, 0, 0, 512, cb, 'there');
+  cluster.turns();
+  const [reactor] = cluster.reactors.slice(1);
+  const { send } = reactor;
+  reactor.send = (core, ...event) => {
+    if (core === 0) throw new SpdkError('ESHUTDOWN', 'test');
+    send.call(reactor, core, ...event);
+  };
+  channel.read(buf, 0, 0, 512, cb, 'late');
+  assert.equal(channel.abort('there'), 0);
+  channel.shared.backend.reset?.(cb, 'reset');
+  cluster.turns();
+  assert.deepEqual(done, ['reset -19', 'late -19']);
+  assert.equal(reactor.heap.blocks, KEPT + 1, 'of the one that is there');
+  reactor.send = send;
+  assert.equal(channel.abort('there'), 1);
+  cluster.turns();
+  assert.deepEqual(done.splice(2), ['there -125']);
+  await close();
+});
+
 test('what waits for a BdevIo at home is taken out of the queue', async () => {
   const { cluster, channel, done, cb, close, pool } = await away();
   const buf = cluster.memory(512);
@@ -228,6 +252,29 @@ test('what waits for a BdevIo at home is taken out of the queue', async () => {
   stubChannel('H', 0).complete(1);
   cluster.turns();
   assert.deepEqual(done, ['a -125', 'b 0']);
+  await close();
+});
+
+test('one that waits alone for a BdevIo at home gets that of the next I/O that ends', async () => {
+  const { cluster, channel, done, cb, close, openOn, pool } = await away();
+  const buf = cluster.memory(512);
+  await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: 8, bdev_io_cache_size: 8 }));
+  const desc = openOn(2);
+  const other = cluster.on(2, () => desc.getIoChannel());
+  const giveBack = takeBdevIos(pool, 8);
+  for (let i = 0; i < 8; i++) channel.read(buf, 0, 0, 512, cb, i);
+  cluster.turns();
+  other.read(buf, 0, 0, 512, cb, 'other');
+  cluster.turns();
+  const stub = stubChannel('H', 0);
+  assert.deepEqual([stub.outstanding.length, pool.waiting], [8, 1]);
+  stub.complete(1);
+  assert.deepEqual([stub.outstanding.length, pool.waiting], [8, 0]);
+  stub.complete(8);
+  cluster.turns();
+  assert.equal(done.at(-1), 'other 0');
+  giveBack();
+  cluster.on(2, () => desc.close());
   await close();
 });
 
