@@ -185,6 +185,62 @@ test('[test_raid1_read_error] a read that fails is read from another member, and
   await tearDown();
 });
 
+test('[test_raid1_read_error] a read that was aborted below, or comes to a member that goes, is read from another, and nothing is written for it', async () => {
+  for (const status of [-125, -19]) {
+    const { cluster, stub, names, list, channel, done, cb, buf, tearDown } = await onStubs(2);
+    channel.read(buf, 0, 1024, 512, cb, 'r');
+    stub[0].complete(1, status);
+    stub[1].complete(1);
+    cluster.turns();
+    assert.deepEqual(done, ['r 0']);
+    for (let i = 0; i < 20; i++) await cluster.until(Promise.resolve());
+    assert.deepEqual(
+      names.map((name) => (stubs.channels.get(name) ?? []).flatMap(({ outstanding }) => outstanding)),
+      [[], []],
+    );
+    assert.equal((await list('online'))[0].num_base_bdevs_discovered, 2);
+    await tearDown();
+  }
+});
+
+test('[test_raid1_read_error] a read that fails on a member that came later is repaired there', async () => {
+  const { cluster, create, call, raids } = await setUpRaid();
+  for (const name of ['M0', 'M1']) await malloc(cluster, name);
+  const late = await Pluggable.make(cluster, 'P2');
+  await create('raid1', ['M0', 'M1']);
+  await call('bdev_raid_remove_base_bdev', { name: 'M0' });
+  await call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev: 'P2' });
+  await allGood(cluster);
+  assert.ok(raids.get('R').slots[0].generation > 0);
+  late.memory()[7] = 1;
+  await cluster.until(faultRegistry(cluster.reactors[0]).add('P2', { op: 'read', action: 'error', count: 1 }));
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  assert.equal(await runIo(cluster, (cb) => channel.read(cluster.memory(512), 0, 0, 512, cb, null)), 0);
+  for (let i = 0; i < 100 && late.memory()[7] !== 0; i++) await cluster.until(Promise.resolve());
+  assert.equal(late.memory()[7], 0);
+  desc.close();
+  await cluster.close();
+});
+
+test('an abort ends a read that is under way, and one that waits for a BdevIo at once', async () => {
+  const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(2);
+  channel.read(buf, 0, 0, 512, cb, 'a');
+  assert.equal(channel.abort('a'), 1);
+  cluster.turns();
+  assert.deepEqual([done, ops(stub)], [['a -125'], [[], []]]);
+  const { pool } = channel.shared.manager;
+  pool.setOptions({ ios: pool.all.length, growBy: 1 });
+  const giveBack = takeBdevIos(pool, 1);
+  channel.read(buf, 0, 0, 512, cb, 'b');
+  assert.equal(channel.abort('b'), 1);
+  cluster.turns();
+  assert.deepEqual([done, pool.waiting], [['a -125', 'b -125'], 0]);
+  giveBack();
+  assert.deepEqual(ops(stub), [[], []]);
+  await tearDown();
+});
+
 test('[test_reset_io] a reset ends reads, waits for writes, and resets the members', async () => {
   const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(2);
   channel.write(buf, 0, 0, 512, cb, 'w');
