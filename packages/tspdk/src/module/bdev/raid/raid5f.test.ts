@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import type { Cluster } from '../../../bdev/cluster.sim.ts';
 import { ioRank, PLACE_SUBMITTED } from '../../../bdev/io-rank.ts';
 import { IO_UNMAP, IO_WRITE_ZEROES } from '../../../bdev/io-type.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
@@ -10,6 +12,7 @@ import { channelOf, open, takeBdevIos } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import type { Segment } from '../../../env/segment.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
+import { type RaidBackend, raidBackends } from './raid-backend.ts';
 import { allGood, answering, contents, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 
 test('[test_raid5f_start] it holds what was written, with each member missing, after a rebuild, and with a member that was rebuilt in the place of another', async () => {
@@ -194,6 +197,94 @@ test('[test_raid5f_submit_read_request] [test_raid5f_submit_read_request_degrade
   stub[0].complete(1, -5);
   cluster.turns();
   assert.deepEqual(done.slice(4), ['v -125'], 'that says nothing about the data');
+  await tearDown();
+});
+
+/** What core 0 knows of the only raid. */
+function backendOf(cluster: Cluster): RaidBackend {
+  return [...cluster.reactors[0].local(raidBackends).values()][0];
+}
+
+/** The first I/O of `stub` reads `value`. */
+function answer(stub: StubChannel, value: number): void {
+  const [{ iovs }] = stub.outstanding;
+  (iovs.segment[0] as Segment).u8.fill(value, iovs.offset[0], iovs.offset[0] + iovs.bytes[0]);
+  stub.complete(1);
+}
+
+test('a read that the others cannot make good goes to its member, when that can be read by then', async () => {
+  const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs();
+  const backend = backendOf(cluster);
+  const buffers = () => {
+    const taken: number[] = [];
+    for (let at = backend.takeBuffer(); at >= 0; at = backend.takeBuffer()) taken.push(at);
+    for (const at of taken) backend.giveBuffer(at);
+    return taken.toSorted();
+  };
+  const before = buffers();
+  // The third strip, on member 2, which is being rebuilt.
+  backend.setReadable(2, false);
+  channel.read(buf, 0, 2 * STRIP, 512, cb, 'r');
+  assert.deepEqual(ops(stub), [['1 0 512'], [], [], []]);
+  backend.setReadable(2, true);
+  backend.setReadable(1, false);
+  answer(stub[0], 1);
+  assert.deepEqual(ops(stub), [[], [], ['1 0 512'], []]);
+  answer(stub[2], 2);
+  cluster.turns();
+  assert.deepEqual(done, ['r 0']);
+  assert.deepEqual(new Set(buf.u8.subarray(0, 512)), new Set([2]));
+  assert.deepEqual(buffers(), before);
+  backend.setReadable(1, true);
+  await tearDown();
+});
+
+test('a read waits for its BdevIo, the first and those that make it good', async () => {
+  const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs();
+  const { pool } = channel.shared.manager;
+  pool.setOptions({ ios: pool.all.length, growBy: 1 });
+  const giveFirst = takeBdevIos(pool, 1);
+  channel.read(buf, 0, 0, 512, cb, 'r');
+  assert.deepEqual(ops(stub).flat(), []);
+  giveFirst();
+  assert.deepEqual(ops(stub), [['1 0 512'], [], [], []]);
+  backendOf(cluster).setReadable(0, false);
+  stub[0].complete(1, -5);
+  for (const i of [1, 2, 3]) {
+    assert.deepEqual(
+      ops(stub).map(({ length }) => length),
+      stub.map((_, k) => (k === i ? 1 : 0)),
+    );
+    const giveBack = takeBdevIos(pool);
+    // What ends gives its own back, and somebody else has it.
+    const { put } = pool;
+    let kept: BdevIo | null = null;
+    pool.put = (io) => {
+      kept = io;
+    };
+    answer(stub[i], 1 << i);
+    pool.put = put;
+    assert.deepEqual(ops(stub).flat(), []);
+    pool.put(kept as unknown as BdevIo);
+    giveBack();
+  }
+  cluster.turns();
+  assert.deepEqual(done, ['r 0']);
+  assert.equal(buf.u8[511], 0b1110);
+  backendOf(cluster).setReadable(0, true);
+  await tearDown();
+});
+
+test('a write that waits for one drop fails when another takes a strip that went well', async () => {
+  const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs();
+  channel.write(buf, 0, 0, STRIPE, cb, 'w');
+  for (const [i, each] of stub.entries()) each.complete(1, i === 1 ? -5 : 0);
+  const backend = backendOf(cluster);
+  backend.dropMember(2);
+  assert.deepEqual(done, []);
+  backend.dropMember(1);
+  cluster.turns();
+  assert.deepEqual(done, ['w -5']);
   await tearDown();
 });
 
