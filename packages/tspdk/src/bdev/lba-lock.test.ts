@@ -5,8 +5,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { BdevDesc } from './desc.ts';
+import { lockRange } from './lba-lock.ts';
 import { stubChannel } from './stub-module.sim.ts';
-import { lockable } from './stub-setup.sim.ts';
+import { lockable, make } from './stub-setup.sim.ts';
 
 const BLOCK = 512;
 
@@ -126,6 +127,23 @@ test('lock_lba_range_overlapped: nobody is overtaken by one who asked later for 
   cluster.settle();
   assert.deepEqual(log.slice(3), ['both held', 'next held', 'behind next held']);
   for (const each of [free, behind]) each.release();
+  cluster.settle();
+  await close();
+});
+
+test('locks of one disk are nothing to another', async () => {
+  const { cluster, cores, log, lock, close } = await lockable(2);
+  const other = await make(cluster, { name: 'other' });
+  const held = [lock(0, 'S', 0, 10)];
+  held.push(lockRange(other, 0, 10 * BLOCK, false, () => log.push('other held')));
+  held.push(lockRange(cores[1].desc.bdev, 5 * BLOCK, BLOCK, false, () => log.push('S again')));
+  cluster.settle();
+  assert.deepEqual(log.splice(0).toSorted(), ['S held', 'other held']);
+  held[0].release();
+  cluster.settle();
+  assert.deepEqual(log, ['S again']);
+  held[1].release();
+  held[2].release();
   cluster.settle();
   await close();
 });

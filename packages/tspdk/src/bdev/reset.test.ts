@@ -63,6 +63,30 @@ test('reset_start_complete_race: one that begins while another opens the cores a
   }
 });
 
+test('a reset completes when every core takes I/O again', async () => {
+  const { cluster, cores, done, cb, close } = await onCores({ reactors: 3 });
+  const [first, ...others] = cores.map(({ channel }) => channel.shared);
+  cores[0].channel.reset(cb, 'reset');
+  const turn = (core: number, times = 1) => {
+    for (let i = 0; i < times; i++) cluster.on(core, () => cluster.reactors[core].turn());
+  };
+  turn(0, 20);
+  assert.equal(first.resetting, 1);
+  for (const core of [1, 2]) turn(core);
+  cluster.clock.nowUs += 100;
+  // The others have drained, and are too slow to hear that they may go on.
+  turn(0, 20);
+  assert.equal(first.resetting, 0);
+  assert.deepEqual(
+    others.map((shared) => shared.resetting),
+    [1, 1],
+  );
+  assert.deepEqual(done, []);
+  cluster.settle();
+  assert.deepEqual(done, ['reset 0']);
+  await close();
+});
+
 test('a channel that is opened while its disk is being reset is held back by that reset, and let go with the others', async () => {
   const { cluster, cores, done, cb, close, buf } = await onCores({ reactors: 2 });
   cores[1].stub.abortable = false;

@@ -207,6 +207,17 @@ test('too few BdevIos for all members: it goes on where it was, and no member is
   await tearDown();
 });
 
+test('an abort ends each part of what goes to several members', async () => {
+  const { cluster, stub, channel, done, cb, tearDown } = await onStubs('raid0', 3);
+  channel.unmap(0, channel.bdev.sizeBytes, cb, 'u');
+  assert.ok(stub.every(({ outstanding }) => outstanding.length === 1));
+  assert.equal(channel.abort('u'), 1);
+  cluster.turns();
+  assert.deepEqual(done, ['u -125']);
+  assert.ok(stub.every(({ outstanding }) => outstanding.length === 0));
+  await tearDown();
+});
+
 test('[test_reset_io] a reset ends what is under way and resets each member', async () => {
   const { cluster, stub, names, channel, done, cb, tearDown } = await onStubs('raid0', 2);
   const below = names.map((name) => cluster.on(0, () => open(cluster, name, false)));

@@ -113,6 +113,18 @@ test('[test_raid1_write_error] a write that no member takes has failed, and nobo
   for (const each of stub) each.complete(1, -5);
   cluster.turns();
   assert.deepEqual(done, ['a -5']);
+  // The first says why, but for one that says no more than that it is gone.
+  for (const [one, other, told] of [
+    [-5, -28, -5],
+    [-19, -28, -28],
+    [-28, -19, -28],
+  ]) {
+    channel.write(buf, 0, 0, 512, cb, 'a');
+    stub[1].complete(1, one);
+    stub[0].complete(1, other);
+    cluster.turns();
+    assert.deepEqual(done.splice(1), [`a ${told}`]);
+  }
   assert.equal((await list('online'))[0].num_base_bdevs_discovered, 2);
   channel.write(buf, 0, 0, 512, cb, 'b');
   channel.write(buf, 0, 512, 512, cb, 'c');

@@ -222,20 +222,27 @@ test('a read that the others cannot make good goes to its member, when that can 
     return taken.toSorted();
   };
   const before = buffers();
-  // The third strip, on member 2, which is being rebuilt.
-  backend.setReadable(2, false);
-  channel.read(buf, 0, 2 * STRIP, 512, cb, 'r');
-  assert.deepEqual(ops(stub), [['1 0 512'], [], [], []]);
-  backend.setReadable(2, true);
-  backend.setReadable(1, false);
-  answer(stub[0], 1);
-  assert.deepEqual(ops(stub), [[], [], ['1 0 512'], []]);
-  answer(stub[2], 2);
-  cluster.turns();
-  assert.deepEqual(done, ['r 0']);
-  assert.deepEqual(new Set(buf.u8.subarray(0, 512)), new Set([2]));
-  assert.deepEqual(buffers(), before);
-  backend.setReadable(1, true);
+  for (const how of ['not there any more', 'fails']) {
+    // The third strip, on member 2, which is being rebuilt.
+    backend.setReadable(2, false);
+    channel.read(buf, 0, 2 * STRIP, 512, cb, 'r');
+    assert.deepEqual(ops(stub), [['1 0 512'], [], [], []]);
+    backend.setReadable(2, true);
+    backend.setReadable(1, false);
+    // Somebody else looks for the member of another strip meanwhile.
+    channel.read(buf, 1024, STRIP, 512, cb, 'other');
+    if (how === 'fails') stub[0].complete(1, -5);
+    else answer(stub[0], 1);
+    assert.deepEqual(ops(stub), [['1 0 512'], [], ['1 0 512'], []]);
+    answer(stub[2], 2);
+    stub[0].complete(1, -5);
+    cluster.turns();
+    assert.deepEqual(done.splice(0), ['r 0', 'other -5'], how);
+    assert.deepEqual(new Set(buf.u8.subarray(0, 512)), new Set([2]));
+    assert.deepEqual(buffers(), before);
+    backend.setReadable(1, true);
+    buf.u8.fill(0);
+  }
   await tearDown();
 });
 
