@@ -169,6 +169,8 @@ class FileOp implements RingOp {
   #phase = PHASE_DATA;
   #done = 0;
   #zeroRange = false;
+  /** The write that is under way is written through. Its own: the file system may have refused another one meanwhile. */
+  #dsync = false;
 
   constructor(backend: UringFileBackend, free: FileOp[]) {
     this.#backend = backend;
@@ -179,6 +181,7 @@ class FileOp implements RingOp {
     this.#backend.began();
     this.#io = io;
     this.#done = 0;
+    this.#dsync = false;
     this.#phase = PHASE_DATA;
     switch (io.type) {
       case IO_READ:
@@ -224,6 +227,7 @@ class FileOp implements RingOp {
     const io = this.#io as BdevIo;
     const cursor = this.#cursor;
     const at = io.byteOffset + this.#done;
+    this.#dsync = io.type === IO_WRITE && (io.flags & IO_FLAG_FUA) !== 0 && backend.dsync;
     const flags = this.#dsync ? RWF_DSYNC : 0;
     if (cursor.pieces === 1) {
       const address = cursor.segment.address + cursor.offset;
@@ -241,10 +245,6 @@ class FileOp implements RingOp {
     if (io.type === IO_READ) ring.readv(file, iovecs.address, count, at, this);
     else ring.writev(file, iovecs.address, count, at, this, flags);
     backend.queued();
-  }
-
-  get #dsync(): boolean {
-    return ((this.#io as BdevIo).flags & IO_FLAG_FUA) !== 0 && this.#backend.dsync;
   }
 
   #makeIovecs(): Segment {
@@ -275,7 +275,7 @@ class FileOp implements RingOp {
 
   #written(): void {
     const io = this.#io as BdevIo;
-    if ((io.flags & IO_FLAG_FUA) === 0 || (io.type === IO_WRITE && this.#backend.dsync)) this.#end(0);
+    if ((io.flags & IO_FLAG_FUA) === 0 || this.#dsync) this.#end(0);
     else this.#sync();
   }
 
