@@ -25,6 +25,11 @@ const EAGAIN = -11;
 const EINVAL = -22;
 const ENOSYS = -38;
 const ENOTSUP = -95;
+/** FALLOC_FL_KEEP_SIZE with PUNCH_HOLE and ZERO_RANGE. */
+const MODES = new Map([
+  [3, 'punch'],
+  [17, 'zero range'],
+]);
 const REFUSALS = [ENOTSUP, EINVAL];
 
 /** A channel over a ring that writes down what it is asked, and answers when and what the test says. */
@@ -55,7 +60,7 @@ async function onRing() {
     writev: (_: number, __: number, count: number, at: number, op: RingOp, flags = 0) =>
       note(op, `writev ${pieces(count)} at ${at}${dsync(flags)}`),
     fallocate: (_: number, mode: number, at: number, bytes: number, op: RingOp) =>
-      note(op, `${mode === 3 ? 'punch' : 'zero range'} ${bytes} at ${at}`),
+      note(op, `${MODES.get(mode)} ${bytes} at ${at}`),
     fsync: (_: number, datasync: boolean, op: RingOp) => note(op, datasync ? 'fdatasync' : 'fsync'),
   } as unknown as Ring;
   const data = {
