@@ -38,6 +38,7 @@ async function onRing() {
   const [reactor] = cluster.reactors;
   const asked: string[] = [];
   const ops: RingOp[] = [];
+  const removed: number[] = [];
   const note = (op: RingOp, line: string): void => {
     ops.push(op);
     asked.push(line);
@@ -49,7 +50,7 @@ async function onRing() {
   const pieces = (count: number) => `${count} pieces`;
   const dsync = (flags: number) => (flags === 2 ? ' dsync' : '');
   const ring = {
-    fixed: { addFile: () => 7, removeFile: () => {} },
+    fixed: { addFile: (fd: number) => fd + 1, removeFile: (file: number) => void removed.push(file) },
     queued: 0,
     read: (_: number, address: number, bytes: number, at: number, op: RingOp) =>
       note(op, `read ${place(address)} ${bytes} at ${at}`),
@@ -73,7 +74,8 @@ async function onRing() {
     blockSizeOverride: false,
     memory: new SharedArrayBuffer(4),
   };
-  const channel = new UringFileBackend('F', data, reactor, ring).createChannel();
+  const backend = new UringFileBackend('F', data, reactor, ring);
+  const channel = backend.createChannel();
   const done: number[] = [];
   const { pool } = reactor.local(bdevManager);
   const sink = {
@@ -106,7 +108,12 @@ async function onRing() {
     assert.deepEqual(ops, [], 'nothing more is asked of the kernel');
     return done.splice(0);
   };
-  return { submit, answer, ended, close: () => cluster.close() };
+  const close = async (): Promise<void> => {
+    backend.close();
+    assert.deepEqual(removed, [data.fd + 1]);
+    await cluster.close();
+  };
+  return { submit, answer, ended, close };
 }
 
 test('what a transfer leaves is asked for again, from where it ended; what is interrupted, as it was', async () => {
