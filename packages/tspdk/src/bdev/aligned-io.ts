@@ -32,7 +32,6 @@ export class AlignedIo extends BufferedIo {
       this.finish();
       return;
     }
-    if (this.outstanding > 0) return;
     const buf = this.takeBuffer();
     if (buf === null) return;
     const io = this.take();

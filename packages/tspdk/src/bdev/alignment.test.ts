@@ -12,7 +12,7 @@ import { IO_COMPARE, IO_COMPARE_AND_WRITE, IO_COPY, IO_READ, IO_WRITE, ioTypes }
 import { metadataFormat } from './metadata.ts';
 import type { BdevLimits } from './module.ts';
 import type { StubParams } from './stub-module.sim.ts';
-import { make, setUp, takeLargeBuffers } from './stub-setup.sim.ts';
+import { make, setUp, takeBdevIos, takeLargeBuffers } from './stub-setup.sim.ts';
 
 const BLOCK = 512;
 const addressOf = (io: BdevIo, i = 0): number => (io.iovs.segment[i] as Segment).address + io.iovs.offset[i];
@@ -148,6 +148,30 @@ test('buffers are waited for, and the first failure ends it', async () => {
   stub.complete(1, -5);
   cluster.turns();
   assert.deepEqual(done, ['r -5']);
+  await tearDown();
+});
+
+test('a BdevIo is waited for, each time', async () => {
+  const { cluster, channel, stub, done, cb, tearDown } = await setUp({
+    blocks: 4096,
+    limits: { requiredAlignmentBytes: 512 },
+  });
+  const { pool } = channel.shared.manager;
+  pool.setOptions({ ios: 8, growBy: 1 });
+  const memory = cluster.memory(2 * limits.iobuf_large_bytes);
+  const giveBack = takeBdevIos(pool, 1);
+  assert.equal(channel.read(memory, alignedOffset(memory, 4096) + 1, 0, limits.iobuf_large_bytes + BLOCK, cb, 'r'), 0);
+  cluster.turns();
+  assert.deepEqual([stub.outstanding.length, pool.waiting], [0, 1]);
+  giveBack();
+  cluster.turns();
+  assert.equal(stub.outstanding.length, 1);
+  stub.complete(1);
+  cluster.turns();
+  assert.deepEqual([stub.outstanding.length, done], [1, []]);
+  stub.complete(1);
+  cluster.turns();
+  assert.deepEqual(done, ['r 0']);
   await tearDown();
 });
 

@@ -42,12 +42,17 @@ async function start(kind: string) {
     return all;
   };
   const taken = takeAll();
+  const { length } = taken;
   const settle = (): void => cluster.settle();
-  /** There are buffers again: nobody takes one, and the range is not locked. */
+  /** There are buffers again. */
+  const give = (): void => {
+    for (const buf of taken.splice(0)) iobuf.put(buf);
+  };
+  /** There are: nobody takes one, and the range is not locked. */
   const end = async (): Promise<void> => {
-    for (const buf of taken) iobuf.put(buf);
+    give();
     const again = takeAll();
-    assert.equal(again.length, taken.length);
+    assert.equal(again.length, length);
     for (const buf of again) iobuf.put(buf);
     let held = false;
     const lock = lockRange(desc.bdev, 0, BLOCK, false, () => {
@@ -60,7 +65,7 @@ async function start(kind: string) {
     if (hidden) desc.close();
     await one.tearDown();
   };
-  return { ...one, channel, iovs, settle, end };
+  return { ...one, channel, iovs, settle, give, end };
 }
 
 for (const [kind, submit] of kinds) {
@@ -76,6 +81,22 @@ for (const [kind, submit] of kinds) {
     settle();
     assert.deepEqual(done.toSorted(), ['first -125', 'second -125']);
     assert.equal(stub.outstanding.length, 0);
+    await end();
+  });
+
+  test(`an abort of a ${kind} that has waited for its buffer ends once, when what is under way there has ended`, async () => {
+    const { cluster, channel, iovs, stub, done, cb, settle, end, give } = await start(kind);
+    assert.equal(submit(channel, iovs, cb, 'w'), 0);
+    settle();
+    give();
+    await cluster.untilTrue(() => stub.outstanding.length === 1);
+    stub.abortable = false;
+    assert.equal(channel.abort('w'), 1);
+    settle();
+    assert.deepEqual([done, stub.outstanding.length], [[], 1]);
+    stub.complete(1);
+    settle();
+    assert.deepEqual([done, stub.outstanding.length], [['w -125'], 0]);
     await end();
   });
 

@@ -52,7 +52,6 @@ export class ProtectedIo extends BufferedIo {
       this.finish();
       return;
     }
-    if (this.outstanding > 0) return;
     if ((parent.flags & IO_FLAG_BARE) === 0) this.#whole();
     else this.#nextPiece();
   }

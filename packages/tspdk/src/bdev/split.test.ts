@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { IoVecs } from '../env/iovecs.ts';
+import { limits } from '../env/limits.ts';
 import {
   IO_COMPARE,
   IO_COMPARE_AND_WRITE,
@@ -391,6 +392,34 @@ test('an abort ends also the pieces that wait for the module’s memory', async 
   assert.deepEqual(done, ['a -125', 'behind 0']);
   await tearDown();
 });
+test('an abort begins no more pieces, though those under way cannot be aborted; the next I/O knows nothing of it', async () => {
+  const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp({ limits: { maxRwBlocks: 1 } });
+  const blocks = limits.bdev_split_children + 4;
+  channel.write(buf, 0, 0, blocks * BLOCK, cb, 'w');
+  assert.equal(stub.outstanding.length, limits.bdev_split_children);
+  stub.abortable = false;
+  assert.equal(channel.abort('w'), 1);
+  stub.complete(limits.bdev_split_children);
+  cluster.turns();
+  assert.deepEqual([done, stub.outstanding.length], [['w -125'], 0]);
+  channel.write(buf, 0, 0, 2 * BLOCK, cb, 'x');
+  stub.complete(2);
+  channel.write(buf, 0, 0, 2 * BLOCK, cb, 'y');
+  stub.complete(2, -5);
+  channel.write(buf, 0, 0, 2 * BLOCK, cb, 'z');
+  stub.complete(2);
+  cluster.turns();
+  assert.deepEqual(done.splice(1), ['x 0', 'y -5', 'z 0']);
+  // What can be ends at once, and its submitter hears of it later.
+  stub.abortable = true;
+  channel.write(buf, 0, 0, 2 * BLOCK, cb, 'v');
+  assert.equal(channel.abort('v'), 1);
+  assert.deepEqual([done.length, stub.outstanding.length], [1, 0]);
+  cluster.turns();
+  assert.deepEqual(done.slice(1), ['v -125']);
+  await tearDown();
+});
+
 test('bdev_copy_split: copies that the disk makes itself are no longer than it takes, each from its own place; and they are counted', async () => {
   const { channel, stub, done, cb, cluster, tearDown } = await setUp({
     ioTypes: ioTypes(IO_READ, IO_WRITE, IO_COPY),
