@@ -202,6 +202,28 @@ test('[test_raid_io_split] a write across the edge of the window that is being c
   await tearDown();
 });
 
+test('[test_raid_io_split] raid5f: a write of the last stripe of the window that is being copied waits, too', async () => {
+  const { cluster, names, channel, buf, done, cb, tearDown } = await rebuilding('raid5f', 16);
+  const writes = () =>
+    names.map((name) =>
+      outstanding(name)
+        .filter(({ type, byteOffset }) => type === IO_WRITE && byteOffset > 0)
+        .map(({ byteOffset, bytes }) => [byteOffset, bytes]),
+    );
+  channel.write(buf, 0, 3 * 8192, 8192, cb, 'w');
+  for (let i = 0; i < 20; i++) cluster.round();
+  assert.deepEqual(writes(), [[], [], []]);
+  await soon(cluster, 'the window is copied', () => {
+    for (const name of names) end(name, ({ byteOffset }) => byteOffset === 0);
+    return writes()[1].length > 0;
+  });
+  assert.deepEqual(writes(), [[[12288, 4096]], [[12288, 4096]], [[12288, 4096]]]);
+  for (const name of names) end(name);
+  cluster.turns();
+  assert.deepEqual(done, ['w 0']);
+  await tearDown();
+});
+
 test('[test_raid_process] a member that goes when all is copied and not yet flushed ends its rebuild, which touches it no more', async (t) => {
   const { cluster, raid, names, tearDown } = await rebuilding('raid1', 32);
   end(names[1]);
