@@ -270,6 +270,40 @@ test('a log whose disk goes: what it was to hold ends as all of a disk that goes
   await cluster.close();
 });
 
+test('a flush behind what the log does not have fails, and so does one that the superblock does not count; then nothing is taken', async () => {
+  for (const fails of ['entry', 'superblock']) {
+    const name = `LogBase-${fails}`;
+    const { cluster, own } = await onStubLog(name);
+    const desc = open(cluster, 'W');
+    const channel = channelOf(cluster, desc);
+    const stub = stubChannel(name);
+    const done: string[] = [];
+    const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+    const buf = cluster.memory(512);
+    channel.write(buf, 0, 0, 512, cb, 'w');
+    cluster.turns();
+    channel.flush(0, 512, cb, 'f');
+    cluster.turns();
+    assert.equal(stub.outstanding.length, 3);
+    stub.complete(1);
+    stub.complete(1, fails === 'entry' ? -28 : 0);
+    stub.complete(1);
+    cluster.turns();
+    stub.complete(stub.outstanding.length, -28);
+    cluster.turns();
+    assert.deepEqual(done.splice(0), [fails === 'entry' ? 'w -5' : 'w 0', 'f -5']);
+    channel.write(buf, 0, 0, 512, cb, 'v');
+    cluster.turns();
+    assert.deepEqual([done, stub.outstanding.length], [['v -5'], 0]);
+    desc.close();
+    const closing = cluster.bdevs.delete('W', 'logwrites');
+    await cluster.untilTrue(() => own.outstanding.length === 1);
+    own.complete(1);
+    await cluster.until(closing);
+    await cluster.close();
+  }
+});
+
 test('a flush waits for a superblock that counts it, not for one that was on its way before', async () => {
   const { cluster, own } = await onStubLog('LogBase8');
   const desc = open(cluster, 'W');
