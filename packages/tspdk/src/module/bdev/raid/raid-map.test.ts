@@ -4,7 +4,7 @@
  * SPDK's unit tests by name, as far as they are about arithmetic: raid0_ut test_write_io, test_read_io, test_unmap_io; concat_ut test_concat_start,
  * test_concat_rw, test_concat_null_payload; raid5f_ut test_raid5f_start, test_raid5f_submit_read_request,
  * test_raid5f_stripe_request_map_iovecs; bdev_raid_ut test_raid_level_conversions. The others (creation, deletion, channels, resets, errors and ENOMEM of members,
- * raid1's balancing, the rebuild) are about the bdev module: raid0.test.ts, raid1.test.ts, raid5f.test.ts.
+ * raid1's balancing, the rebuild) are about the bdev module: raid0.test.ts, raid1.test.ts, raid1-read.test.ts, raid5f.test.ts.
  */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

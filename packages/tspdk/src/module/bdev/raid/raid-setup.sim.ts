@@ -1,7 +1,7 @@
 /** What the tests of RAID disks start from: memory or stub disks, the RPC methods, and reading all of a disk. */
 import assert from 'node:assert/strict';
 import { type Cluster, type ClusterOptions, startCluster } from '../../../bdev/cluster.sim.ts';
-import { stubs } from '../../../bdev/stub-module.sim.ts';
+import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, make, open } from '../../../bdev/stub-setup.sim.ts';
 import { RPC_RUNTIME, RpcRegistry } from '../../../rpc/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
@@ -182,3 +182,26 @@ export async function answering<T>(cluster: Cluster, names: readonly string[], p
   });
   return done;
 }
+
+/** A raid1 over stubs, with a channel; `stub` are its channels of them. */
+export async function raid1OnStubs(count: number, more: object = {}, params: object = {}, reactors = 1) {
+  const { cluster, create, call, list, raids } = await setUpRaid({ reactors });
+  const names = await stubDisks(cluster, count, { blocks: 64, ...params });
+  await answering(cluster, names, create('raid1', names, more));
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+  const stub = names.map((name) => stubChannel(name));
+  const buf = cluster.memory(65536);
+  const tearDown = async () => {
+    desc.close();
+    await answering(cluster, names, cluster.bdevs.fini());
+    await cluster.close();
+  };
+  return { cluster, raids, call, list, names, stub, desc, channel, done, cb, buf, tearDown };
+}
+
+/** What each of them has under way. */
+export const legs = (stub: readonly StubChannel[]) =>
+  stub.map(({ outstanding }) => outstanding.map((io) => `${io.type} ${io.byteOffset} ${io.bytes}`));

@@ -1,5 +1,5 @@
 /**
- * raid1: every member holds all, reads are shared out, what fails on one member does not fail, and nobody reads what a member missed. The names in brackets are those of SPDK's raid1_ut and bdev_raid_ut;
+ * raid1: every member holds all, what fails on one member does not fail, and nobody reads what a member missed (reads: raid1-read.test.ts). The names in brackets are those of SPDK's raid1_ut and bdev_raid_ut;
  * more of test_raid_process is in raid-drop.test.ts. Of test_raid_io_split there is no split: a rebuild holds writes of its window back whole.
  */
 import assert from 'node:assert/strict';
@@ -8,13 +8,13 @@ import fc from 'fast-check';
 import { faultRegistry } from '../../../bdev/faults/registry.ts';
 import { IO_FLUSH, IO_READ, IO_UNMAP, IO_WRITE, IO_ZCOPY, ioTypes } from '../../../bdev/io-type.ts';
 import { modelBatches, runModel } from '../../../bdev/model.sim.ts';
-import { type StubChannel, stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
+import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open, runIo, takeBdevIos } from '../../../bdev/stub-setup.sim.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import { limits } from '../../../env/limits.ts';
 import { notifyOf } from '../../../notify/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
-import { allGood, answering, contents, Pluggable, setUpRaid, stubDisks } from './raid-setup.sim.ts';
+import { allGood, answering, contents, legs, Pluggable, raid1OnStubs, setUpRaid, stubDisks } from './raid-setup.sim.ts';
 
 test('[test_raid1_start] every member holds what was written, from every reactor, with and without a superblock', async () => {
   await fc.assert(
@@ -43,48 +43,10 @@ test('[test_raid1_start] every member holds what was written, from every reactor
   );
 });
 
-/** A raid1 over stubs, with a channel; `stub` are its channels of them. */
-async function onStubs(count: number, more: object = {}, params: object = {}, reactors = 1) {
-  const { cluster, create, call, list, raids } = await setUpRaid({ reactors });
-  const names = await stubDisks(cluster, count, { blocks: 64, ...params });
-  await answering(cluster, names, create('raid1', names, more));
-  const desc = open(cluster, 'R');
-  const channel = channelOf(cluster, desc);
-  const done: string[] = [];
-  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
-  const stub = names.map((name) => stubChannel(name));
-  const buf = cluster.memory(65536);
-  const tearDown = async () => {
-    desc.close();
-    await answering(cluster, names, cluster.bdevs.fini());
-    await cluster.close();
-  };
-  return { cluster, raids, call, list, names, stub, desc, channel, done, cb, buf, tearDown };
-}
-
-const ops = (stub: readonly StubChannel[]) =>
-  stub.map(({ outstanding }) => outstanding.map((io) => `${io.type} ${io.byteOffset} ${io.bytes}`));
-
-test('[test_raid1_read_balancing] a read goes to the member with the fewest bytes being read', async () => {
-  const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(3);
-  const read = (bytes: number) => assert.equal(channel.read(buf, 0, 0, bytes, cb, bytes), 0);
-  for (const bytes of [8192, 512, 1024, 512, 512]) read(bytes);
-  const bytes = () => stub.map(({ outstanding }) => outstanding.map((io) => io.bytes));
-  assert.deepEqual(bytes(), [[8192], [512, 512, 512], [1024]]);
-  stub[0].complete(1);
-  cluster.turns();
-  read(512);
-  assert.deepEqual(bytes()[0], [512]);
-  for (const each of stub) each.complete(each.outstanding.length);
-  cluster.turns();
-  assert.equal(done.length, 6);
-  await tearDown();
-});
-
 test('[test_raid1_write_error] a write that fails on one member is acknowledged when no core uses that member any more', async () => {
-  const { cluster, stub, names, list, channel, done, cb, buf, tearDown } = await onStubs(3, {}, {}, 2);
+  const { cluster, stub, names, list, channel, done, cb, buf, tearDown } = await raid1OnStubs(3, {}, {}, 2);
   assert.equal(channel.write(buf, 0, 512, 1024, cb, 'w', 1), 0);
-  assert.deepEqual(ops(stub), [['2 512 1024'], ['2 512 1024'], ['2 512 1024']]);
+  assert.deepEqual(legs(stub), [['2 512 1024'], ['2 512 1024'], ['2 512 1024']]);
   for (const { outstanding } of stub) assert.equal(outstanding[0].flags, 1);
   stub[0].complete(1);
   stub[1].complete(1, -5);
@@ -108,7 +70,7 @@ test('[test_raid1_write_error] a write that fails on one member is acknowledged 
 });
 
 test('[test_raid1_write_error] a write that no member takes has failed, and nobody is dropped; the last member is never dropped', async () => {
-  const { cluster, stub, list, channel, done, cb, buf, tearDown } = await onStubs(2);
+  const { cluster, stub, list, channel, done, cb, buf, tearDown } = await raid1OnStubs(2);
   channel.write(buf, 0, 0, 512, cb, 'a');
   for (const each of stub) each.complete(1, -5);
   cluster.turns();
@@ -143,125 +105,15 @@ test('[test_raid1_write_error] a write that no member takes has failed, and nobo
   await tearDown();
 });
 
-test('[test_raid1_read_error] a read that fails is read from another member, and the first gets what that one holds', async () => {
-  const { cluster, raids, stub, names, list, channel, done, cb, buf, tearDown } = await onStubs(2);
-  channel.read(buf, 0, 1024, 512, cb, 'r');
-  assert.deepEqual(ops(stub), [['1 1024 512'], []]);
-  stub[0].complete(1, -5);
-  assert.deepEqual(ops(stub), [[], ['1 1024 512']]);
-  stub[1].complete(1);
-  cluster.turns();
-  assert.deepEqual(done, ['r 0'], 'the submitter does not wait for the repair');
-  const repair = names.map((name) => () => (stubs.channels.get(name) ?? []).flatMap(({ outstanding }) => outstanding));
-  await cluster.untilTrue(() => repair[1]().length === 1);
-  assert.deepEqual([repair[1]()[0].type, repair[1]()[0].byteOffset], [IO_READ, 1024]);
-  channel.write(buf, 0, 1024, 512, cb, 'w');
-  assert.deepEqual(ops(stub), [[], []], 'a write waits for the repair');
-  for (const each of stubs.channels.get(names[1]) ?? []) each.complete(each.outstanding.length);
-  await cluster.untilTrue(() => repair[0]().length === 1);
-  assert.deepEqual([repair[0]()[0].type, repair[0]()[0].byteOffset, repair[0]()[0].bytes], [IO_WRITE, 1024, 512]);
-  for (const each of stubs.channels.get(names[0]) ?? []) each.complete(each.outstanding.length);
-  await cluster.untilTrue(() => ops(stub)[0].length === 1);
-  for (const each of stub) each.complete(1);
-  cluster.turns();
-  assert.deepEqual(done, ['r 0', 'w 0']);
-  // All fail: so does the read, and nobody is dropped.
-  channel.read(buf, 0, 0, 512, cb, 'x');
-  stub[0].complete(1, -5);
-  stub[1].complete(1, -84);
-  cluster.turns();
-  assert.deepEqual(done.slice(2), ['x -84']);
-  assert.equal((await list('online'))[0].num_base_bdevs_discovered, 2);
-  // One of them was only reset, by others.
-  for (const [first, other] of [
-    [-125, -5],
-    [-5, -125],
-  ]) {
-    channel.read(buf, 0, 0, 512, cb, 'c');
-    stub[0].complete(1, first);
-    stub[1].complete(1, other);
-    cluster.turns();
-    assert.deepEqual(done.splice(3), ['c -125'], `${first} and ${other}`);
-  }
-  // The repair fails: the member is dropped.
-  channel.read(buf, 0, 0, 512, cb, 'y');
-  stub[0].complete(1, -5);
-  stub[1].complete(1);
-  await cluster.untilTrue(() => {
-    for (const each of stubs.channels.get(names[1]) ?? []) each.complete(each.outstanding.length);
-    return repair[0]().length === 1;
-  });
-  for (const each of stubs.channels.get(names[0]) ?? []) each.complete(each.outstanding.length, -5);
-  await cluster.untilTrue(() => raids.list()[0].slots[0].base === null);
-  assert.equal((await list('online'))[0].num_base_bdevs_discovered, 1);
-  await tearDown();
-});
-
-test('[test_raid1_read_error] a read that was aborted below, or comes to a member that goes, is read from another, and nothing is written for it', async () => {
-  for (const status of [-125, -19]) {
-    const { cluster, stub, names, list, channel, done, cb, buf, tearDown } = await onStubs(2);
-    channel.read(buf, 0, 1024, 512, cb, 'r');
-    stub[0].complete(1, status);
-    stub[1].complete(1);
-    cluster.turns();
-    assert.deepEqual(done, ['r 0']);
-    for (let i = 0; i < 20; i++) await cluster.until(Promise.resolve());
-    assert.deepEqual(
-      names.map((name) => (stubs.channels.get(name) ?? []).flatMap(({ outstanding }) => outstanding)),
-      [[], []],
-    );
-    assert.equal((await list('online'))[0].num_base_bdevs_discovered, 2);
-    await tearDown();
-  }
-});
-
-test('[test_raid1_read_error] a read that fails on a member that came later is repaired there', async () => {
-  const { cluster, create, call, raids } = await setUpRaid();
-  for (const name of ['M0', 'M1']) await malloc(cluster, name);
-  const late = await Pluggable.make(cluster, 'P2');
-  await create('raid1', ['M0', 'M1']);
-  await call('bdev_raid_remove_base_bdev', { name: 'M0' });
-  await call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev: 'P2' });
-  await allGood(cluster);
-  assert.ok(raids.get('R').slots[0].generation > 0);
-  late.memory()[7] = 1;
-  await cluster.until(faultRegistry(cluster.reactors[0]).add('P2', { op: 'read', action: 'error', count: 1 }));
-  const desc = open(cluster, 'R');
-  const channel = channelOf(cluster, desc);
-  assert.equal(await runIo(cluster, (cb) => channel.read(cluster.memory(512), 0, 0, 512, cb, null)), 0);
-  for (let i = 0; i < 100 && late.memory()[7] !== 0; i++) await cluster.until(Promise.resolve());
-  assert.equal(late.memory()[7], 0);
-  desc.close();
-  await cluster.close();
-});
-
-test('an abort ends a read that is under way, and one that waits for a BdevIo at once', async () => {
-  const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(2);
-  channel.read(buf, 0, 0, 512, cb, 'a');
-  assert.equal(channel.abort('a'), 1);
-  cluster.turns();
-  assert.deepEqual([done, ops(stub)], [['a -125'], [[], []]]);
-  const { pool } = channel.shared.manager;
-  pool.setOptions({ ios: pool.all.length, growBy: 1 });
-  const giveBack = takeBdevIos(pool, 1);
-  channel.read(buf, 0, 0, 512, cb, 'b');
-  assert.equal(channel.abort('b'), 1);
-  cluster.turns();
-  assert.deepEqual([done, pool.waiting], [['a -125', 'b -125'], 0]);
-  giveBack();
-  assert.deepEqual(ops(stub), [[], []]);
-  await tearDown();
-});
-
 test('[test_reset_io] a reset ends reads, waits for writes, and resets the members', async () => {
-  const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(2);
+  const { cluster, stub, channel, done, cb, buf, tearDown } = await raid1OnStubs(2);
   channel.write(buf, 0, 0, 512, cb, 'w');
   channel.read(buf, 0, 0, 512, cb, 'r');
   assert.equal(channel.reset(cb, 'reset'), 0);
   cluster.turns();
   assert.deepEqual(done, ['r -125']);
   stub[0].complete(1);
-  await cluster.untilTrue(() => ops(stub)[0].length === 0);
+  await cluster.untilTrue(() => legs(stub)[0].length === 0);
   assert.deepEqual(done, ['r -125']);
   stub[1].complete(1);
   await cluster.untilTrue(() => done.length === 3);
@@ -270,7 +122,7 @@ test('[test_reset_io] a reset ends reads, waits for writes, and resets the membe
 });
 
 test('a channel that is opened while a member goes: its writes wait for the drop, too', async () => {
-  const { cluster, raids, names, stub, desc, done, cb, buf, tearDown } = await onStubs(2);
+  const { cluster, raids, names, stub, desc, done, cb, buf, tearDown } = await raid1OnStubs(2);
   const removal = cluster.bdevs.delete(names[0]);
   while (!cluster.bdevs.get(names[0]).removing) await null;
   // Outside of a thread it is another channel.
@@ -288,14 +140,14 @@ test('a channel that is opened while a member goes: its writes wait for the drop
   await cluster.untilTrue(() => done.length === 2);
   assert.deepEqual(done, ['w 0', 'v 0']);
   assert.deepEqual(dropped, [true]);
-  assert.deepEqual(ops(stub), [[], []]);
+  assert.deepEqual(legs(stub), [[], []]);
   await cluster.until(removal);
   late.close();
   await tearDown();
 });
 
 test('what a reset of a member by others has aborted is begun again there, and the member stays', async () => {
-  const { cluster, names, stub, list, channel, done, cb, buf, tearDown } = await onStubs(2);
+  const { cluster, names, stub, list, channel, done, cb, buf, tearDown } = await raid1OnStubs(2);
   const other = open(cluster, names[0], false);
   const below = channelOf(cluster, other);
   channel.write(buf, 0, 512, 512, cb, 'w');
@@ -304,7 +156,7 @@ test('what a reset of a member by others has aborted is begun again there, and t
   await cluster.untilTrue(() => done.length === 1);
   assert.deepEqual(done, ['reset 0']);
   await cluster.untilTrue(() => stub[0].outstanding.length === 1);
-  assert.deepEqual(ops(stub), [['2 512 512'], []]);
+  assert.deepEqual(legs(stub), [['2 512 512'], []]);
   stub[0].complete(1);
   cluster.turns();
   assert.deepEqual(done, ['reset 0', 'w 0']);
@@ -330,7 +182,7 @@ test('a disk that is written in units is no member that could be dropped for ref
 });
 
 test('a member that answers nothing but ECANCELED has failed in the end', async () => {
-  const { cluster, names, stub, list, channel, done, cb, buf, tearDown } = await onStubs(2);
+  const { cluster, names, stub, list, channel, done, cb, buf, tearDown } = await raid1OnStubs(2);
   channel.write(buf, 0, 512, 512, cb, 'w');
   stub[1].complete(1);
   const begun = cluster.clock.nowUs;
@@ -338,7 +190,7 @@ test('a member that answers nothing but ECANCELED has failed in the end', async 
     cluster.clock.nowUs = begun + ms * 1000;
     stub[0].complete(1, -125);
     cluster.settle();
-    assert.deepEqual(ops(stub), [['2 512 512'], []], `it is asked again after ${ms} ms`);
+    assert.deepEqual(legs(stub), [['2 512 512'], []], `it is asked again after ${ms} ms`);
   }
   cluster.clock.nowUs = begun + limits.raid_reset_wait_ms * 1000;
   stub[0].complete(1, -125);
@@ -354,15 +206,15 @@ test('a member that answers nothing but ECANCELED has failed in the end', async 
 });
 
 test('too few BdevIos: each member gets a write once', async () => {
-  const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(3);
+  const { cluster, stub, channel, done, cb, buf, tearDown } = await raid1OnStubs(3);
   const { pool } = channel.shared.manager;
   pool.setOptions({ ios: pool.all.length, growBy: 1 });
   for (let free = 1; free <= 4; free++) {
     const giveBack = takeBdevIos(pool, free);
     assert.equal(channel.write(buf, 0, 0, 512, cb, free), 0);
-    assert.equal(ops(stub).flat().length, free - 1);
+    assert.equal(legs(stub).flat().length, free - 1);
     giveBack();
-    assert.deepEqual(ops(stub), [['2 0 512'], ['2 0 512'], ['2 0 512']]);
+    assert.deepEqual(legs(stub), [['2 0 512'], ['2 0 512'], ['2 0 512']]);
     for (const each of stub) each.complete(1);
     cluster.turns();
     assert.equal(done.at(-1), `${free} 0`);
@@ -371,7 +223,7 @@ test('too few BdevIos: each member gets a write once', async () => {
 });
 
 test('a leg that is begun again, as others have reset its member, waits for its BdevIo', async () => {
-  const { cluster, stub, channel, done, cb, buf, tearDown } = await onStubs(2);
+  const { cluster, stub, channel, done, cb, buf, tearDown } = await raid1OnStubs(2);
   const { pool } = channel.shared.manager;
   pool.setOptions({ ios: pool.all.length, growBy: 1 });
   assert.equal(channel.write(buf, 0, 0, 512, cb, 'w'), 0);
@@ -379,9 +231,9 @@ test('a leg that is begun again, as others have reset its member, waits for its 
   const giveBack = takeBdevIos(pool);
   cluster.settle();
   assert.equal(pool.waiting, 1);
-  assert.deepEqual(ops(stub), [[], ['2 0 512']]);
+  assert.deepEqual(legs(stub), [[], ['2 0 512']]);
   giveBack();
-  assert.deepEqual(ops(stub), [['2 0 512'], ['2 0 512']]);
+  assert.deepEqual(legs(stub), [['2 0 512'], ['2 0 512']]);
   for (const each of stub) each.complete(1);
   cluster.turns();
   assert.deepEqual(done, ['w 0']);
