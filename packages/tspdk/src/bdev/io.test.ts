@@ -456,3 +456,16 @@ test('aborted_reset_no_outstanding_io, reset_completions: resets at once, two of
   assert.equal(stubChannel('S').closed, true);
   await tearDown();
 });
+
+test('a module that completes an I/O twice is told so, and the submitter hears of it once', async () => {
+  const { cluster, channel, buf, cb, stub, done, tearDown } = await setUp();
+  stub.submit = (io) => {
+    io.complete(0);
+    io.complete(-5);
+  };
+  channel.read(buf, 0, 0, 512, cb, 'r');
+  cluster.turns();
+  assert.deepEqual(done, ['r 0']);
+  assert.match(String(cluster.faults.splice(0)), /module "stub" completes an I\/O of "S" once/);
+  await tearDown();
+});
