@@ -1,6 +1,7 @@
 /** The life of an I/O on one reactor: waiting for a place, completion, abort, lack of memory, reset. Checklist as in bdev.test.ts. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { current } from '../env/current.ts';
 import '../module/bdev/malloc/malloc-bdev.ts';
 import '../module/bdev/null/null-bdev.ts';
 import { type BdevIo, BdevIoPool } from './bdev-io.ts';
@@ -467,5 +468,24 @@ test('a module that completes an I/O twice is told so, and the submitter hears o
   cluster.turns();
   assert.deepEqual(done, ['r 0']);
   assert.match(String(cluster.faults.splice(0)), /module "stub" completes an I\/O of "S" once/);
+  await tearDown();
+});
+
+test('a callback runs on its channel’s thread, whoever completes the I/O, and leaves that one as it was', async () => {
+  const { cluster, channel, buf, stub, tearDown } = await setUp();
+  const [thread] = cluster.threads;
+  const seen: unknown[] = [];
+  const cb = (): void => void seen.push(current.thread);
+  for (let i = 0; i < 2; i++) channel.read(buf, 0, 0, 512, cb, i);
+  stub.complete(1);
+  assert.equal(current.thread, null);
+  cluster.on(0, () => {
+    stub.complete(1);
+    assert.equal(current.thread, thread);
+  });
+  assert.deepEqual(
+    seen.map((each) => each === thread),
+    [true, true],
+  );
   await tearDown();
 });
