@@ -433,7 +433,7 @@ test('more pieces of memory than are carried go in several I/Os', async () => {
   await close();
 });
 
-test('one write unit in more pieces than are carried cannot be split, and is refused', async () => {
+test('one write unit in more pieces than are carried goes through a buffer, as one piece', async () => {
   const { cluster, channel, done, cb, close } = await away({
     limits: { writeUnitBlocks: 64, splitOnWriteUnit: true },
     ioTypes: ioTypes(IO_READ, IO_WRITE, IO_FLUSH),
@@ -456,8 +456,17 @@ test('one write unit in more pieces than are carried cannot be split, and is ref
     ],
   );
   stub.complete(2);
-  assert.equal(channel.writev(vecs(1024), 0, cb, 'does not'), 0);
+  assert.equal(channel.writev(vecs(1024), 0, cb, 'scattered'), 0);
   cluster.turns();
-  assert.deepEqual(done, ['fits 0', 'does not -22']);
+  assert.deepEqual(
+    stub.outstanding.map(({ bytes, iovs: { count } }) => [bytes, count]),
+    [
+      [32768, 1],
+      [32768, 1],
+    ],
+  );
+  stub.complete(2);
+  cluster.turns();
+  assert.deepEqual(done, ['fits 0', 'scattered 0']);
   await close();
 });
