@@ -51,7 +51,7 @@ export const detachBdev = defineControl('bdev.detach', async (id: number, reacto
   const bdev = manager.byId.get(id);
   if (bdev === undefined) return;
   manager.byId.delete(id);
-  manager.forgetNames(bdev);
+  for (const name of manager.namesOf(bdev)) manager.byName.delete(name);
   bdev.sampler?.stop();
   bdev.faultSet?.close();
   closeHomeEnd(bdev);

@@ -1,6 +1,9 @@
 /** A disk that is removed, opened or waited for while it is being made: it is there for everybody or for nobody, and its module takes back what it gave once. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { malloc } from '../module/bdev/malloc/malloc-setup.sim.ts';
+import { BaseBdev } from './base-bdev.ts';
+import type { Bdev } from './bdev.ts';
 import { type Cluster, startCluster } from './cluster.sim.ts';
 import { BdevDesc } from './desc.ts';
 import { faultRegistry } from './faults/registry.ts';
@@ -21,12 +24,13 @@ function at(step: string, holds: Step): Promise<void> {
 }
 
 /** A disk whose making stops at `holds`, until the test lets it go on. */
-registerBdevModule<{ readonly name: string; readonly holds: Step; readonly fails?: boolean }>({
+registerBdevModule<{ readonly name: string; readonly holds: Step; readonly fails?: boolean; readonly on?: string }>({
   name: 'slow',
-  async create({ name, holds, fails = false }) {
+  async create({ name, holds, fails = false, on }, reactor) {
     await at('create', holds);
     return {
       name,
+      bases: on === undefined ? [] : [BaseBdev.open(reactor, on)],
       productName: 'Slow',
       blockSizeBytes: 512,
       blocks: 8,
@@ -183,27 +187,34 @@ test('a disk is told to come, to change and to go, and nothing is told of one th
   }
 });
 
-test('a disk that comes under the name of one that goes is told of after that has gone', async () => {
+test('the names of a disk that goes are taken until all is given back, and then it is told of', async () => {
   const cluster = await startCluster({ reactors: 2 });
   const { bdevs } = cluster;
+  await malloc(cluster, 'B');
   const told: string[] = [];
   bdevs.onRegister = ({ id }) => void told.push(`register ${id}`);
-  bdevs.onUnregister = ({ id }) => void told.push(`unregister ${id}`);
-  const make = () => bdevs.create('slow', { name: 'X', holds: 'destroy' });
-  await cluster.until(make());
+  let again: Promise<unknown> | null = null;
+  bdevs.onUnregister = ({ id }) => {
+    told.push(`unregister ${id}`);
+    again ??= make();
+  };
+  const make = () => bdevs.create('slow', { name: 'X', holds: 'destroy', on: 'B' });
+  const { id } = (await cluster.until(make())) as Bdev;
   const gone = bdevs.delete('X');
   await cluster.untilTrue(() => held.has('destroy'));
-  const goOn = held.get('destroy') as () => void;
-  await cluster.until(make());
-  assert.deepEqual(told, ['register 1', 'unregister 1', 'register 2']);
-  goOn();
+  await assert.rejects(cluster.until(bdevs.create('slow', { name: 'X', holds: 'made' })), { code: 'EEXIST' });
+  bdevs.follow('X', 16);
+  held.get('destroy')?.();
   await cluster.until(gone);
+  // Its base is free, and its name.
+  const next = ((await cluster.until(again as never)) as Bdev).id;
+  assert.deepEqual(told, [`register ${id}`, `unregister ${id}`, `register ${next}`]);
+  assert.equal(bdevs.get('X').blocks, 8);
   held.delete('destroy');
   const last = bdevs.delete('X');
   await cluster.untilTrue(() => held.has('destroy'));
   held.get('destroy')?.();
   await cluster.until(last);
-  assert.equal(told.length, 4);
   held.clear();
   await cluster.close();
 });

@@ -81,9 +81,9 @@ export class BdevManager implements Pollable {
     return bdev;
   }
 
-  /** It is not found by its names any more. */
-  forgetNames(bdev: Bdev): void {
-    for (const [name, named] of [...this.byName]) if (named === bdev) this.byName.delete(name);
+  /** Its name, its aliases and its uuid. */
+  namesOf(bdev: Bdev): string[] {
+    return [...this.byName].flatMap(([name, named]) => (named === bdev ? name : []));
   }
 
   /** Zeroes to write from. Shared with every reactor once the layer is initialised; never written to. */

@@ -55,7 +55,7 @@ export class BdevRegistry {
   /** All disks are going: one that loses another must not take it for a failure. */
   finishing = false;
   #ids = 0;
-  /** Names of disks that are being made. */
+  /** Names of disks that are being made, or given back. */
   readonly #reserved = new Set<string>();
   readonly #removals = new Map<number, Promise<void>>();
   /** Disks that not every core has yet, by name, until they are attached or that has failed. */
@@ -85,7 +85,7 @@ export class BdevRegistry {
   /** Sizes the caches of I/O buffers, before there are disks. Set by who has the pools. */
   setIoBufCaches: (sizes: { readonly smallCache: number; readonly largeCache: number }) => Promise<void> =
     async () => {};
-  /** Called when a disk has been made, when it has another size, and when it has gone from all who had it open. The subsystem's, for notifications. */
+  /** Called when a disk has been made, when it has another size, and when it has gone and given everything back. The subsystem's, for notifications. */
   onRegister: (bdev: Bdev) => void = () => {};
   onResize: (bdev: Bdev) => void = () => {};
   onUnregister: (bdev: Bdev) => void = () => {};
@@ -336,17 +336,23 @@ export class BdevRegistry {
     if (!this.#has(bdev)) return;
     await callAll(this.reactor, removeBdev, bdev.id);
     await callAll(this.reactor, awaitBdevReleased, bdev.id);
-    // Its names are free from here on: another may come under them and be told of while this one is still given back.
-    this.reactor.local(bdevManager).forgetNames(bdev);
-    if (this.#told.delete(bdev)) this.onUnregister(bdev);
-    await callAll(this.reactor, detachBdev, bdev.id);
-    const waits = this.#associations.gone(bdev);
-    await bdevModule(bdev.moduleName).destroy(bdev.spec, this.reactor);
-    const { bases = [], owner = () => {} } = this.#bases.get(bdev.id) ?? {};
-    this.#bases.delete(bdev.id);
-    for (const base of bases) {
-      base.owners.delete(owner);
-      base.close();
+    // Its names stay taken until all is given back: who hears that it has gone finds its bases free, and another can come under them.
+    const names = this.reactor.local(bdevManager).namesOf(bdev);
+    for (const name of names) this.#reserved.add(name);
+    let waits: Association | null = null;
+    try {
+      await callAll(this.reactor, detachBdev, bdev.id);
+      waits = this.#associations.gone(bdev);
+      await bdevModule(bdev.moduleName).destroy(bdev.spec, this.reactor);
+    } finally {
+      const { bases = [], owner = () => {} } = this.#bases.get(bdev.id) ?? {};
+      this.#bases.delete(bdev.id);
+      for (const base of bases) {
+        base.owners.delete(owner);
+        base.close();
+      }
+      for (const name of names) this.#reserved.delete(name);
+      if (this.#told.delete(bdev)) this.onUnregister(bdev);
     }
     if (waits !== null) bdevLog.info(`bdev "${bdev.name}" waits for its base "${waits.base}"`);
   }
@@ -371,7 +377,7 @@ export class BdevRegistry {
   /** What a disk stands on has another size, and so has the disk: `blocks`. When that cannot be, the log says so; one that has gone meanwhile needs none. */
   follow(name: string, blocks: number): void {
     this.resize(name, blocks).catch((error: unknown) => {
-      if (this.has(name)) bdevLog.warn(`bdev "${name}" keeps its size: ${explain(error)}`);
+      if (this.isThere(name)) bdevLog.warn(`bdev "${name}" keeps its size: ${explain(error)}`);
     });
   }
 

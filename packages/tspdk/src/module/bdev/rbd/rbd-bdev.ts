@@ -22,6 +22,7 @@ import {
   type NewBdev,
   registerBdevModule,
 } from '../../../bdev/index.ts';
+import { bdevManager } from '../../../bdev/manager.ts';
 import { explain, SpdkError } from '../../../env/errors.ts';
 import { localKey, type Reactor } from '../../../event/reactor.ts';
 import { log } from '../../../log/index.ts';
@@ -159,10 +160,10 @@ async function createNamed(name: string, params: RbdBdevParams, reactor: Reactor
 async function follow(reactor: Reactor, name: string, blocks: number): Promise<void> {
   const registry = bdevRegistry(reactor);
   try {
-    const before = registry.get(name).blocks;
-    if (before === blocks) return;
+    // It may still be made, as when its image is resized meanwhile.
+    if (reactor.local(bdevManager).byName.get(name)?.blocks === blocks) return;
     await registry.resize(name, blocks);
-    rbdLog.notice(`bdev "${name}": resized from ${before} to ${blocks} blocks`);
+    rbdLog.notice(`bdev "${name}": resized to ${blocks} blocks`);
   } catch (error) {
     rbdLog.warn(
       `bdev "${name}": its image has now ${blocks} blocks, which the disk cannot take over: ${explain(error)}`,
