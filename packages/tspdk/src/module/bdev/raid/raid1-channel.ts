@@ -78,8 +78,13 @@ export class Raid1Channel extends RaidChannel {
         return;
       }
       leg.state = LEG_SETTLED;
-      op.status = rc;
+      this.#failed(op, rc);
     }
+  }
+
+  /** Of a read that nobody answers, the status is the last one; but a member that was reset by others has not failed, and might have had it. */
+  #failed(op: RaidOp, status: number): void {
+    if (op.status !== ECANCELED) op.status = status;
   }
 
   /** The member to read from next; -1 when there is none. */
@@ -100,8 +105,7 @@ export class Raid1Channel extends RaidChannel {
     if (status !== 0) {
       // What has been aborted, or was asked of a disk that is going, says nothing about its blocks.
       leg.state = status === ECANCELED || status === ENODEV ? LEG_SETTLED : LEG_FAILED;
-      // A member that was reset by others has not failed, and might have had it.
-      if (op.status !== ECANCELED) op.status = status;
+      this.#failed(op, status);
       this.#read(op);
       return;
     }

@@ -6,7 +6,7 @@ import { IO_READ, IO_WRITE } from '../../../bdev/io-type.ts';
 import { stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open, runIo, takeBdevIos } from '../../../bdev/stub-setup.sim.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
-import { allGood, legs, Pluggable, raid1OnStubs, setUpRaid } from './raid-setup.sim.ts';
+import { allGood, answering, legs, Pluggable, raid1OnStubs, setUpRaid } from './raid-setup.sim.ts';
 
 test('[test_raid1_read_balancing] a read goes to the member with the fewest bytes being read', async () => {
   const { cluster, stub, channel, done, cb, buf, tearDown } = await raid1OnStubs(3);
@@ -94,6 +94,18 @@ test('[test_raid1_read_error] a read that was aborted below, or comes to a membe
     assert.equal((await list('online'))[0].num_base_bdevs_discovered, 2);
     await tearDown();
   }
+});
+
+test('[test_raid1_read_error] a read that a reset below has ended, when the other member has begun to go, ends as aborted', async () => {
+  const { cluster, names, stub, channel, done, cb, buf, tearDown } = await raid1OnStubs(2);
+  channel.read(buf, 0, 0, 512, cb, 'r');
+  const gone = cluster.bdevs.delete(names[1]);
+  while (!cluster.bdevs.get(names[1]).removing) await null;
+  stub[0].complete(1, -125);
+  cluster.turns();
+  assert.deepEqual([done, legs(stub)], [['r -125'], [[], []]]);
+  await answering(cluster, names, gone);
+  await tearDown();
 });
 
 test('[test_raid1_read_error] a read that fails on a member that came later is repaired there', async () => {
