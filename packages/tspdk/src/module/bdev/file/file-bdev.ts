@@ -95,6 +95,7 @@ function create(moduleName: FileModuleName, params: FileBdevParams, reactor: Rea
     const data: FileData = {
       filename,
       fd: file.fd,
+      blockSizeBytes: blockSize,
       readonly,
       fallocate: params.fallocate ?? true,
       direct: file.direct,

@@ -11,6 +11,7 @@ export interface FileData {
   readonly filename: string;
   /** Descriptors are process-wide: opened once, on the app core. */
   readonly fd: number;
+  readonly blockSizeBytes: number;
   readonly readonly: boolean;
   /** Holes may be punched and ranges zeroed by fallocate. */
   readonly fallocate: boolean;
@@ -43,25 +44,28 @@ const SEEK_HOLE = 4;
 const ENXIO = 6;
 
 /**
- * Holes by lseek, where the file system knows them; it is a call on this thread, short, and not on the data path of a read. Behind the end of a file that somebody has cut nothing can be read,
- * so that is no hole: who copies the disk is to ask for it, and to be told.
+ * Holes by lseek, where the file system knows them; it is a call on this thread, short, and not on the data path of a read. In whole blocks of the disk: the file system's may be smaller, and a file
+ * that somebody has cut ends at any byte. Behind that end nothing can be read, so that is no hole: who copies the disk is to ask for it, and to be told.
  */
-export function blockStatusOf({ fd }: FileData, byteOffset: number, bytes: number, out: Extents): number {
+export function blockStatusOf(data: FileData, byteOffset: number, bytes: number, out: Extents): number {
+  const { fd, blockSizeBytes } = data;
   const end = byteOffset + bytes;
   for (let at = byteOffset; at < end; ) {
     let next = ffi === null ? at : ffi.lseek(fd, at, SEEK_DATA);
     let flags = EXTENT_HOLE | EXTENT_ZERO;
-    if (next < 0 && (ffi as NonNullable<typeof ffi>).errno() === ENXIO) {
+    if (next === at) {
+      flags = 0;
+      next = ffi === null ? end : ffi.lseek(fd, at, SEEK_HOLE);
+      next = next > at ? Math.ceil(next / blockSizeBytes) * blockSizeBytes : end;
+    } else {
+      const errno = next < 0 ? (ffi as NonNullable<typeof ffi>).errno() : 0;
       // No data from here to the end of the file.
-      next = (ffi as NonNullable<typeof ffi>).lseek(fd, 0, SEEK_END);
+      if (errno === ENXIO) next = (ffi as NonNullable<typeof ffi>).lseek(fd, 0, SEEK_END);
+      next = Math.floor(next / blockSizeBytes) * blockSizeBytes;
       if (next <= at) {
         flags = 0;
-        next = end;
+        next = errno !== 0 ? end : (Math.floor(at / blockSizeBytes) + 1) * blockSizeBytes;
       }
-    } else if (next === at || next < 0) {
-      flags = 0;
-      next = ffi === null || next < 0 ? end : ffi.lseek(fd, at, SEEK_HOLE);
-      if (next <= at) next = end;
     }
     next = Math.min(next, end);
     if (!out.push(next - at, flags)) break;

@@ -3,7 +3,17 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  mkdtempSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -208,6 +218,48 @@ for (const direct of [true, false]) {
     await cluster.close();
   });
 }
+
+test('block status is in whole blocks of the disk, where a file that has been cut ends and where its holes are smaller', async (t) => {
+  if (ffi === null) return t.skip('needs FFI');
+  const BLOCK = 65536;
+  const hole = EXTENT_HOLE | EXTENT_ZERO;
+  const cluster = await startCluster();
+  const small = newFile(16 * BLOCK);
+  await cluster.until(cluster.bdevs.create('aio', { name: 'S', filename: small }));
+  const large = newFile(16 * BLOCK);
+  // In the middle of a block, at the beginning of one, and at an end.
+  const fd = openSync(large, 'r+');
+  for (const at of [2.5 * BLOCK, 5 * BLOCK, 8 * BLOCK - 4096]) writeSync(fd, new Uint8Array(4096).fill(1), 0, 4096, at);
+  closeSync(fd);
+  await cluster.until(cluster.bdevs.create('aio', { name: 'L', filename: large, block_size: BLOCK }));
+  const lines = (name: string) => {
+    const desc = BdevDesc.open(name, { write: false, reactor: cluster.reactors[0], onEvent: () => {} });
+    const extents = new Extents(16);
+    assert.equal(desc.getIoChannel().blockStatus(0, 16 * BLOCK, extents), 0);
+    desc.close();
+    return [...extents.bytes.subarray(0, extents.count)].map((bytes, i) => [bytes, extents.flags[i]]);
+  };
+  truncateSync(small, 1000);
+  assert.deepEqual(lines('S'), [
+    [512, hole],
+    [16 * BLOCK - 512, 0],
+  ]);
+  truncateSync(small, 100);
+  assert.deepEqual(lines('S'), [[16 * BLOCK, 0]]);
+  const blocks = (list: number[][]) => list.map(([bytes, flags]) => [bytes / BLOCK, flags]);
+  const wanted = [
+    [2, hole],
+    [1, 0],
+    [2, hole],
+    [1, 0],
+    [1, hole],
+    [1, 0],
+  ];
+  assert.deepEqual(blocks(lines('L')), [...wanted, [8, hole]]);
+  truncateSync(large, 9.5 * BLOCK);
+  assert.deepEqual(blocks(lines('L')), [...wanted, [1, hole], [7, 0]]);
+  await cluster.close();
+});
 
 for (const ring of [true, false]) {
   test(`a file that is cut short gives EIO, not stale memory (${ring ? 'uring' : 'node'})`, async (t) => {

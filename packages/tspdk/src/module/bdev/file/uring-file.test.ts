@@ -67,6 +67,7 @@ async function onRing() {
   const data = {
     filename: 'F',
     fd: 3,
+    blockSizeBytes: 512,
     readonly: false,
     fallocate: true,
     direct: false,
