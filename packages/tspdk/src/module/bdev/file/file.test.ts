@@ -21,8 +21,10 @@ import fc from 'fast-check';
 import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
 import { BdevDesc } from '../../../bdev/desc.ts';
 import { EXTENT_HOLE, EXTENT_ZERO, Extents } from '../../../bdev/extents.ts';
+import { IO_FLAG_NO_HOLE } from '../../../bdev/io-type.ts';
 import { type ModelOp, modelBatches, runModel } from '../../../bdev/model.sim.ts';
 import { describeBdev } from '../../../bdev/rpc.ts';
+import { channelOf, open, runIo } from '../../../bdev/stub-setup.sim.ts';
 import { ffi } from '../../../env/ffi.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import { limits } from '../../../env/limits.ts';
@@ -297,6 +299,26 @@ for (const ring of [true, false]) {
     desc.close();
     await cluster.until(rescanFile(cluster.reactors[0], 'aio', 'F'));
     assert.equal(cluster.bdevs.get('F').blocks, 8);
+    await cluster.close();
+  });
+}
+
+for (const ring of [true, false]) {
+  test(`zeroes that are to have storage make a file longer that was cut short, as a write does (${ring ? 'uring' : 'node'})`, async (t) => {
+    const cluster = ring ? await withRing(t, 1) : await startCluster();
+    if (cluster === null) return;
+    const filename = newFile(65536);
+    await cluster.until(cluster.bdevs.create('aio', { name: 'F', filename }));
+    truncateSync(filename, 4096);
+    const desc = open(cluster, 'F');
+    const channel = channelOf(cluster, desc);
+    assert.equal(await runIo(cluster, (cb) => channel.writeZeroes(16384, 8192, IO_FLAG_NO_HOLE, cb, null)), 0);
+    assert.equal(statSync(filename).size, 24576);
+    const buf = cluster.memory(24576);
+    buf.u8.fill(1);
+    assert.equal(await runIo(cluster, (cb) => channel.read(buf, 0, 0, 24576, cb, null)), 0);
+    assert.ok(buf.u8.every((byte) => byte === 0));
+    desc.close();
     await cluster.close();
   });
 }

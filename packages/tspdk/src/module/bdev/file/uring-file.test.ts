@@ -25,10 +25,10 @@ const EAGAIN = -11;
 const EINVAL = -22;
 const ENOSYS = -38;
 const ENOTSUP = -95;
-/** FALLOC_FL_KEEP_SIZE with PUNCH_HOLE and ZERO_RANGE. */
+/** FALLOC_FL_PUNCH_HOLE, which the kernel takes with KEEP_SIZE alone, and FALLOC_FL_ZERO_RANGE. */
 const MODES = new Map([
   [3, 'punch'],
-  [17, 'zero range'],
+  [16, 'zero range'],
 ]);
 const REFUSALS = [ENOTSUP, EINVAL];
 

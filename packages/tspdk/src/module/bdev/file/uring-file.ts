@@ -35,7 +35,8 @@ import { blockStatusOf, type FileData, fileLog, MEMORY_PLAIN, MEMORY_REGISTERED,
 
 const RWF_DSYNC = 2;
 const PUNCH_HOLE_KEEP_SIZE = 0x02 | 0x01;
-const ZERO_RANGE_KEEP_SIZE = 0x10 | 0x01;
+/** A file that somebody has cut gets longer by it, as by a write. There is no hole without KEEP_SIZE. */
+const ZERO_RANGE = 0x10;
 const IOVECS = 64;
 const EINTR = -4;
 const EAGAIN = -11;
@@ -289,7 +290,7 @@ class FileOp implements RingOp {
     if (!keep && backend.punch) {
       backend.ring.fallocate(backend.file, PUNCH_HOLE_KEEP_SIZE, io.byteOffset, io.bytes, this);
     } else if (backend.zeroRange) {
-      backend.ring.fallocate(backend.file, ZERO_RANGE_KEEP_SIZE, io.byteOffset, io.bytes, this);
+      backend.ring.fallocate(backend.file, ZERO_RANGE, io.byteOffset, io.bytes, this);
     } else {
       this.#phase = PHASE_ZEROES;
       this.#writeZeroes();
