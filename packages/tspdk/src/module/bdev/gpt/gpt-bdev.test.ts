@@ -11,6 +11,7 @@ import { describeBdev } from '../../../bdev/rpc.ts';
 import { channelOf, open, runIo } from '../../../bdev/stub-setup.sim.ts';
 import { type LogRecord, log } from '../../../log/index.ts';
 import { RPC_RUNTIME, RpcRegistry } from '../../../rpc/index.ts';
+import '../file/file-bdev.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { createSplit } from '../split/split-bdev.ts';
 import { examineGpt } from './gpt-bdev.ts';
@@ -176,6 +177,104 @@ test('the backup table serves when the first is broken, and what is wrong is sai
   } finally {
     log.close();
   }
+});
+
+/** A file disk "G" of partitions whose places (first and last block) and uuids are given, and which the file may be given again behind its back. */
+async function imageWorld() {
+  const dir = mkdtempSync(join(tmpdir(), 'gpt-'));
+  const filename = join(dir, 'disk');
+  const all = await world();
+  const rewrite = (places: readonly (readonly [number, number, string])[]): void => {
+    const partitions = places.map(([firstLba, lastLba, uniqueGuid]) => ({
+      typeGuid: LINUX,
+      uniqueGuid,
+      firstLba,
+      lastLba,
+    }));
+    const { head, tail } = makeGpt({ blockSizeBytes: 512, blocks: BLOCKS }, DISK, partitions);
+    const bytes = new Uint8Array(BLOCKS * 512);
+    bytes.set(head);
+    bytes.set(tail, bytes.length - tail.length);
+    writeFileSync(filename, bytes);
+  };
+  const places = () =>
+    all.cluster.bdevs
+      .list()
+      .slice(1)
+      .map(({ name, blocks, spec }) => [name, (spec.data as { offsetBlocks: number }).offsetBlocks, blocks]);
+  const close = async () => {
+    await all.cluster.close();
+    rmSync(dir, { recursive: true });
+  };
+  return { ...all, filename, rewrite, places, close };
+}
+
+test('what is there and not as the table has it now is named, and nothing is made beside it until it has been removed', async () => {
+  const { cluster, call, filename, rewrite, places, close } = await imageWorld();
+  const first = [64, 127, uuid(1)] as const;
+  const second = [128, 191, uuid(2)] as const;
+  rewrite([first, second]);
+  await cluster.until(cluster.bdevs.create('aio', { name: 'G', filename }));
+  const asked = { base_bdev: 'G' };
+  assert.deepEqual(await call('bdev_gpt_create', asked), ['Gp1', 'Gp2']);
+  const before = [
+    ['Gp1', 64, 64],
+    ['Gp2', 128, 64],
+  ];
+  assert.deepEqual(places(), before);
+  const moved = [300, 400, uuid(2)] as const;
+  const third = [128, 191, uuid(3)] as const;
+  const lies = `bdev "Gp2" lies in blocks 128 to 191 (${uuid(2)}), and the table of "G" now has`;
+  const comes = 'bdev_gpt_delete comes first';
+  for (const [table, has] of [
+    [[first, moved, third], `it in blocks 300 to 400 (${uuid(2)})`],
+    [[first, [300, 363, uuid(2)], third], `it in blocks 300 to 363 (${uuid(2)})`],
+    [[first, [128, 190, uuid(2)], [300, 400, uuid(4)]], `it in blocks 128 to 190 (${uuid(2)})`],
+    [[first, [128, 191, uuid(5)], [300, 400, uuid(4)]], `it in blocks 128 to 191 (${uuid(5)})`],
+    [[first], 'no such partition'],
+  ] as const) {
+    rewrite(table);
+    await assert.rejects(call('bdev_gpt_create', asked), { code: 'EEXIST', message: `${lies} ${has}: ${comes}` });
+    assert.deepEqual(places(), before);
+  }
+  rewrite([first, second, [300, 400, uuid(3)]]);
+  assert.deepEqual(await call('bdev_gpt_create', asked), ['Gp1', 'Gp2', 'Gp3']);
+  assert.deepEqual(places(), [...before, ['Gp3', 300, 101]]);
+  rewrite([first, moved, third]);
+  await assert.rejects(call('bdev_gpt_create', asked), { code: 'EEXIST' });
+  await call('bdev_gpt_delete', asked);
+  assert.deepEqual(await call('bdev_gpt_create', asked), ['Gp1', 'Gp2', 'Gp3']);
+  assert.deepEqual(places(), [
+    ['Gp1', 64, 64],
+    ['Gp2', 300, 101],
+    ['Gp3', 128, 64],
+  ]);
+  await close();
+});
+
+test('disks that are asked for while they go are made when they have gone, and those that somebody keeps are not answered', async () => {
+  const { cluster, call, names } = await world();
+  const all = ['M', 'Mp1', 'Mp2', 'Mp3'];
+  const asked = { base_bdev: 'M' };
+  await partitioned(cluster, 'M');
+  await call('bdev_gpt_create', asked);
+  const both = await Promise.all([call('bdev_gpt_delete', asked), call('bdev_gpt_create', asked)]);
+  assert.deepEqual([both, names().sort()], [[true, all.slice(1)], all]);
+  const again = await Promise.allSettled([call('bdev_gpt_delete', asked), call('bdev_gpt_delete', asked)]);
+  assert.deepEqual([again[0].status, again[1].status === 'rejected' && again[1].reason.code], ['fulfilled', 'ENOENT']);
+  assert.deepEqual(await Promise.all([call('bdev_gpt_create', asked), call('bdev_gpt_delete', asked)]), [
+    all.slice(1),
+    true,
+  ]);
+  assert.deepEqual(names(), ['M']);
+  await call('bdev_gpt_create', asked);
+  const kept = open(cluster, 'Mp2');
+  const going = cluster.bdevs.delete('Mp2');
+  await assert.rejects(call('bdev_gpt_create', asked), { code: 'ENODEV', message: 'bdev "Mp2" is being removed' });
+  kept.close();
+  await cluster.until(going);
+  assert.deepEqual(await call('bdev_gpt_create', asked), all.slice(1));
+  await cluster.close();
 });
 
 test('a disk as sgdisk partitions it', async (t) => {

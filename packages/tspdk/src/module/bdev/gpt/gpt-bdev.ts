@@ -3,7 +3,7 @@
  *
  * Every disk is looked at when it is made. As with SPDK, partitions of SPDK's own type appear by themselves, and only those: a disk of somebody else's is not to be claimed because
  * it has partitions. `bdev_gpt_create` makes disks of all of a disk's partitions, whatever their type, but for those that are there: a saved configuration has it behind the disk, which is
- * being looked at, or has been, when it is loaded.
+ * being looked at, or has been, when it is loaded. It makes none when one that is there lies elsewhere than the table, which others may have written since, has it: they could overlap.
  */
 import {
   type Bdev,
@@ -22,7 +22,7 @@ import { readBytes } from '../../../bdev/read-bytes.ts';
 import { explain, isGone, SpdkError } from '../../../env/errors.ts';
 import { localKey, type Reactor } from '../../../event/reactor.ts';
 import { log } from '../../../log/index.ts';
-import { attachPart, newPart, type PartData, partsOf } from '../part/part-bdev.ts';
+import { attachPart, deleteParts, newPart, type Part, type PartData, partsOf } from '../part/part-bdev.ts';
 import {
   type GptPartition,
   type GptTable,
@@ -79,10 +79,10 @@ async function makeDisks(
   }
 }
 
-/** Of each disk whose partitions are being made, the last of those who make them. */
+/** Of each disk whose partitions are being made or removed, the last of those who do. */
 const makers = localKey('bdev_gpt_makers', () => new WeakMap<Bdev, Promise<unknown>>());
 
-/** One after the other: who looks at a disk by himself, and who is asked to. */
+/** One after the other: who looks at a disk by himself, who is asked to, and who removes what they have made. Who has his turn takes no other of the same disk. */
 function inTurn<T>(bdev: Bdev, work: () => Promise<T>): Promise<T> {
   const last = bdev.manager.reactor.local(makers);
   const mine = (last.get(bdev) ?? Promise.resolve()).then(work, work);
@@ -117,7 +117,8 @@ const OWN_TYPES = new Set([SPDK_GPT_PART_TYPE_GUID, SPDK_GPT_PART_TYPE_GUID_OLD]
 /**
  * Disks of all partitions of a disk; those that are there stay.
  * @returns their names
- * @throws {SpdkError} ENODEV; EPERM when it is claimed by others; EINVAL when it has no table, no partitions, or a broken table; EIO
+ * @throws {SpdkError} ENODEV, also when one of those that are there is going; EPERM when it is claimed by others; EINVAL when it has no table, no partitions, or a broken table; EEXIST when one
+ *   that is there is not as the table has it, and nothing is made; EIO
  */
 export function createGpt(reactor: Reactor, base: string): Promise<string[]> {
   const bdev = bdevRegistry(reactor).get(base);
@@ -125,35 +126,72 @@ export function createGpt(reactor: Reactor, base: string): Promise<string[]> {
 }
 
 async function createMissing(reactor: Reactor, bdev: Bdev): Promise<string[]> {
-  const there = new Set(partsOf(reactor, 'gpt', bdev.name));
-  if (there.size === 0 && bdev.shared.claim !== CLAIM_NONE) {
+  if (partsOf(reactor, 'gpt', bdev.name).length === 0 && bdev.shared.claim !== CLAIM_NONE) {
     throw new SpdkError('EPERM', `bdev "${bdev.name}" is claimed: ${CLAIM_NAMES[bdev.shared.claim]}`);
   }
   const table = await readTable(bdev);
   if (table === null) throw new SpdkError('EINVAL', `bdev "${bdev.name}" has no GUID partition table`);
   if (table.partitions.length === 0) throw new SpdkError('EINVAL', `bdev "${bdev.name}" has no partitions`);
+  const there = new Set<string>();
+  for (const part of partsOf(reactor, 'gpt', bdev.name)) {
+    checkPart(part, table);
+    there.add(part.name);
+  }
   const missing = table.partitions.filter((partition) => !there.has(nameOf(bdev.name, partition)));
   await makeDisks(bdevRegistry(reactor), bdev.name, missing, true);
   return table.partitions.map((partition) => nameOf(bdev.name, partition));
+}
+
+/** @throws {SpdkError} ENODEV when it is going; EEXIST when the table has it elsewhere, or another one in its place */
+function checkPart(part: Bdev, table: GptTable): void {
+  if (!part.ready) throw new SpdkError('ENODEV', `bdev "${part.name}" is being removed`);
+  const { base, offsetBlocks, partition } = part.spec.data as GptData;
+  const listed = table.partitions.find(({ index }) => index === partition.index);
+  const now = listed && partOf(base.name, listed);
+  if (now?.offset_blocks === offsetBlocks && now.num_blocks === part.blocks && now.uuid === partition.uniqueGuid)
+    return;
+  const is = placeText(offsetBlocks, part.blocks, partition.uniqueGuid);
+  const has =
+    now === undefined ? 'no such partition' : `it in ${placeText(now.offset_blocks, now.num_blocks, now.uuid)}`;
+  throw new SpdkError(
+    'EEXIST',
+    `bdev "${part.name}" lies in ${is}, and the table of "${base.name}" now has ${has}: bdev_gpt_delete comes first`,
+  );
+}
+
+function placeText(offsetBlocks: number, blocks: number, uuid: string): string {
+  return `blocks ${offsetBlocks} to ${offsetBlocks + blocks - 1} (${uuid})`;
+}
+
+/**
+ * Removes the disks of a disk's partitions.
+ * @throws {SpdkError} ENODEV; ENOENT when there are none
+ */
+export function deleteGpt(reactor: Reactor, base: string): Promise<void> {
+  const bdev = bdevRegistry(reactor).get(base);
+  return inTurn(bdev, () => deleteParts(reactor, 'gpt', bdev.name));
 }
 
 function nameOf(base: string, { index }: GptPartition): string {
   return `${base}p${index + 1}`;
 }
 
+function partOf(base: string, partition: GptPartition): Part & { readonly uuid: string } {
+  const { firstLba, lastLba, typeGuid, uniqueGuid } = partition;
+  return {
+    name: nameOf(base, partition),
+    base_bdev: base,
+    offset_blocks: firstLba,
+    num_blocks: lastLba - firstLba + (typeGuid === SPDK_GPT_PART_TYPE_GUID_OLD ? 0 : 1),
+    uuid: uniqueGuid,
+  };
+}
+
 export const gptModule: BdevModule<GptBdevParams> = registerBdevModule<GptBdevParams>({
   name: 'gpt',
 
   create({ base_bdev, partition, explicit }: GptBdevParams, reactor: Reactor): NewBdev {
-    const { firstLba, lastLba, typeGuid } = partition;
-    const part = {
-      name: nameOf(base_bdev, partition),
-      base_bdev,
-      offset_blocks: firstLba,
-      num_blocks: lastLba - firstLba + (typeGuid === SPDK_GPT_PART_TYPE_GUID_OLD ? 0 : 1),
-      uuid: partition.uniqueGuid,
-    };
-    return newPart('gpt', 'GPT Disk', part, reactor, { partition, explicit });
+    return newPart('gpt', 'GPT Disk', partOf(base_bdev, partition), reactor, { partition, explicit });
   },
 
   attach: attachPart,
@@ -175,8 +213,8 @@ export const gptModule: BdevModule<GptBdevParams> = registerBdevModule<GptBdevPa
   configCalls: (spec: BdevSpec, reactor: Reactor) => {
     const { base, explicit } = spec.data as GptData;
     if (!explicit) return [WAIT_FOR_EXAMINE];
-    const isExplicit = (name: string) => (bdevRegistry(reactor).get(name).spec.data as GptData).explicit;
-    if (partsOf(reactor, 'gpt', base.name).find(isExplicit) !== spec.name) return [];
+    const first = partsOf(reactor, 'gpt', base.name).find((part) => (part.spec.data as GptData).explicit);
+    if (first?.name !== spec.name) return [];
     return [{ method: 'bdev_gpt_create', params: { base_bdev: base.name } }];
   },
 });

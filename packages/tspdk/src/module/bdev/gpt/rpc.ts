@@ -1,8 +1,7 @@
 /** bdev_gpt_create, bdev_gpt_delete: the kit's own, since SPDK has partitions of its own type alone. */
 import type { BdevRegistry } from '../../../bdev/index.ts';
 import { RPC_RUNTIME, type RpcRegistry } from '../../../rpc/index.ts';
-import { deleteParts } from '../part/part-bdev.ts';
-import { createGpt } from './gpt-bdev.ts';
+import { createGpt, deleteGpt } from './gpt-bdev.ts';
 
 export function registerGptRpc(rpc: RpcRegistry, deps: { registry: () => BdevRegistry }): void {
   rpc.register({
@@ -10,7 +9,7 @@ export function registerGptRpc(rpc: RpcRegistry, deps: { registry: () => BdevReg
     states: RPC_RUNTIME,
     params: [{ name: 'base_bdev', type: 'string', required: true, description: 'The bdev with the partition table' }],
     summary:
-      'Makes disks of all partitions of a disk, but for those that are there, with its name and p1, p2, ...; answers their names.',
+      'Makes disks of all partitions of a disk, but for those that are there, with its name and p1, p2, ...; answers their names. None is made while one that is there is not as the table has it now.',
     handler: ({ base_bdev }) => createGpt(deps.registry().reactor, base_bdev),
   });
   rpc.register({
@@ -19,7 +18,7 @@ export function registerGptRpc(rpc: RpcRegistry, deps: { registry: () => BdevReg
     params: [{ name: 'base_bdev', type: 'string', required: true, description: 'The bdev with the partition table' }],
     summary: 'Removes the disks of the partitions of a disk, however they came to be. The partitions stay.',
     handler: async ({ base_bdev }) => {
-      await deleteParts(deps.registry().reactor, 'gpt', base_bdev);
+      await deleteGpt(deps.registry().reactor, base_bdev);
       return true;
     },
   });

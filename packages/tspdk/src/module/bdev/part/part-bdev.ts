@@ -176,13 +176,12 @@ export function attachPart(spec: BdevSpec, reactor: Reactor): BdevBackend {
   return new PartBackend(spec, reactor);
 }
 
-/** The names of the parts that a module has made of `base`, in their order. */
-export function partsOf(reactor: Reactor, moduleName: string, base: string): string[] {
+/** The parts that a module has made of `base`, in their order; some may be going. @throws {SpdkError} ENODEV */
+export function partsOf(reactor: Reactor, moduleName: string, base: string): Bdev[] {
   const { name } = bdevRegistry(reactor).get(base);
   return bdevRegistry(reactor)
     .list()
-    .filter((bdev) => bdev.moduleName === moduleName && (bdev.spec.data as PartData).base.name === name)
-    .map((bdev) => bdev.name);
+    .filter((bdev) => bdev.moduleName === moduleName && (bdev.spec.data as PartData).base.name === name);
 }
 
 /** Removes them, and those that wait for `base`. @throws {SpdkError} ENODEV, ENOENT when there are none */
@@ -190,7 +189,7 @@ export async function deleteParts(reactor: Reactor, moduleName: string, base: st
   const registry = bdevRegistry(reactor);
   const names = registry.waitingOn(base, moduleName);
   if (names.length === 0 || registry.list().some((bdev) => bdev.isCalled(base)))
-    names.push(...partsOf(reactor, moduleName, base));
+    names.push(...partsOf(reactor, moduleName, base).map(({ name }) => name));
   if (names.length === 0) throw new SpdkError('ENOENT', `bdev "${base}" has no disks of module ${moduleName}`);
   await Promise.all(names.map((name) => registry.delete(name, moduleName)));
 }
