@@ -1,7 +1,8 @@
 /**
  * A read or write of a disk that wants its memory at multiples of something, whose memory is not, or of a block that lies in more pieces than the disk takes: through a buffer of the pool, piece after
  * piece (SPDK: _bdev_io_set_bounce_buf; it refuses the latter).
- * What has to be split has been before (carry-out.ts): the pieces lie within what the disk takes. Data path.
+ * What has to be split has been before (carry-out.ts), so that a piece is no more than the disk takes; and the buffer is given to it in segments that it takes. Nothing below is split,
+ * which would wait for a higher rank (io-rank.ts). Data path.
  */
 import type { IoBuf } from '../env/iobuf.ts';
 import { IovCursor } from '../env/iov-cursor.ts';
@@ -37,13 +38,32 @@ export class AlignedIo extends BufferedIo {
     const io = this.take();
     if (io === null) return;
     if (this.#done === 0) this.#cursor.start(parent.iovs);
-    const { blockSizeBytes, limits } = this.channel.bdev;
-    const unit = parent.type === IO_WRITE ? unitBlocks(limits) : 1;
-    this.#length = Math.min(parent.bytes - this.#done, wholeBlocks(buf, unit * blockSizeBytes));
+    this.#length = this.#lengthIn(buf);
     if (parent.type === IO_WRITE) this.#cursor.copy(false, buf.segment, buf.offset, this.#length);
-    io.ownIovs.push(buf.segment, buf.offset, this.#length);
+    this.#giveMemory(io, buf);
     if (parent.mdIovs !== null) this.#giveMetadata(io);
     this.give(io, this.#child, parent.type, parent.byteOffset + this.#done, this.#length, parent.flags);
+  }
+
+  /** Of the next piece: all that is left, or as many whole blocks, or units, as the buffer holds. */
+  #lengthIn(buf: IoBuf): number {
+    const { parent } = this;
+    const left = parent.bytes - this.#done;
+    if (left <= buf.sizeBytes) return left;
+    const { blockSizeBytes, limits } = this.channel.bdev;
+    return wholeBlocks(buf, parent.type === IO_WRITE ? unitBlocks(limits) * blockSizeBytes : blockSizeBytes);
+  }
+
+  /** The piece in the buffer, in segments of the disk's: no more than it takes, as the parent's memory, or its least I/O (SplitRules.gatheredBytes), is none. */
+  #giveMemory(io: BdevIo, buf: IoBuf): void {
+    const most = this.channel.bdev.split.segmentBytesMax;
+    const length = this.#length;
+    if (length > most) {
+      this.#child.widen(Math.ceil(length / most));
+      io.iovs = this.#child.iovs;
+      io.iovs.reset();
+    }
+    for (let at = 0; at < length; at += most) io.iovs.push(buf.segment, buf.offset + at, Math.min(most, length - at));
   }
 
   /** That of the piece, where it lies. */

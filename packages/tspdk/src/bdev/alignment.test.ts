@@ -134,6 +134,54 @@ test('bdev_io_alignment_with_boundary: data arrives, whatever the memory and the
   );
 });
 
+test('through a buffer in as many segments as the disk takes, none longer: one I/O, and the data arrives', async () => {
+  // The last in more than one buffer, of 264 blocks.
+  for (const [blocks, maxSegmentBytes, maxSegments, given] of [
+    [16, BLOCK, 16, [16]],
+    [16, 3 * BLOCK, 16, [6]],
+    [64, BLOCK, 64, [64]],
+    [300, BLOCK, 0, [264, 36]],
+  ] as const) {
+    const { cluster, channel, stub, done, cb, tearDown } = await setUp({
+      limits: { requiredAlignmentBytes: BLOCK, maxSegmentBytes, maxSegments },
+    });
+    const buf = cluster.memory(blocks * (BLOCK + 3) + 8192);
+    for (let i = 0; i < buf.u8.length; i++) buf.u8[i] = i * 3 + (i >> 8);
+    const iovs = new IoVecs(blocks);
+    const from = alignedOffset(buf, 4096) + 1;
+    for (let i = 0; i < blocks; i++) iovs.push(buf, from + i * (BLOCK + 3), BLOCK);
+    const gather = () =>
+      Buffer.concat(Array.from({ length: blocks }, (_, i) => buf.u8.slice(iovs.offset[i], iovs.offset[i] + BLOCK)));
+    const store = new Uint8Array(1024 * BLOCK);
+    const { pool } = channel.shared.manager;
+    const run = (name: string): void => {
+      for (const pieces of given) {
+        assert.deepEqual(
+          stub.outstanding.map((io) => io.iovs.count),
+          [pieces],
+        );
+        assert.equal(pool.used, 2, 'its own BdevIo and the one with the disk');
+        const [io] = stub.outstanding;
+        for (let i = 0; i < io.iovs.count; i++) {
+          assert.ok(io.iovs.bytes[i] <= maxSegmentBytes && addressOf(io, i) % BLOCK === 0);
+        }
+        serve(stub.outstanding, (n) => stub.complete(n), store);
+        cluster.turns();
+      }
+      assert.deepEqual(done.splice(0), [`${name} 0`]);
+    };
+    const written = gather();
+    assert.equal(channel.writev(iovs, 8 * BLOCK, cb, 'w'), 0);
+    run('w');
+    assert.deepEqual(Buffer.from(store.subarray(8 * BLOCK, (8 + blocks) * BLOCK)), written);
+    for (let i = 0; i < store.length; i++) store[i] = i * 7 + (i >> 9);
+    assert.equal(channel.readv(iovs, 8 * BLOCK, cb, 'r'), 0);
+    run('r');
+    assert.deepEqual(gather(), Buffer.from(store.subarray(8 * BLOCK, (8 + blocks) * BLOCK)));
+    await tearDown();
+  }
+});
+
 test('buffers are waited for, and the first failure ends it', async () => {
   const { cluster, channel, stub, buf, done, cb, tearDown } = await setUp({ limits: { requiredAlignmentBytes: 512 } });
   const at = alignedOffset(buf, 4096) + 1;

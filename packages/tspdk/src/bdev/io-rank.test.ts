@@ -21,7 +21,7 @@ import { bdevManager } from './manager.ts';
 import { metadataFormat } from './metadata.ts';
 import { ENOMEM } from './status.ts';
 import { stubChannel, stubs } from './stub-module.sim.ts';
-import { make, takeBdevIos } from './stub-setup.sim.ts';
+import { make, setUp, takeBdevIos, takeLargeBuffers } from './stub-setup.sim.ts';
 
 const KIB = 1024;
 const BLOCK = 512;
@@ -223,6 +223,33 @@ test('so with no buffers but those of the reserve', async () => {
       end: () => finish(name, 0),
       buffers: false,
     });
+  }
+});
+
+test('what goes through a buffer is not more than a disk of small segments takes, which would then be pieces: all that waited for buffers ends', async () => {
+  for (const segment of [BLOCK, 4 * KIB]) {
+    const wants = { requiredAlignmentBytes: BLOCK, maxSegmentBytes: segment, maxSegments: 16 };
+    const { cluster, channel, stub, done, cb, tearDown } = await setUp({ blocks: 16 * segment, limits: wants });
+    const ios = 16;
+    await cluster.until(cluster.bdevs.setOptions({ bdev_io_pool_size: ios, bdev_io_cache_size: 1 }));
+    const memory = cluster.memory(ios * 17 * segment);
+    const { iobuf } = cluster.reactors[0];
+    const held = takeLargeBuffers(iobuf);
+    for (let n = 0; n < ios; n++) {
+      const iovs = new IoVecs(16);
+      for (let i = 0; i < 16; i++) iovs.push(memory, 1 + (n * 16 + i) * (segment + 3), segment);
+      assert.equal(channel.readv(iovs, n * 16 * segment, cb, n), 0);
+    }
+    const { pool } = channel.shared.manager;
+    assert.deepEqual([pool.used, stub.outstanding.length], [ios, 0], 'nobody has a child yet');
+    for (const buf of held) iobuf.put(buf);
+    for (let round = 0; round < ROUNDS && done.length < ios; round++) {
+      stub.complete(1);
+      cluster.round();
+    }
+    assert.deepEqual(done.toSorted(), Array.from({ length: ios }, (_, n) => `${n} 0`).toSorted());
+    assert.deepEqual([pool.used, pool.waiting], [0, 0]);
+    await tearDown();
   }
 });
 
