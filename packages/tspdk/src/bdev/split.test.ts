@@ -203,12 +203,15 @@ test('write_unit_split: each unit is a write, and what is no whole unit is refus
   await tearDown();
 });
 
-test('a block, or a unit, in more pieces than the disk takes goes through a buffer; one for which there is no piece large enough is refused', async () => {
+test('a block, or a unit, in more pieces than the disk takes goes through a buffer; one that all of them together do not hold is refused', async () => {
   const units = { writeUnitBlocks: 2, splitOnWriteUnit: true };
   for (const [wants, given] of [
     [{ ...units, maxSegments: 2 }, [2, 2]],
     [{ maxSegments: 2 }, [1, 1, 2]],
+    [{ maxSegments: 2, maxSegmentBytes: 256 }, [1, 1, 1, 1]],
+    [{ ...units, maxSegments: 2, maxSegmentBytes: 512 }, [2, 2]],
     [{ maxSegments: 1, maxSegmentBytes: 256 }, []],
+    [{ ...units, maxSegments: 3, maxSegmentBytes: 256 }, []],
   ] as const) {
     const { cluster, channel, stub, done, cb, tearDown } = await setUp({ limits: wants });
     const memory = cluster.memory(65536);
@@ -219,7 +222,6 @@ test('a block, or a unit, in more pieces than the disk takes goes through a buff
     const bytesOf = (of: IoVecs) => places(of).map((place) => memory.u8[place]);
     const wanted = bytesOf(iovs);
     assert.equal(channel.writev(iovs, 8 * BLOCK, cb, 'w'), 0);
-    await cluster.untilTrue(() => stub.outstanding.length === given.length);
     assert.deepEqual(
       stub.outstanding.map((io) => io.bytes / BLOCK),
       given,
@@ -235,6 +237,51 @@ test('a block, or a unit, in more pieces than the disk takes goes through a buff
     assert.deepEqual(done, [given.length > 0 ? 'w 0' : 'w -22']);
     await tearDown();
   }
+});
+
+test('a unit in more pieces than the disk takes, one of which is longer than it takes, goes through a buffer', async () => {
+  // 30 pieces, which the disk's segments cut into 61.
+  for (const [blocks, pieces, maxSegments, maxSegmentBytes, given] of [
+    [8, Array.from({ length: 8 }, () => BLOCK), 5, 2048, [2048, 2048]],
+    [64, [...Array.from({ length: 29 }, () => 16), 64 * BLOCK - 29 * 16], 40, 1024, new Array(32).fill(1024)],
+  ] as const) {
+    const { cluster, channel, stub, done, cb, tearDown } = await setUp({
+      limits: { writeUnitBlocks: blocks, splitOnWriteUnit: true, maxSegments, maxSegmentBytes },
+    });
+    const memory = cluster.memory(1 << 20);
+    for (let i = 0; i < memory.u8.length; i++) memory.u8[i] = i * 7 + (i >> 8);
+    const iovs = memoryOf(memory, pieces);
+    const wanted = places(iovs).map((place) => memory.u8[place]);
+    assert.equal(channel.writev(iovs, 0, cb, 'w'), 0);
+    assert.equal(stub.outstanding.length, 1);
+    const { segment, offset, bytes, count } = stub.outstanding[0].iovs;
+    assert.deepEqual(bytes.slice(0, count), given);
+    const got = Array.from({ length: count }, (_, i) => [
+      ...(segment[i]?.u8.subarray(offset[i], offset[i] + bytes[i]) ?? []),
+    ]).flat();
+    assert.deepEqual(got, wanted);
+    stub.complete(1);
+    cluster.turns();
+    assert.deepEqual(done, ['w 0']);
+    await tearDown();
+  }
+});
+
+test('a block in too many pieces goes through a buffer, though its disk is written in units that none holds', async () => {
+  const { cluster, channel, stub, done, cb, tearDown } = await setUp({
+    limits: { writeUnitBlocks: 512, splitOnWriteUnit: false, maxSegments: 1 },
+  });
+  const memory = cluster.memory(4096);
+  const iovs = memoryOf(memory, [100, 412]);
+  assert.equal(channel.writev(iovs, 0, cb, 'w'), 0);
+  assert.deepEqual(
+    stub.outstanding.map((io) => [io.bytes, io.iovs.count]),
+    [[BLOCK, 1]],
+  );
+  stub.complete(1);
+  cluster.turns();
+  assert.deepEqual(done, ['w 0']);
+  await tearDown();
 });
 
 test('bdev_unmap, bdev_write_zeroes_unmap, bdev_set_max_unmap: ranges without data are split, too', async () => {

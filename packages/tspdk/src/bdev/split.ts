@@ -118,10 +118,10 @@ export class SplitRules {
     return type === IO_WRITE && this.wholeUnits ? this.writeBoundary : this.blockBytes;
   }
 
-  /** The same, if a buffer and one piece of memory of the disk hold it; else 0. */
+  /** The same, if a buffer and as many pieces of memory as the disk takes hold it; else 0. */
   gatheredBytes(type: number): number {
     const least = this.leastBytes(type);
-    return least <= Math.min(this.#bufBytes, this.segmentBytesMax, this.rwBytesMax) ? least : 0;
+    return least <= Math.min(this.#bufBytes, this.segmentsMax * this.segmentBytesMax, this.rwBytesMax) ? least : 0;
   }
 
   /** Whether `io` is as small as can be and in more pieces of memory than the disk takes, so that it has to go through one. */
@@ -209,22 +209,25 @@ export class SplitIo extends LayerIo {
 
   /** The parent's next memory, up to `bytes`, in whole blocks and as many pieces as the disk takes: into the child's list. Returns how much; 0: not one block, or unit. */
   #gather(child: LayerChild, bytes: number, rules: SplitRules): number {
-    const { iovs } = this.parent;
     // A unit goes whole, in however many pieces.
     if (rules.wholeUnits && this.parent.type === IO_WRITE) {
-      const pieces = iovs.count - this.#piece + Math.ceil(bytes / rules.segmentBytesMax);
-      child.widen(Math.min(rules.segmentsMax, pieces));
+      child.widen(Math.min(rules.segmentsMax, this.#piecesOf(bytes, rules)));
     }
     return this.#gatherUpTo(Math.min(rules.segmentsMax, child.iovs.capacity), child, bytes, rules);
   }
 
   /** Where not one block is in so few pieces: one in all that it has, which then goes through a buffer (carry-out.ts). Returns how much; 0: it cannot. */
   #gatherScattered(child: LayerChild, rules: SplitRules): number {
-    const { type, iovs } = this.parent;
+    const { type } = this.parent;
     const bytes = (ALIGNED_TYPES & (1 << type)) !== 0 ? rules.gatheredBytes(type) : 0;
     if (bytes === 0) return 0;
-    child.widen(Math.min(bytes, iovs.count - this.#piece));
+    child.widen(this.#piecesOf(bytes, rules));
     return this.#gatherUpTo(child.iovs.capacity, child, bytes, rules);
+  }
+
+  /** The most that the next `bytes` are cut into. */
+  #piecesOf(bytes: number, { segmentBytesMax }: SplitRules): number {
+    return Math.min(bytes, this.parent.iovs.count - this.#piece + Math.ceil(bytes / segmentBytesMax));
   }
 
   #gatherUpTo(most: number, child: LayerChild, bytes: number, rules: SplitRules): number {
