@@ -31,7 +31,7 @@ const site = new AllocSite('bdev_carried_io');
 
 const HEADER_BYTES = 32;
 const PIECE_BYTES = 24;
-/** Most pieces of memory one carried I/O has: the layer splits what has more. */
+/** Most pieces of memory one carried I/O has: the layer splits what has more, or has it go through a buffer (SplitRules). */
 export const CARRY_PIECES_MAX = 256;
 /** The driver of an I/O whose abort is under way. */
 const ABORT_SENT = Symbol('abort sent');
@@ -59,11 +59,6 @@ class AwayChannel implements BackendChannel {
   submit(io: BdevIo): void {
     const { heap } = this.#reactor;
     const { iovs } = io;
-    if (iovs.count > CARRY_PIECES_MAX) {
-      // What no split can mend: one write unit of the disk in more pieces.
-      io.complete(EINVAL);
-      return;
-    }
     const ptr = this.#blocks.take(HEADER_BYTES + iovs.count * PIECE_BYTES, this.#blockRank, this, site);
     if (ptr === 0) {
       io.complete(ENOMEM);
