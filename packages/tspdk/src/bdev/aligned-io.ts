@@ -54,7 +54,7 @@ export class AlignedIo extends BufferedIo {
     return wholeBlocks(buf, parent.type === IO_WRITE ? unitBlocks(limits) * blockSizeBytes : blockSizeBytes);
   }
 
-  /** The piece in the buffer, in segments of the disk's: no more than it takes, as the parent's memory, or its least I/O (SplitRules.gatheredBytes), is none. */
+  /** The piece in the buffer, in segments of the disk's. They are not too many: the parent's own were not, of as many bytes or more, or it is the disk's least I/O, which they hold (SplitRules.gatheredBytes). */
   #giveMemory(io: BdevIo, buf: IoBuf): void {
     const most = this.channel.bdev.split.segmentBytesMax;
     const length = this.#length;
