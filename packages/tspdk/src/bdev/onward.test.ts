@@ -165,6 +165,40 @@ test('without memory below they wait in the disk below, in order, and behind the
   await tearDown();
 });
 
+test('what comes while others wait below for memory does not overtake them, though there is memory again', async () => {
+  const { cluster, stub, read, done, tearDown } = await setUp();
+  stub.depth = 1;
+  read('a');
+  read('b', BLOCK);
+  stub.depth = 8;
+  read('c', 2 * BLOCK);
+  const places = () => stub.outstanding.map(({ byteOffset }) => (byteOffset - HALF) / BLOCK);
+  assert.deepEqual(places(), [0]);
+  stub.complete(1);
+  await cluster.untilTrue(() => stub.outstanding.length === 2);
+  assert.deepEqual(places(), [1, 2]);
+  stub.complete(2);
+  await cluster.untilTrue(() => done.length === 3);
+  assert.deepEqual(done, ['a 0', 'b 0', 'c 0']);
+  await tearDown();
+});
+
+for (const name of ['P', 'Sp1', 'S']) {
+  test(`for what comes back without memory during a reset of any disk on their way, nobody asks again: ${name}`, async () => {
+    const { cluster, top, stub, read, done, cb, tearDown } = await setUp();
+    stub.abortable = false;
+    read('a');
+    const desc = name === 'P' ? top : open(cluster, name, false);
+    channelOf(cluster, desc).reset(cb, 'reset');
+    for (let i = 0; i < 10; i++) cluster.turns();
+    stub.complete(1, -12);
+    for (let i = 0; i < 50; i++) cluster.turns();
+    assert.deepEqual([done, stub.outstanding.length], [['a -125', 'reset 0'], 0]);
+    if (desc !== top) desc.close();
+    await tearDown();
+  });
+}
+
 for (const name of ['P', 'Sp1', 'S']) {
   test(`a reset of any disk on their way ends them: ${name}`, async () => {
     const { cluster, top, stub, read, done, cb, tearDown } = await setUp();

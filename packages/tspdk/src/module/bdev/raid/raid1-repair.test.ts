@@ -1,0 +1,86 @@
+/** What a raid1 writes again where a member could not be read (raid1-repair.ts): all of the range and nothing else, of what a member that can be read holds there. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { faultRegistry } from '../../../bdev/faults/registry.ts';
+import { stubs } from '../../../bdev/stub-module.sim.ts';
+import { channelOf, open, runIo } from '../../../bdev/stub-setup.sim.ts';
+import { allGood, legs, Pluggable, raid1OnStubs, setUpRaid } from './raid-setup.sim.ts';
+import { RAID_MIN_DATA_OFFSET_BYTES } from './raid-superblock.ts';
+
+const BLOCK = 512;
+/** More than two large buffers. */
+const DATA_BYTES = 300 * 1024;
+
+test('a range longer than a buffer, behind superblocks: the member holds all of it again, and nothing beside it has changed', async () => {
+  const { cluster, raids, create } = await setUpRaid();
+  const disks: Pluggable[] = [];
+  for (const name of ['P0', 'P1', 'P2']) {
+    disks.push(await Pluggable.make(cluster, name, (RAID_MIN_DATA_OFFSET_BYTES + DATA_BYTES) / BLOCK));
+  }
+  await create('raid1', ['P0', 'P1', 'P2'], { superblock: true });
+  await allGood(cluster);
+  const desc = open(cluster, 'R');
+  const channel = channelOf(cluster, desc);
+  const buf = cluster.memory(DATA_BYTES);
+  const value = (i: number) => (i * 31 + (i >> 9) * 7) & 0xff;
+  for (let i = 0; i < DATA_BYTES; i++) buf.u8[i] = value(i);
+  const { sizeBytes } = desc.bdev;
+  assert.equal(sizeBytes, DATA_BYTES);
+  assert.equal(await runIo(cluster, (cb) => channel.write(buf, 0, 0, DATA_BYTES, cb, null)), 0);
+  const [first, second, third] = disks.map((disk) => disk.memory());
+  const sound = Uint8Array.from(third);
+  first.fill(0xee, RAID_MIN_DATA_OFFSET_BYTES);
+  const before = Uint8Array.from(first);
+  const faults = faultRegistry(cluster.reactors[0]);
+  await cluster.until(faults.add('P0', { op: 'read', action: 'error', count: 1 }));
+  // The repair asks the second first, in vain for its first piece: then the third.
+  await cluster.until(faults.add('P1', { op: 'read', action: 'error', count: 2 }));
+  const from = 5 * BLOCK;
+  const bytes = DATA_BYTES - 9 * BLOCK;
+  buf.u8.fill(0);
+  assert.equal(await runIo(cluster, (cb) => channel.read(buf, 0, from, bytes, cb, null)), 0);
+  const start = RAID_MIN_DATA_OFFSET_BYTES + from;
+  const expected = Uint8Array.from(before);
+  expected.set(sound.subarray(start, start + bytes), start);
+  for (let i = 0; i < 300; i++) await cluster.until(Promise.resolve());
+  for (const [name, is, should] of [
+    ['P0', first, expected],
+    ['P1', second, sound],
+    ['P2', third, sound],
+  ] as const) {
+    const at = is.findIndex((byte, index) => byte !== should[index]);
+    assert.equal(at, -1, `${name} is different at ${at - RAID_MIN_DATA_OFFSET_BYTES} of its data`);
+  }
+  assert.ok(raids.get('R').slots.every(({ good }) => good));
+  desc.close();
+  await cluster.close();
+});
+
+test('what no other member can be read is not written, and nobody is dropped; what the repair held is let go', async () => {
+  const { cluster, stub, names, list, channel, done, cb, buf, tearDown } = await raid1OnStubs(2);
+  const open = () => names.map((name) => (stubs.channels.get(name) ?? []).filter(({ closed }) => !closed));
+  const before = open().map(({ length }) => length);
+  const under = () => open().map((channels) => channels.flatMap(({ outstanding }) => outstanding));
+  channel.read(buf, 0, 1024, 512, cb, 'r');
+  stub[0].complete(1, -5);
+  stub[1].complete(1);
+  await cluster.untilTrue(() => under()[1].length === 1);
+  channel.write(buf, 0, 1024, 512, cb, 'w');
+  assert.deepEqual(legs(stub), [[], []], 'a write waits for the repair');
+  for (const each of open()[1]) each.complete(each.outstanding.length, -5);
+  await cluster.untilTrue(() => under()[0].length > 0);
+  assert.deepEqual(legs(stub), [['2 1024 512'], ['2 1024 512']], 'the write, and no other');
+  assert.deepEqual(
+    under(),
+    stub.map(({ outstanding }) => outstanding),
+  );
+  for (const each of stub) each.complete(1);
+  cluster.turns();
+  assert.deepEqual(done, ['r 0', 'w 0']);
+  assert.equal((await list('online'))[0].num_base_bdevs_discovered, 2);
+  assert.deepEqual(
+    open().map(({ length }) => length),
+    before,
+  );
+  await tearDown();
+});
