@@ -15,6 +15,7 @@ import { BdevDesc } from './desc.ts';
 import { PLACE_ALIGNED, PLACE_PROTECTED, RANK_OUTSIDE } from './io-rank.ts';
 import { IO_READ } from './io-type.ts';
 import { LayerChild } from './layer-io.ts';
+import { takeBdevIos } from './stub-setup.sim.ts';
 
 const KIB = 1024;
 const LARGE = 4;
@@ -163,6 +164,35 @@ test('so do I/Os of the layer that need a buffer for one of their own that has o
   assert.deepEqual(done, new Array(16).fill(0));
   assert.deepEqual(heldIoBufs(cluster.iobufMemory), []);
   desc.close();
+  await cluster.close();
+});
+
+test('protection information is looked at by an I/O that waits for its BdevIo, whether it needs a buffer or not', async () => {
+  const cluster = await startCluster();
+  const { manager } = await malloc(cluster, 'M', 256, { md_size: 8, md_interleave: true, dif_type: 1 });
+  const { pool } = manager;
+  pool.setOptions({ ios: 8, growBy: 1 });
+  for (const hideMetadata of [true, false]) {
+    const desc = cluster.on(0, () => BdevDesc.open('M', { write: true, hideMetadata, onEvent: () => {} }));
+    const channel = cluster.on(0, () => desc.getIoChannel());
+    const bytes = hideMetadata ? 512 : 520;
+    const memory = cluster.memory(bytes);
+    const done: number[] = [];
+    const cb = (_: unknown, status: number): void => void done.push(status);
+    for (const write of hideMetadata ? [true, false] : [false]) {
+      memory.u8.fill(write ? 7 : 0);
+      const giveBack = takeBdevIos(pool, 1);
+      const rc = write ? channel.write(memory, 0, 0, bytes, cb, null) : channel.read(memory, 0, 0, bytes, cb, null);
+      cluster.turns();
+      assert.deepEqual([rc, done, pool.waiting], [0, [], 1]);
+      giveBack();
+      await cluster.untilTrue(() => pool.waiting === 0);
+      cluster.turns();
+      assert.deepEqual(done.splice(0), [0]);
+    }
+    assert.ok(memory.u8.subarray(0, 512).every((byte) => byte === 7));
+    desc.close();
+  }
   await cluster.close();
 });
 

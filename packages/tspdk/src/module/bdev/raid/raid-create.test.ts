@@ -64,7 +64,10 @@ test('[test_delete_raid] superblocks are wiped, too, of a raid that waits for a 
     (await list('configuring')).map(({ name }) => name),
     ['R'],
   );
+  const [{ segments }] = cluster.reactors;
+  const before = segments.count;
   await call('bdev_raid_delete', { name: 'R', clear_sb: true });
+  assert.equal(segments.count, before);
   assert.equal(await superblock(disks[0]), null);
   // One that has written none wipes none.
   disks[0].memory().fill(7, 0, 512);

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { faultRegistry } from '../../../bdev/faults/registry.ts';
+import { IO_READ, IO_WRITE } from '../../../bdev/io-type.ts';
 import { stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open, runIo } from '../../../bdev/stub-setup.sim.ts';
 import { allGood, legs, Pluggable, raid1OnStubs, setUpRaid } from './raid-setup.sim.ts';
@@ -59,7 +60,8 @@ test('a range longer than a buffer, behind superblocks: the member holds all of 
 test('what no other member can be read is not written, and nobody is dropped; what the repair held is let go', async () => {
   const { cluster, stub, names, list, channel, done, cb, buf, tearDown } = await raid1OnStubs(2);
   const open = () => names.map((name) => (stubs.channels.get(name) ?? []).filter(({ closed }) => !closed));
-  const before = open().map(({ length }) => length);
+  const refs = () => names.map((name) => [...cluster.bdevs.get(name).channels].map((each) => each.refs));
+  const before = refs();
   const under = () => open().map((channels) => channels.flatMap(({ outstanding }) => outstanding));
   channel.read(buf, 0, 1024, 512, cb, 'r');
   stub[0].complete(1, -5);
@@ -78,9 +80,29 @@ test('what no other member can be read is not written, and nobody is dropped; wh
   cluster.turns();
   assert.deepEqual(done, ['r 0', 'w 0']);
   assert.equal((await list('online'))[0].num_base_bdevs_discovered, 2);
-  assert.deepEqual(
-    open().map(({ length }) => length),
-    before,
-  );
+  assert.deepEqual(refs(), before);
+  await tearDown();
+});
+
+test('the last member is written again with what the first holds', async () => {
+  const { cluster, stub, names, channel, done, cb, buf, tearDown } = await raid1OnStubs(2);
+  channel.read(buf, 0, 8192, 4096, cb, 'other');
+  channel.read(buf, 0, 1024, 512, cb, 'r');
+  assert.deepEqual(legs(stub), [['1 8192 4096'], ['1 1024 512']]);
+  stub[1].complete(1, -5);
+  stub[0].complete(2);
+  const under = (at: number) => (stubs.channels.get(names[at]) ?? []).flatMap(({ outstanding }) => outstanding);
+  for (const [at, what] of [
+    [0, IO_READ],
+    [1, IO_WRITE],
+  ]) {
+    for (let i = 0; i < 100 && under(at).length === 0; i++) await cluster.until(Promise.resolve());
+    assert.deepEqual(
+      under(at).map(({ type, byteOffset, bytes }) => [type, byteOffset, bytes]),
+      [[what, 1024, 512]],
+    );
+    for (const each of stubs.channels.get(names[at]) ?? []) each.complete(each.outstanding.length);
+  }
+  assert.deepEqual(done, ['other 0', 'r 0']);
   await tearDown();
 });
