@@ -1,10 +1,12 @@
 /** What a raid1 writes again where a member could not be read (raid1-repair.ts): all of the range and nothing else, of what a member that can be read holds there. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { BdevIo } from '../../../bdev/bdev-io.ts';
 import { faultRegistry } from '../../../bdev/faults/registry.ts';
 import { IO_READ, IO_WRITE } from '../../../bdev/io-type.ts';
 import { stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, open, runIo } from '../../../bdev/stub-setup.sim.ts';
+import { end, outstanding, rebuilding, soon } from './raid-drop.sim.ts';
 import { allGood, legs, Pluggable, raid1OnStubs, setUpRaid } from './raid-setup.sim.ts';
 import { RAID_MIN_DATA_OFFSET_BYTES } from './raid-superblock.ts';
 
@@ -104,5 +106,57 @@ test('the last member is written again with what the first holds', async () => {
     for (const each of stubs.channels.get(names[at]) ?? []) each.complete(each.outstanding.length);
   }
   assert.deepEqual(done, ['other 0', 'r 0']);
+  await tearDown();
+});
+
+test('a member that is being rebuilt is not where the repair of another gets its data', async () => {
+  const { cluster, names, channel, buf, done, cb, tearDown } = await rebuilding('raid1');
+  const there = ({ byteOffset }: BdevIo) => byteOffset === 16384;
+  const at = (name: string) =>
+    outstanding(name)
+      .filter(there)
+      .map(({ type, bytes }) => [type, bytes]);
+  channel.read(buf, 0, 16384, 512, cb, 'r');
+  const bad = names.findIndex((name) => at(name).length > 0);
+  const good = 3 - bad;
+  assert.ok(bad === 1 || bad === 2);
+  end(names[bad], there, -5);
+  end(names[good], there);
+  await soon(cluster, 'the repair reads', () => names.some((name) => at(name).length > 0));
+  assert.deepEqual(
+    names.map((name) => at(name)),
+    names.map((_, index) => (index === good ? [[IO_READ, 512]] : [])),
+  );
+  end(names[good], there);
+  await soon(cluster, 'the repair writes', () => names.some((name) => at(name).length > 0));
+  assert.deepEqual(
+    names.map((name) => at(name)),
+    names.map((_, index) => (index === bad ? [[IO_WRITE, 512]] : [])),
+  );
+  end(names[bad], there);
+  assert.deepEqual(done, ['r 0']);
+  await tearDown();
+});
+
+test('so many repairs at once, and no more: when they have ended there are others', async () => {
+  const { cluster, names, stub, channel, done, cb, buf, tearDown } = await raid1OnStubs(2);
+  const failing = async (count: number) => {
+    for (let i = 0; i < count; i++) {
+      assert.equal(channel.read(buf, 0, i * 512, 512, cb, 'r'), 0);
+      stub[0].complete(1, -5);
+      stub[1].complete(1);
+    }
+    for (let i = 0; i < 50; i++) await cluster.until(Promise.resolve());
+    return outstanding(names[1]).length;
+  };
+  assert.equal(await failing(12), 8);
+  await soon(cluster, 'they have ended', () => {
+    end(names[1]);
+    return outstanding(names[0]).length === 8;
+  });
+  end(names[0]);
+  for (let i = 0; i < 50; i++) await cluster.until(Promise.resolve());
+  assert.equal(await failing(1), 1);
+  assert.deepEqual(done, new Array(13).fill('r 0'));
   await tearDown();
 });
