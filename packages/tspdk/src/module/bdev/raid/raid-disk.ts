@@ -24,7 +24,7 @@ import type { Reactor } from '../../../event/reactor.ts';
 import { addRaidMember, dropRaidMember, refuseRaidDrop, setRaidReadable } from './raid-backend.ts';
 import { levelRule, type RaidData } from './raid-data.ts';
 import { RAID_DEGRADED_EVENT, RAID_OFFLINE_EVENT, RAID_REBUILT_EVENT, tellRaid } from './raid-events.ts';
-import { checkRaidMember, layOutRaid, raidGeometry } from './raid-geometry.ts';
+import { checkRaidMember, checkRaidSize, layOutRaid, raidGeometry } from './raid-geometry.ts';
 import { RAID5F } from './raid-level.ts';
 import { raidLog } from './raid-log.ts';
 import { type RaidOptions, RaidProcess } from './raid-process.ts';
@@ -203,12 +203,7 @@ export class RaidDisk {
     const bases = this.#good.map(({ base }) => (base as NonNullable<RaidSlot['base']>).bdev);
     const geometry = raidGeometry(this, bases, reactor.cores.length);
     if (fresh) this.blocks = geometry.blocks;
-    else if (geometry.blocks < this.blocks) {
-      throw new SpdkError(
-        'EINVAL',
-        `raid "${params.name}": ${geometry.blocks} blocks, its superblock says ${this.blocks}`,
-      );
-    }
+    else checkRaidSize(this, geometry);
     if (geometry.scratchBytes > 0) this.#scratch = await shareSegment(reactor, geometry.scratchBytes);
     if (params.superblock) {
       this.#superblock = await shareSegment(reactor, wholeBlockBytes(RAID_SB_MAX_BYTES, this.blockBytes));

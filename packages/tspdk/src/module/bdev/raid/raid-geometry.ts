@@ -15,7 +15,7 @@ import type { RaidDisk } from './raid-disk.ts';
 import { CONCAT, RAID0, RAID1, raidLevelName } from './raid-level.ts';
 import { ConcatMap, Raid0Map, Raid5fMap } from './raid-map.ts';
 import type { RaidSlot } from './raid-slot.ts';
-import { RAID_MIN_DATA_OFFSET_BYTES } from './raid-superblock.ts';
+import { RAID_MIN_DATA_OFFSET_BYTES, RAID_SB_BYTES, RAID_SB_MEMBER_BYTES } from './raid-superblock.ts';
 import { superblockReadBytes } from './superblock-io.ts';
 
 export interface RaidGeometry {
@@ -104,10 +104,26 @@ export function checkRaidMember(disk: RaidDisk, slot: RaidSlot, bdev: Bdev): voi
     const level = `stands on ${bdev.level} disks, one on another; limit ${own.level - 1}, as set when the raid was made`;
     throw new SpdkError('EINVAL', `raid "${params.name}": bdev "${bdev.name}" ${level}`);
   }
+  if (params.superblock && disk.seq > 0) {
+    const end = Math.ceil((RAID_SB_BYTES + disk.slots.length * RAID_SB_MEMBER_BYTES) / blockBytes);
+    if (slot.dataOffset < end) {
+      const data = `has its data from block ${slot.dataOffset} on, and the superblock ends at block ${end}`;
+      throw new SpdkError('EINVAL', `raid "${params.name}": bdev "${bdev.name}" ${data}`);
+    }
+  }
   if (disk.seq > 0 && slot.dataOffset + slot.dataBlocks > bdev.blocks) {
     const size = `${bdev.blocks} blocks, fewer than ${slot.dataOffset + slot.dataBlocks}`;
     throw new SpdkError('EINVAL', `raid "${params.name}": bdev "${bdev.name}" has ${size}`);
   }
+}
+
+/** Whether members of that geometry make a disk as large as its superblock says. @throws {SpdkError} EINVAL when they are too small, or it would end inside a stripe */
+export function checkRaidSize({ params, blocks }: RaidDisk, geometry: RaidGeometry): void {
+  const unit = geometry.limits.writeUnitBlocks ?? 1;
+  if (geometry.blocks >= blocks && blocks % unit === 0) return;
+  const stripes = unit > 1 ? ` in stripes of ${unit}` : '';
+  const what = `${geometry.blocks} blocks${stripes}, its superblock says ${blocks}`;
+  throw new SpdkError('EINVAL', `raid "${params.name}": ${what}`);
 }
 
 /** Has the slots of a disk that is new say where the data lies on its members. @throws {SpdkError} EINVAL when one has no room for any, or its superblock could not be read again */

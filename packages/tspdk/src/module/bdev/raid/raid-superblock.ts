@@ -19,6 +19,8 @@ export const RAID_SB_BYTES = 256;
 export const RAID_SB_MEMBER_BYTES = 64;
 /** No superblock is longer, rounded up to what is read at once (SPDK: RAID_BDEV_SB_MAX_LENGTH). */
 export const RAID_SB_MAX_BYTES = Math.ceil((RAID_SB_BYTES + 255 * RAID_SB_MEMBER_BYTES) / 4096) * 4096;
+/** So many changes nobody counts, and a superblock that says more leaves no room to count on. */
+const SEQ_MAX = 2 ** 52;
 /** Where a member's data starts at the earliest (SPDK: RAID_BDEV_MIN_DATA_OFFSET_SIZE). */
 export const RAID_MIN_DATA_OFFSET_BYTES = 1024 * 1024;
 
@@ -203,6 +205,8 @@ export function decodeRaidSuperblock(bytes: Uint8Array): RaidSuperblock | number
   }
   const major = view.getUint16(AT.versionMajor, true);
   if (major !== VERSION_MAJOR) throw bad(`version ${major}.${view.getUint16(AT.versionMinor, true)}`);
+  const seqNumber = getU64(view, AT.seqNumber, 'seq_number');
+  if (seqNumber > SEQ_MAX) throw bad(`seq_number is ${seqNumber}, limit ${SEQ_MAX}`);
   const numBaseBdevs = whole[AT.numBaseBdevs];
   const count = whole[AT.baseBdevsSize];
   if (RAID_SB_BYTES + count * RAID_SB_MEMBER_BYTES > length) throw bad(`${count} base bdevs in ${length} bytes`);
@@ -230,7 +234,7 @@ export function decodeRaidSuperblock(bytes: Uint8Array): RaidSuperblock | number
     level: view.getUint32(AT.level, true),
     stripSize: view.getUint32(AT.stripSize, true),
     state: view.getUint32(AT.state, true),
-    seqNumber: getU64(view, AT.seqNumber, 'seq_number'),
+    seqNumber,
     flags: view.getUint32(AT.flags, true),
     numBaseBdevs,
     baseBdevs,
