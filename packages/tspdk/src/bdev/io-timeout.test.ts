@@ -9,7 +9,7 @@ import { passthruModule } from '../module/bdev/passthru/passthru-bdev.ts';
 import { Thread } from '../thread/index.ts';
 import { startCluster, TestClock } from './cluster.sim.ts';
 import type { OverdueIo } from './io-timeout.ts';
-import { IO_READ, IO_RESET, IO_WRITE } from './io-type.ts';
+import { IO_FLAG_MARK_BITS, IO_FLAG_MARK_SHIFT, IO_READ, IO_RESET, IO_WRITE } from './io-type.ts';
 import { bdevManager } from './manager.ts';
 import { stubChannel } from './stub-module.sim.ts';
 import { channelOf, make, open } from './stub-setup.sim.ts';
@@ -180,6 +180,56 @@ test('bdev_set_io_timeout: another limit counts for what is under way, at once; 
   stub.complete(1);
   pass(60);
   assert.equal(cluster.reactors[0].local(bdevManager).timeouts.size, 0);
+  await cluster.close();
+});
+
+test('descriptors with time-outs of their own are told of their own I/Os; a mark is used again when the last I/O that carries it has ended', async () => {
+  const { cluster, desc, channel, note, takeTold, cb, pass, buf, stub } = await timed();
+  const { timeouts } = cluster.reactors[0].local(bdevManager);
+  const other = open(cluster, 'S');
+  const others: unknown[] = [];
+  desc.setTimeout(2 * SECOND, note);
+  other.setTimeout(2 * SECOND, ({ ctx }) => void others.push(ctx));
+  channel.read(buf, 0, 512, 512, cb, 'mine');
+  channelOf(cluster, other).read(buf, 0, 512, 512, cb, 'theirs');
+  pass(2);
+  assert.deepEqual([takeTold(), others.splice(0)], [[`mine ${IO_READ} 512+512 2`], ['theirs']]);
+  desc.setTimeout(0);
+  pass(10);
+  assert.equal(timeouts.size, 2, 'its I/O is still under way');
+  const third = open(cluster, 'S');
+  third.setTimeout(2 * SECOND, note);
+  assert.equal(timeouts.size, 3);
+  pass(10);
+  assert.deepEqual(takeTold(), []);
+  stub.complete(2);
+  pass(10);
+  assert.equal(timeouts.size, 2);
+  for (let number = 1; number < 1 << IO_FLAG_MARK_BITS; number++) timeouts.add(number << IO_FLAG_MARK_SHIFT);
+  assert.throws(() => desc.setTimeout(SECOND, note), {
+    code: 'EMFILE',
+    message: '4095 descriptors have a time-out already',
+  });
+  for (const each of [desc, other, third]) each.close();
+  await cluster.close();
+});
+
+test('one that another’s callback has ended is not told of', async () => {
+  const { cluster, desc, channel, cb, pass, buf, stub, done } = await timed();
+  const told: unknown[] = [];
+  desc.setTimeout(2 * SECOND, ({ ctx }) => {
+    told.push(ctx);
+    stub.complete(2);
+    // In the place of one of them there is another at once.
+    if (told.length === 1) channel.read(buf, 0, 0, 512, cb, 'new');
+  });
+  channel.read(buf, 0, 0, 512, cb, 'a');
+  pass(0.1);
+  channel.read(buf, 0, 512, 512, cb, 'b');
+  pass(3);
+  assert.deepEqual([told, done], [['a'], ['a 0', 'b 0']]);
+  stub.complete(1);
+  desc.close();
   await cluster.close();
 });
 
