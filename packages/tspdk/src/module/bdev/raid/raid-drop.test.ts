@@ -5,10 +5,12 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { BdevIo } from '../../../bdev/bdev-io.ts';
+import { BdevDesc } from '../../../bdev/desc.ts';
 import { IO_READ, IO_WRITE } from '../../../bdev/io-type.ts';
 import { stubChannel } from '../../../bdev/stub-module.sim.ts';
 import { log } from '../../../log/index.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
+import { raidBackends } from './raid-backend.ts';
 import { RaidDisk } from './raid-disk.ts';
 import { end, outstanding, rebuilding, soon, threeWithSuperblocks } from './raid-drop.sim.ts';
 import { RAID0, RAID1, RAID5F } from './raid-level.ts';
@@ -319,4 +321,37 @@ test('[test_raid1_write_error] a write that none of the good members takes has f
     [true, true, true],
   );
   await tearDown();
+});
+
+test('a write that has failed on a member is acknowledged when no core reads that member any more', async () => {
+  for (const core of [0, 1]) {
+    const { cluster, create, raids } = await setUpRaid({ reactors: 2 });
+    const names = await stubDisks(cluster, 2, { blocks: 64 });
+    await answering(cluster, names, create('raid1', names));
+    const { key } = raids.get('R');
+    const backends = cluster.reactors.map((reactor) => reactor.local(raidBackends).get(key));
+    const readable = () => backends.map((backend) => Array.from(backend?.readable ?? []));
+    assert.deepEqual(readable(), [
+      [1, 1],
+      [1, 1],
+    ]);
+    const desc = cluster.on(core, () => BdevDesc.open('R', { write: true, onEvent: () => {} }));
+    const channel = cluster.on(core, () => desc.getIoChannel());
+    const seen: unknown[] = [];
+    const acknowledged = (_: unknown, status: number): void => void seen.push(status, readable());
+    cluster.on(core, () => channel.write(cluster.memory(512), 0, 0, 512, acknowledged, null));
+    stubChannel(names[0], core).complete(1, -5);
+    stubChannel(names[1], core).complete(1);
+    await soon(cluster, 'the write is acknowledged', () => seen.length > 0);
+    assert.deepEqual(seen, [
+      0,
+      [
+        [0, 1],
+        [0, 1],
+      ],
+    ]);
+    desc.close();
+    await answering(cluster, names, cluster.bdevs.fini());
+    await cluster.close();
+  }
 });
