@@ -355,3 +355,28 @@ test('a write that has failed on a member is acknowledged when no core reads tha
     await cluster.close();
   }
 });
+
+test('[test_raid_process] of members that are added together one is rebuilt after the other', async () => {
+  const { cluster, create, call, raids } = await setUpRaid();
+  const names = await stubDisks(cluster, 3, { blocks: 64 });
+  await answering(cluster, names, create('raid1', ['', '', names[2]]));
+  const raid = raids.get('R');
+  const add = (base_bdev: string) =>
+    answering(cluster, [base_bdev], call('bdev_raid_add_base_bdev', { raid_bdev: 'R', base_bdev }));
+  await add(names[0]);
+  const { process } = raid;
+  assert.equal(process?.slot.index, 0);
+  await add(names[1]);
+  for (let i = 0; i < 20; i++) cluster.round();
+  assert.equal(raid.process, process);
+  const rebuilt: number[] = [];
+  await soon(cluster, 'both are rebuilt', () => {
+    for (const name of names) end(name);
+    const index = raid.process?.slot.index;
+    if (index !== undefined && index !== rebuilt.at(-1)) rebuilt.push(index);
+    return raid.slots.every(({ good }) => good);
+  });
+  assert.deepEqual(rebuilt, [0, 1]);
+  await answering(cluster, names, cluster.bdevs.fini());
+  await cluster.close();
+});
