@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Cluster, startCluster } from '../../../bdev/cluster.sim.ts';
-import { faultRegistry } from '../../../bdev/index.ts';
+import { faultRegistry, WAIT_FOR_EXAMINE } from '../../../bdev/index.ts';
 import { describeBdev } from '../../../bdev/rpc.ts';
 import { channelOf, open, runIo } from '../../../bdev/stub-setup.sim.ts';
 import { type LogRecord, log } from '../../../log/index.ts';
@@ -14,7 +14,7 @@ import { RPC_RUNTIME, RpcRegistry } from '../../../rpc/index.ts';
 import '../file/file-bdev.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { createSplit } from '../split/split-bdev.ts';
-import { examineGpt } from './gpt-bdev.ts';
+import { examineGpt, gptModule } from './gpt-bdev.ts';
 import { makeGpt, type NewGptPartition, SPDK_GPT_PART_TYPE_GUID, SPDK_GPT_PART_TYPE_GUID_OLD } from './gpt-table.ts';
 import { registerGptRpc } from './rpc.ts';
 
@@ -111,6 +111,23 @@ test('somebody else’s partitions appear when they are asked for, and go again'
   await assert.rejects(call('bdev_gpt_create', { base_bdev: 'E' }), /"E" has no GUID partition table/);
   await partitioned(cluster, 'N', []);
   await assert.rejects(call('bdev_gpt_create', { base_bdev: 'N' }), /"N" has no partitions/);
+  await cluster.close();
+});
+
+test('a partition that cannot be a disk: there are none of the others either, and the disk is free', async () => {
+  const { cluster, call, names } = await world();
+  // The second has the uuid of the first.
+  await partitioned(cluster, 'M', [three[0], { ...three[1], uniqueGuid: uuid(1) }]);
+  await assert.rejects(call('bdev_gpt_create', { base_bdev: 'M' }), { code: 'EEXIST' });
+  assert.deepEqual(names(), ['M']);
+  assert.equal(cluster.bdevs.get('M').shared.claim, 0);
+  await cluster.until(cluster.bdevs.examine(cluster.bdevs.get('M')));
+  assert.deepEqual(names(), ['M', 'Mp1'], 'of SPDK’s type there is one');
+  assert.deepEqual(
+    gptModule.configCalls?.(cluster.bdevs.get('Mp1').spec, cluster.reactors[0]),
+    [WAIT_FOR_EXAMINE],
+    'what was found comes by itself',
+  );
   await cluster.close();
 });
 
