@@ -10,6 +10,7 @@
 import { type BdevIo, IO_QUEUED } from './bdev-io.ts';
 import { isHeldBy } from './locked-range.ts';
 import type { Retry } from './manager.ts';
+import type { Qos } from './qos.ts';
 import { ECANCELED } from './status.ts';
 import type { ThreadChannel } from './thread-channel.ts';
 
@@ -18,6 +19,9 @@ export class Gates implements Retry {
   #limited: BdevIo[] = [];
   #locked: BdevIo[] = [];
   #retryPending = false;
+  /** Limits that refused the first of the limited when it was last looked at, a mask of kinds; 0: nothing is limited. As counted in `#qos`. */
+  #refusedBy = 0;
+  #qos: Qos | null = null;
 
   constructor(channel: ThreadChannel) {
     this.#channel = channel;
@@ -38,11 +42,22 @@ export class Gates implements Retry {
       return;
     }
     const { qos } = this.#channel.bdev;
-    if (qos !== null && (this.#limited.length > 0 || !qos.take(io))) {
+    const waits = this.#limited.length > 0;
+    const refusedBy = qos === null || waits ? 0 : qos.take(io);
+    if (qos !== null && (waits || refusedBy !== 0)) {
       io.state = IO_QUEUED;
       this.#limited.push(io);
+      if (!waits) this.#looked(refusedBy);
       this.#retryInTime();
     } else this.#admitToRange(io);
+  }
+
+  /** Counts what waits here, which other cores must know (qos.ts). The limits may be gone meanwhile, their counts are not. */
+  #looked(refusedBy: number): void {
+    if (refusedBy === 0 && this.#refusedBy === 0) return;
+    this.#qos = this.#channel.bdev.qos ?? this.#qos;
+    this.#qos?.looked(this.#refusedBy, refusedBy);
+    this.#refusedBy = refusedBy;
   }
 
   #admitToRange(io: BdevIo): void {
@@ -78,8 +93,14 @@ export class Gates implements Retry {
     this.#retryPending = false;
     const { qos } = this.#channel.bdev;
     let taken = 0;
-    while (taken < this.#limited.length && (qos === null || qos.take(this.#limited[taken]))) taken++;
-    for (const io of this.#limited.splice(0, taken)) this.#admitToRange(io);
+    let refusedBy = 0;
+    for (; taken < this.#limited.length; taken++) {
+      refusedBy = qos === null ? 0 : qos.take(this.#limited[taken]);
+      if (refusedBy !== 0) break;
+    }
+    const free = this.#limited.splice(0, taken);
+    this.#looked(refusedBy);
+    for (const io of free) this.#admitToRange(io);
     if (this.#limited.length > 0) this.#retryInTime();
   }
 
@@ -88,6 +109,7 @@ export class Gates implements Retry {
     const before = this.count;
     this.#limited = this.#limited.filter((each) => each !== io);
     this.#locked = this.#locked.filter((each) => each !== io);
+    if (this.#limited.length === 0) this.#looked(0);
     return this.count < before;
   }
 
@@ -96,6 +118,7 @@ export class Gates implements Retry {
     const all = [...this.#limited, ...this.#locked];
     this.#limited = [];
     this.#locked = [];
+    this.#looked(0);
     return all;
   }
 }
