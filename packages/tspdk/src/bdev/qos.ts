@@ -13,6 +13,8 @@
  *   Who loses the exchange tries again, as the winner's clock may be an older one. What begins to wait between the reading and the exchange begins as that slice begins.
  * - What a wait for one limit leaves of the others is not kept either: a gate that has looked, and was refused or wants no more, cuts what no gate waits for to one slice. So what is kept is from the time since a gate that waits
  *   looked last, and over any time all cores together get what its slices allow, what the latest had not yet fetched before it, and a last I/O each that overdraws.
+ *   Two things may take of what is kept, never add to it: that cut, where a late gate waits for one limit and will need more than a slice's of another, which one that looks more often does not wait for; and a core that was held up between its
+ *   exchange of the slice and what it then adds.
  * - Debts are paid in full: a fill adds to what is below zero, and never sets it. All is changed by what was read (an exchange that fails is done again), for others take meanwhile.
  * - A count does not stay up: a gate keeps what it has counted, and takes it back whenever its queue has become empty, however that came. Nothing else writes these words: limits that change, or go, leave them.
  *
