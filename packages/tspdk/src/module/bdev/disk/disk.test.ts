@@ -418,14 +418,6 @@ test('what is wrong with a module is said in its own terms', async () => {
     assert.match((error as Error).stack ?? '', /at inner .*throws\.mjs/);
     return true;
   });
-  for (const name of ['broken.mjs', 'broken.cjs']) {
-    await assert.rejects(load(name, 'const size = 1024;\nconst read = = 1;\n'), (error) => {
-      assert.match((error as Error).message, /failed to load: Unexpected token '='/);
-      assert.match((error as Error).stack ?? '', new RegExp(`/${name}:2\nconst read = = 1;\n +\\^\n`));
-      assert.doesNotMatch((error as Error).stack ?? '', /node:/);
-      return true;
-    });
-  }
   await assert.rejects(load('none.mjs', 'export const disk = 1;'), {
     code: 'EINVAL',
     message: /exports disk; it must say/,

@@ -79,19 +79,37 @@ function checkRunnable(path: string): void {
 /** What a check of a file may take, ms. */
 const CHECK_MS_MAX = 10_000;
 
+/** Compiles a file as an ES module and runs nothing of it. What strips the types keeps every place. In a process of its own, as only what ends one is printed with its place. */
+const CHECK = `
+  const path = process.argv[1];
+  const text = require('node:fs').readFileSync(path, 'utf8');
+  const code = /ts$/.test(path) ? require('node:module').stripTypeScriptTypes(text) : text;
+  new (require('node:vm').SourceTextModule)(code, { identifier: path });`;
+const CHECK_ARGS = ['--experimental-vm-modules', '--input-type=commonjs', '--eval', CHECK];
+
 /**
- * Where the file is no JavaScript, with the line itself: of what is imported Node tells that to nobody, but `node --check` does. Empty where Node has said it, and when it is another file that is wrong.
- * TypeScript is checked by what strips its types.
+ * Where the file is no JavaScript, with the line itself: of an ES module that is imported Node tells that to nobody. Empty where Node has said it, when it is another file that is wrong,
+ * and where it cannot be found out.
  */
-function placeOfSyntaxError(thrown: unknown, path: string): Promise<string> {
-  const unplaced = thrown instanceof SyntaxError && textOfThrown(thrown).startsWith('SyntaxError');
-  if (!unplaced || /ts$/.test(extname(path))) return Promise.resolve('');
+async function placeOfSyntaxError(thrown: unknown, path: string): Promise<string> {
+  if (!(thrown instanceof SyntaxError && textOfThrown(thrown).startsWith('SyntaxError'))) return '';
+  try {
+    const file = fileNow(path);
+    const said = await stderrOf([...CHECK_ARGS, file]);
+    // Node may have printed something before, and the line itself may say anything.
+    const start = `\n${said}`.indexOf(`\n${file}:`);
+    const end = said.lastIndexOf(`\nSyntaxError: ${messageOfThrown(thrown)}\n`);
+    return start < 0 || end < start ? '' : said.slice(start, end + 1);
+  } catch {
+    // No process may be started here.
+    return '';
+  }
+}
+
+function stderrOf(args: readonly string[]): Promise<string> {
   const env = { ...process.env, NODE_OPTIONS: '' };
   return new Promise((resolve) => {
-    execFile(process.execPath, ['--check', path], { env, timeout: CHECK_MS_MAX }, (_, __, stderr) => {
-      const end = stderr.indexOf('SyntaxError');
-      resolve(end < 0 ? '' : stderr.slice(0, end));
-    });
+    execFile(process.execPath, args, { env, timeout: CHECK_MS_MAX }, (_, __, stderr) => resolve(stderr));
   });
 }
 
