@@ -79,7 +79,7 @@ export class UserModuleBackend implements BdevBackend {
 
   /**
    * What theirs has named is sent to clients as it is, behind a header that says how much it is: too little or too much and nothing after it would be understood, and beyond a
-   * segment lies somebody else's memory. So it is looked at, and without it the I/O goes the other way.
+   * segment lies somebody else's memory. So it is looked at, and without it, or where theirs throws, the I/O goes the other way.
    */
   #zcopy(
     channel: ModuleChannel,
@@ -90,7 +90,14 @@ export class UserModuleBackend implements BdevBackend {
     write: boolean,
   ): boolean {
     const { count } = out;
-    const named = theirs(byteOffset, bytes, out, write);
+    let named: unknown;
+    try {
+      named = theirs(byteOffset, bytes, out, write);
+    } catch (error) {
+      if (!this.#zcopyTold) this.#logThrown(`zcopy of ${bytes} bytes at ${byteOffset}`, error);
+      this.#zcopyTold = true;
+      named = false;
+    }
     if (named === true && isWhole(out, count, bytes)) return true;
     if (named !== false) this.#tellZcopy(named, byteOffset, bytes, out, count);
     out.truncate(count);

@@ -1,6 +1,6 @@
 /** What a user's `zcopy` names: clients get it as it is, so it is looked at. */
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { type TestContext, test } from 'node:test';
 import { startCluster } from '../../../bdev/cluster.sim.ts';
 import { BdevDesc } from '../../../bdev/desc.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
@@ -10,7 +10,10 @@ import { moduleFolder } from './disk-setup.sim.ts';
 
 const file = moduleFolder();
 
-test('memory that a zcopy does not name whole, and as it is, is not used', async (t) => {
+type Zcopy = (memory: Segment, at: number, bytes: number, out: IoVecs, write: boolean) => unknown;
+
+/** What a `zcopy` of a disk D, asked for 512 bytes at 1024, is answered with, and what has been logged. */
+async function zcopies(t: TestContext) {
   const cluster = await startCluster();
   const module = file(
     'zcopies.mjs',
@@ -28,19 +31,26 @@ test('memory that a zcopy does not name whole, and as it is, is not used', async
   await cluster.until(cluster.bdevs.create('disk', { name: 'D', module }));
   const desc = BdevDesc.open('D', { write: true, reactor: cluster.reactors[0], onEvent: () => {} });
   const channel = desc.getIoChannel();
-  const earlier = cluster.memory(16);
   const out = new IoVecs(4);
-  out.push(earlier, 0, 16);
+  out.push(cluster.memory(16), 0, 16);
   const told: string[] = [];
   log.open(({ text }) => void told.push(text));
   t.after(() => log.close());
-  type Zcopy = (memory: Segment, at: number, bytes: number, out: IoVecs, write: boolean) => unknown;
-  const named = (zcopy: Zcopy): boolean => {
+  const named = (zcopy: Zcopy, write = false): boolean => {
     (globalThis as { tspdkZcopy?: Zcopy }).tspdkZcopy = zcopy;
-    const rc = channel.zcopy(1024, 512, out);
+    const rc = channel.zcopy(1024, 512, out, write);
     assert.deepEqual([out.count > 1, out.totalBytes > 16], [rc, rc], 'all or nothing');
     return rc;
   };
+  const close = async () => {
+    desc.close();
+    await cluster.close();
+  };
+  return { named, told, close };
+}
+
+test('memory that a zcopy does not name whole, and as it is, is not used', async (t) => {
+  const { named, told, close } = await zcopies(t);
   const wrong: Zcopy[] = [
     (memory, at, bytes, to) => to.push(memory, at, bytes),
     (memory, at, bytes, to) => [to.push(memory, at, bytes - 1), true].at(-1),
@@ -64,6 +74,29 @@ test('memory that a zcopy does not name whole, and as it is, is not used', async
     named((memory, at, bytes, to) => [to.push(memory, at, 64), to.push(memory, at + 64, bytes - 64), true].at(-1)),
     true,
   );
-  desc.close();
-  await cluster.close();
+  await close();
+});
+
+test('a zcopy that throws names nothing, and is in the log once', async (t) => {
+  const { named, told, close } = await zcopies(t);
+  const throwing: Zcopy[] = [
+    function theirs(memory, at, bytes, to) {
+      to.push(memory, at, bytes);
+      throw new Error('boom');
+    },
+    (memory, at, bytes, to) => {
+      // Without a look at `full`.
+      for (let i = 0; i < bytes; i += 64) to.push(memory, at + i, 64);
+      return true;
+    },
+    () => {
+      throw null;
+    },
+  ];
+  for (const zcopy of throwing) {
+    for (const write of [false, true]) assert.equal(named(zcopy, write), false, String(zcopy));
+  }
+  assert.equal(told.length, 1);
+  assert.match(told[0], /"D": zcopy of 512 bytes at 1024: Error: boom\n +at .*theirs/);
+  await close();
 });
