@@ -13,7 +13,7 @@ import type { ModuleBackend, ModuleChannel } from './define-bdev-module.ts';
 import { statusOfThrown, textOfThrown } from './io-status.ts';
 
 const diskLog = log.register('bdev_disk');
-/** Marks a channel whose `close`, `reset` and `zcopy` are the layer's already. */
+/** Marks a channel whose `close`, `reset`, `zcopy` and `zcopyWritten` are the layer's already. */
 const WRAPPED = Symbol('wrapped');
 
 export class UserModuleBackend implements BdevBackend {
@@ -22,6 +22,8 @@ export class UserModuleBackend implements BdevBackend {
   readonly #theirs: ModuleBackend;
   /** That a `zcopy` does not keep to its contract has been said. */
   #zcopyTold = false;
+  /** That a `zcopyWritten` throws has been said. */
+  #writtenTold = false;
 
   /** @throws {SpdkError} EINVAL when `theirs` is no backend */
   constructor(spec: BdevSpec, kind: string, theirs: ModuleBackend) {
@@ -48,6 +50,9 @@ export class UserModuleBackend implements BdevBackend {
     own.close = this.#closeChannel.bind(this, channel.close?.bind(channel));
     if (channel.reset !== undefined) own.reset = this.#reset.bind(this, channel.reset.bind(channel));
     if (channel.zcopy !== undefined) own.zcopy = this.#zcopy.bind(this, channel, channel.zcopy.bind(channel));
+    if (channel.zcopyWritten !== undefined) {
+      own.zcopyWritten = this.#zcopyWritten.bind(this, channel.zcopyWritten.bind(channel));
+    }
     Object.defineProperty(channel, WRAPPED, { value: true });
     return own;
   }
@@ -103,6 +108,16 @@ export class UserModuleBackend implements BdevBackend {
     out.truncate(count);
     if (named && write) channel.zcopyWritten?.(byteOffset, 0);
     return false;
+  }
+
+  /** The bytes have been written, whatever theirs makes of it: what it throws must not keep the client from its answer. */
+  #zcopyWritten(theirs: NonNullable<ModuleChannel['zcopyWritten']>, byteOffset: number, bytes: number): void {
+    try {
+      theirs(byteOffset, bytes);
+    } catch (error) {
+      if (!this.#writtenTold) this.#logThrown(`zcopyWritten of ${bytes} bytes at ${byteOffset}`, error);
+      this.#writtenTold = true;
+    }
   }
 
   #tellZcopy(named: unknown, byteOffset: number, bytes: number, out: IoVecs, count: number): void {

@@ -24,7 +24,8 @@ async function zcopies(t: TestContext) {
      },
      attach: ({ data }, reactor) => {
        const memory = reactor.segments.get(data.segment);
-       return { createChannel: () => ({ submit(io) { io.complete(0); }, zcopy: (...args) => globalThis.tspdkZcopy(memory, ...args) }) };
+       return { createChannel: () => ({ submit(io) { io.complete(0); }, zcopy: (...args) => globalThis.tspdkZcopy(memory, ...args),
+         zcopyWritten(at, bytes) { throw new Error('told of ' + bytes + ' at ' + at); } }) };
      },
      destroy: ({ data }, reactor) => dropSegment(reactor, data.segment),`,
   );
@@ -46,7 +47,7 @@ async function zcopies(t: TestContext) {
     desc.close();
     await cluster.close();
   };
-  return { named, told, close };
+  return { channel, named, told, close };
 }
 
 test('memory that a zcopy does not name whole, and as it is, is not used', async (t) => {
@@ -98,5 +99,25 @@ test('a zcopy that throws names nothing, and is in the log once', async (t) => {
   }
   assert.equal(told.length, 1);
   assert.match(told[0], /"D": zcopy of 512 bytes at 1024: Error: boom\n +at .*theirs/);
+  await close();
+});
+
+test('a zcopyWritten that throws is in the log once, and the write has ended', async (t) => {
+  const { channel, named, told, close } = await zcopies(t);
+  const out = new IoVecs(1);
+  for (let i = 0; i < 2; i++) {
+    (globalThis as { tspdkZcopy?: Zcopy }).tspdkZcopy = (memory, at, bytes, to) =>
+      [to.push(memory, at, bytes), true].at(-1);
+    assert.equal(channel.zcopy(1024, 512, out, true), true);
+    channel.zcopyWritten(1024, 512);
+    out.reset();
+  }
+  assert.equal(told.length, 1);
+  assert.match(told[0], /"D": zcopyWritten of 512 bytes at 1024: Error: told of 512 at 1024\n/);
+  // Given up, as what was named is not the whole.
+  assert.equal(
+    named((memory, at, _, to) => [to.push(memory, at, 64), true].at(-1), true),
+    false,
+  );
   await close();
 });
