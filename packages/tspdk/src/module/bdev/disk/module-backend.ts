@@ -4,6 +4,7 @@ import {
   type BdevBackend,
   type BdevIoDone,
   type BdevSpec,
+  type Extents,
   IO_ZCOPY,
 } from '../../../bdev/index.ts';
 import { SpdkError } from '../../../env/errors.ts';
@@ -13,7 +14,7 @@ import type { ModuleBackend, ModuleChannel } from './define-bdev-module.ts';
 import { statusOfThrown, textOfThrown } from './io-status.ts';
 
 const diskLog = log.register('bdev_disk');
-/** Marks a channel whose `close`, `reset`, `zcopy` and `zcopyWritten` are the layer's already. */
+/** Marks a channel whose `close`, `reset`, `zcopy`, `zcopyWritten` and `blockStatus` are the layer's already. */
 const WRAPPED = Symbol('wrapped');
 
 export class UserModuleBackend implements BdevBackend {
@@ -24,6 +25,8 @@ export class UserModuleBackend implements BdevBackend {
   #zcopyTold = false;
   /** That a `zcopyWritten` throws has been said. */
   #writtenTold = false;
+  /** That a `blockStatus` throws has been said. */
+  #statusTold = false;
 
   /** @throws {SpdkError} EINVAL when `theirs` is no backend */
   constructor(spec: BdevSpec, kind: string, theirs: ModuleBackend) {
@@ -52,6 +55,9 @@ export class UserModuleBackend implements BdevBackend {
     if (channel.zcopy !== undefined) own.zcopy = this.#zcopy.bind(this, channel, channel.zcopy.bind(channel));
     if (channel.zcopyWritten !== undefined) {
       own.zcopyWritten = this.#zcopyWritten.bind(this, channel.zcopyWritten.bind(channel));
+    }
+    if (channel.blockStatus !== undefined) {
+      own.blockStatus = this.#blockStatus.bind(this, channel.blockStatus.bind(channel));
     }
     Object.defineProperty(channel, WRAPPED, { value: true });
     return own;
@@ -117,6 +123,22 @@ export class UserModuleBackend implements BdevBackend {
     } catch (error) {
       if (!this.#writtenTold) this.#logThrown(`zcopyWritten of ${bytes} bytes at ${byteOffset}`, error);
       this.#writtenTold = true;
+    }
+  }
+
+  /** What theirs throws is the status. */
+  #blockStatus(
+    theirs: NonNullable<ModuleChannel['blockStatus']>,
+    byteOffset: number,
+    bytes: number,
+    out: Extents,
+  ): number {
+    try {
+      return theirs(byteOffset, bytes, out);
+    } catch (error) {
+      if (!this.#statusTold) this.#logThrown(`blockStatus of ${bytes} bytes at ${byteOffset}`, error);
+      this.#statusTold = true;
+      return statusOfThrown(error);
     }
   }
 

@@ -1,12 +1,14 @@
-/** What a user's `zcopy` names: clients get it as it is, so it is looked at. */
+/** What a user's `zcopy` names: clients get it as it is, so it is looked at. And that neither it nor what is called beside it harms anybody by throwing. */
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { startCluster } from '../../../bdev/cluster.sim.ts';
 import { BdevDesc } from '../../../bdev/desc.ts';
+import { Extents } from '../../../bdev/extents.ts';
 import { IoVecs } from '../../../env/iovecs.ts';
 import type { Segment } from '../../../env/segment.ts';
 import { log } from '../../../log/index.ts';
 import { moduleFolder } from './disk-setup.sim.ts';
+import { ioStatus } from './io-status.ts';
 
 const file = moduleFolder();
 
@@ -25,7 +27,8 @@ async function zcopies(t: TestContext) {
      attach: ({ data }, reactor) => {
        const memory = reactor.segments.get(data.segment);
        return { createChannel: () => ({ submit(io) { io.complete(0); }, zcopy: (...args) => globalThis.tspdkZcopy(memory, ...args),
-         zcopyWritten(at, bytes) { throw new Error('told of ' + bytes + ' at ' + at); } }) };
+         zcopyWritten(at, bytes) { throw new Error('told of ' + bytes + ' at ' + at); },
+         blockStatus() { throw Object.assign(new Error('no map'), { code: 'EPERM' }); } }) };
      },
      destroy: ({ data }, reactor) => dropSegment(reactor, data.segment),`,
   );
@@ -119,5 +122,13 @@ test('a zcopyWritten that throws is in the log once, and the write has ended', a
     named((memory, at, _, to) => [to.push(memory, at, 64), true].at(-1), true),
     false,
   );
+  await close();
+});
+
+test('a blockStatus that throws fails with that, and is in the log once', async (t) => {
+  const { channel, told, close } = await zcopies(t);
+  for (let i = 0; i < 2; i++) assert.equal(channel.blockStatus(1024, 512, new Extents(1)), ioStatus('EPERM'));
+  assert.equal(told.length, 1);
+  assert.match(told[0], /"D": blockStatus of 512 bytes at 1024: Error: no map\n/);
   await close();
 });
