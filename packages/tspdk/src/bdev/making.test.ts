@@ -204,8 +204,15 @@ test('the names of a disk that goes are taken until all is given back, and then 
   await cluster.untilTrue(() => held.has('destroy'));
   await assert.rejects(cluster.until(bdevs.create('slow', { name: 'X', holds: 'made' })), { code: 'EEXIST' });
   bdevs.follow('X', 16);
+  // Who removes it again waits with the first.
+  let ended = false;
+  const twice = bdevs.delete('X').then(() => {
+    ended = true;
+  });
+  await someRounds(cluster);
+  assert.equal(ended, false);
   held.get('destroy')?.();
-  await cluster.until(gone);
+  await cluster.until(Promise.all([gone, twice]));
   // Its base is free, and its name.
   const next = ((await cluster.until(again as never)) as Bdev).id;
   assert.deepEqual(told, [`register ${id}`, `unregister ${id}`, `register ${next}`]);

@@ -55,8 +55,10 @@ export class BdevRegistry {
   /** All disks are going: one that loses another must not take it for a failure. */
   finishing = false;
   #ids = 0;
-  /** Names of disks that are being made, or given back. */
+  /** Names of disks that are being made. */
   readonly #reserved = new Set<string>();
+  /** Disks that nobody finds any more and that are being given back, by each of their names. */
+  readonly #leaving = new Map<string, Bdev>();
   readonly #removals = new Map<number, Promise<void>>();
   /** Disks that not every core has yet, by name, until they are attached or that has failed. */
   readonly #attaching = new Map<string, Promise<unknown>>();
@@ -132,7 +134,7 @@ export class BdevRegistry {
   }
 
   has(name: string): boolean {
-    return this.#reserved.has(name) || this.reactor.local(bdevManager).byName.has(name);
+    return this.#reserved.has(name) || this.#leaving.has(name) || this.reactor.local(bdevManager).byName.has(name);
   }
 
   /** Whether a disk has that name, and is no longer being made; it may be going. */
@@ -303,7 +305,7 @@ export class BdevRegistry {
    */
   async delete(name: string, moduleName?: string): Promise<void> {
     const waits = this.#associations.get(name);
-    const bdev = this.reactor.local(bdevManager).byName.get(name);
+    const bdev = this.reactor.local(bdevManager).byName.get(name) ?? this.#leaving.get(name);
     const what = bdev ?? waits ?? this.get(name);
     if (moduleName !== undefined && what.moduleName !== moduleName) {
       throw new SpdkError('ENODEV', `bdev "${name}" is of module ${what.moduleName}, not ${moduleName}`);
@@ -338,12 +340,15 @@ export class BdevRegistry {
     await callAll(this.reactor, awaitBdevReleased, bdev.id);
     // Its names stay taken until all is given back: who hears that it has gone finds its bases free, and another can come under them.
     const names = this.reactor.local(bdevManager).namesOf(bdev);
-    for (const name of names) this.#reserved.add(name);
+    for (const name of names) this.#leaving.set(name, bdev);
     let waits: Association | null = null;
     try {
-      await callAll(this.reactor, detachBdev, bdev.id);
-      waits = this.#associations.gone(bdev);
-      await bdevModule(bdev.moduleName).destroy(bdev.spec, this.reactor);
+      try {
+        await callAll(this.reactor, detachBdev, bdev.id);
+      } finally {
+        waits = this.#associations.gone(bdev);
+        await bdevModule(bdev.moduleName).destroy(bdev.spec, this.reactor);
+      }
     } finally {
       const { bases = [], owner = () => {} } = this.#bases.get(bdev.id) ?? {};
       this.#bases.delete(bdev.id);
@@ -351,7 +356,7 @@ export class BdevRegistry {
         base.owners.delete(owner);
         base.close();
       }
-      for (const name of names) this.#reserved.delete(name);
+      for (const name of names) this.#leaving.delete(name);
       if (this.#told.delete(bdev)) this.onUnregister(bdev);
     }
     if (waits !== null) bdevLog.info(`bdev "${bdev.name}" waits for its base "${waits.base}"`);

@@ -42,15 +42,17 @@ const SEEK_END = 2;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
 const ENXIO = 6;
+/** So many pieces of a file are asked for at once: about a millisecond. */
+const STATUS_STEPS = 1024;
 
 /**
  * Holes by lseek, where the file system knows them; it is a call on this thread, short, and not on the data path of a read. In whole blocks of the disk: the file system's may be smaller, and a file
- * that somebody has cut ends at any byte. Behind that end nothing can be read, so that is no hole: who copies the disk is to ask for it, and to be told.
+ * that somebody has cut ends at any byte. Behind that end nothing can be read, so that is no hole: who copies the disk is to ask for it, and to be told. Where many steps make one extent, as in blocks that are holes in part, the rest is told next time.
  */
 export function blockStatusOf(data: FileData, byteOffset: number, bytes: number, out: Extents): number {
   const { fd, blockSizeBytes } = data;
   const end = byteOffset + bytes;
-  for (let at = byteOffset; at < end; ) {
+  for (let at = byteOffset, left = STATUS_STEPS; at < end && left > 0; left--) {
     let next = ffi === null ? at : ffi.lseek(fd, at, SEEK_DATA);
     let flags = EXTENT_HOLE | EXTENT_ZERO;
     if (next === at) {

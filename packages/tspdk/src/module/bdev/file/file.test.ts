@@ -263,6 +263,30 @@ test('block status is in whole blocks of the disk, where a file that has been cu
   await cluster.close();
 });
 
+test('block status of a file in many pieces is told in parts', async (t) => {
+  if (ffi === null) return t.skip('needs FFI');
+  const BLOCK = 8192;
+  const blocks = 3000;
+  const cluster = await startCluster();
+  const filename = newFile(blocks * BLOCK);
+  const fd = openSync(filename, 'r+');
+  for (let block = 0; block < blocks; block++) writeSync(fd, new Uint8Array(4096).fill(1), 0, 4096, block * BLOCK);
+  closeSync(fd);
+  await cluster.until(cluster.bdevs.create('aio', { name: 'P', filename, block_size: BLOCK }));
+  const desc = BdevDesc.open('P', { write: false, reactor: cluster.reactors[0], onEvent: () => {} });
+  const channel = desc.getIoChannel();
+  let asked = 0;
+  for (let at = 0; at < blocks * BLOCK; asked++) {
+    const extents = new Extents(16);
+    assert.equal(channel.blockStatus(at, blocks * BLOCK - at, extents), 0);
+    assert.deepEqual([extents.count, extents.flags[0], extents.bytes[0] % BLOCK], [1, 0, 0]);
+    at += extents.bytes[0];
+  }
+  assert.ok(asked > 1 && asked < 10, `asked ${asked} times`);
+  desc.close();
+  await cluster.close();
+});
+
 for (const ring of [true, false]) {
   test(`a file that is cut short gives EIO, not stale memory (${ring ? 'uring' : 'node'})`, async (t) => {
     const cluster = await startCluster({ ring });
