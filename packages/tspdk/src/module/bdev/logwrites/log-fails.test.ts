@@ -1,13 +1,14 @@
 /** A log that cannot be written, or not yet: what fails then, what waits, and that nothing is taken that the log will not have. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { BdevIo } from '../../../bdev/bdev-io.ts';
 import { startCluster } from '../../../bdev/cluster.sim.ts';
 import { stubChannel, stubs } from '../../../bdev/stub-module.sim.ts';
 import { channelOf, make, open } from '../../../bdev/stub-setup.sim.ts';
 import { malloc } from '../malloc/malloc-setup.sim.ts';
 import { markLogWrites } from './logwrites-bdev.ts';
 
-/** A logged disk in memory, whose log is a stub. `own`: the channel of the disk's own writes. */
+/** A logged disk in memory, open, whose log is a stub: `stub` its channel, `own` that of the disk's own writes. `cb` adds to `done`. */
 async function onStubLog(name: string) {
   const cluster = await startCluster();
   await malloc(cluster, 'M', 64);
@@ -18,16 +19,28 @@ async function onStubLog(name: string) {
   await cluster.untilTrue(() => own()?.outstanding.length === 1);
   own().complete(1);
   await cluster.until(making);
-  return { cluster, own: own() };
+  const desc = open(cluster, 'W');
+  const channel = channelOf(cluster, desc);
+  const stub = stubChannel(name);
+  const done: string[] = [];
+  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+  /** Removes the disk; `look` sees what is written last, if anything is but what is the disk's own. */
+  const close = async (look: (last: BdevIo) => void = () => {}): Promise<void> => {
+    desc.close();
+    const closing = cluster.bdevs.delete('W', 'logwrites');
+    const last = () => [...own().outstanding, ...stub.outstanding];
+    await cluster.untilTrue(() => last().length === 1);
+    look(last()[0]);
+    own().complete(own().outstanding.length);
+    stub.complete(stub.outstanding.length);
+    await cluster.until(closing);
+    await cluster.close();
+  };
+  return { cluster, channel, own: own(), stub, done, cb, close };
 }
 
 test('a log that fails: the write that is missing fails, and all that follows, and the log ends before it', async () => {
-  const { cluster, own } = await onStubLog('LogBase5');
-  const desc = open(cluster, 'W');
-  const channel = channelOf(cluster, desc);
-  const stub = stubChannel('LogBase5');
-  const done: string[] = [];
-  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+  const { cluster, channel, stub, done, cb, close } = await onStubLog('LogBase5');
   const buf = cluster.memory(4096);
   channel.write(buf, 0, 0, 512, cb, 'a');
   cluster.turns();
@@ -44,28 +57,14 @@ test('a log that fails: the write that is missing fails, and all that follows, a
   cluster.turns();
   assert.deepEqual(done, ['a -5', 'b 0', 'c -5', 'f -5']);
   await assert.rejects(cluster.until(markLogWrites(cluster.reactors[0], 'W', 'x')), { code: 'EIO' });
-  desc.close();
-  const closing = cluster.bdevs.delete('W', 'logwrites');
-  await cluster.untilTrue(() => own.outstanding.length + stub.outstanding.length === 1);
-  const [last] = [...own.outstanding, ...stub.outstanding];
-  const nrEntries = (last.iovs.segment[0] as NonNullable<(typeof last.iovs.segment)[0]>).view.getUint32(
-    last.iovs.offset[0] + 16,
-    true,
-  );
-  assert.equal(nrEntries, 0);
-  own.complete(1);
-  stub.complete(1);
-  await cluster.until(closing);
-  await cluster.close();
+  await close(({ iovs }) => {
+    const { view } = iovs.segment[0] as NonNullable<(typeof iovs.segment)[0]>;
+    assert.equal(view.getUint32(iovs.offset[0] + 16, true), 0, 'entries');
+  });
 });
 
 test('a log whose disk goes: what it was to hold ends as all of a disk that goes, and so does what follows', async () => {
-  const { cluster, own } = await onStubLog('LogBase9');
-  const desc = open(cluster, 'W');
-  const channel = channelOf(cluster, desc);
-  const stub = stubChannel('LogBase9');
-  const done: string[] = [];
-  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+  const { cluster, channel, stub, done, cb, close } = await onStubLog('LogBase9');
   const buf = cluster.memory(4096);
   channel.write(buf, 0, 0, 512, cb, 'a');
   channel.flush(0, 512, cb, 'f');
@@ -77,24 +76,13 @@ test('a log whose disk goes: what it was to hold ends as all of a disk that goes
   cluster.turns();
   assert.deepEqual(done, ['a -19', 'f -19', 'b -19']);
   await assert.rejects(cluster.until(markLogWrites(cluster.reactors[0], 'W', 'x')), { code: 'ENODEV' });
-  desc.close();
-  const closing = cluster.bdevs.delete('W', 'logwrites');
-  await cluster.untilTrue(() => own.outstanding.length + stub.outstanding.length === 1);
-  own.complete(1);
-  stub.complete(1);
-  await cluster.until(closing);
-  await cluster.close();
+  await close();
 });
 
 test('a flush behind what the log does not have fails, and so does one that the superblock does not count; then nothing is taken', async () => {
   for (const fails of ['entry', 'superblock']) {
     const name = `LogBase-${fails}`;
-    const { cluster, own } = await onStubLog(name);
-    const desc = open(cluster, 'W');
-    const channel = channelOf(cluster, desc);
-    const stub = stubChannel(name);
-    const done: string[] = [];
-    const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+    const { cluster, channel, stub, done, cb, close } = await onStubLog(name);
     const buf = cluster.memory(512);
     channel.write(buf, 0, 0, 512, cb, 'w');
     cluster.turns();
@@ -111,22 +99,12 @@ test('a flush behind what the log does not have fails, and so does one that the 
     channel.write(buf, 0, 0, 512, cb, 'v');
     cluster.turns();
     assert.deepEqual([done, stub.outstanding.length], [['v -5'], 0]);
-    desc.close();
-    const closing = cluster.bdevs.delete('W', 'logwrites');
-    await cluster.untilTrue(() => own.outstanding.length === 1);
-    own.complete(1);
-    await cluster.until(closing);
-    await cluster.close();
+    await close();
   }
 });
 
 test('a flush waits for a superblock that counts it, not for one that was on its way before', async () => {
-  const { cluster, own } = await onStubLog('LogBase8');
-  const desc = open(cluster, 'W');
-  const channel = channelOf(cluster, desc);
-  const stub = stubChannel('LogBase8');
-  const done: string[] = [];
-  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+  const { cluster, channel, stub, done, cb, close } = await onStubLog('LogBase8');
   for (const name of ['f', 'g']) {
     channel.flush(0, 512, cb, name);
     cluster.turns();
@@ -141,21 +119,11 @@ test('a flush waits for a superblock that counts it, not for one that was on its
   stub.complete(1);
   cluster.turns();
   assert.deepEqual(done, ['f 0', 'g 0']);
-  desc.close();
-  const closing = cluster.bdevs.delete('W', 'logwrites');
-  await cluster.untilTrue(() => own.outstanding.length === 1);
-  own.complete(1);
-  await cluster.until(closing);
-  await cluster.close();
+  await close();
 });
 
 test('the log’s disk is reset by others, who share what it stands on: what was being written there is written again', async () => {
-  const { cluster, own } = await onStubLog('LogBase10');
-  const desc = open(cluster, 'W');
-  const channel = channelOf(cluster, desc);
-  const stub = stubChannel('LogBase10');
-  const done: string[] = [];
-  const cb = (ctx: unknown, status: number) => void done.push(`${ctx} ${status}`);
+  const { cluster, channel, own, stub, done, cb, close } = await onStubLog('LogBase10');
   channel.write(cluster.memory(512), 0, 0, 512, cb, 'w');
   cluster.turns();
   // One of the two parts, then both.
@@ -189,11 +157,5 @@ test('the log’s disk is reset by others, who share what it stands on: what was
   stub.complete(1, -125);
   cluster.turns();
   assert.deepEqual(done.slice(2), ['v -5']);
-  desc.close();
-  const closing = cluster.bdevs.delete('W', 'logwrites');
-  await cluster.untilTrue(() => own.outstanding.length + stub.outstanding.length === 1);
-  own.complete(1);
-  stub.complete(1);
-  await cluster.until(closing);
-  await cluster.close();
+  await close();
 });
