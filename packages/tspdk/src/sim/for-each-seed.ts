@@ -28,13 +28,16 @@ export function forEachSeed(
   });
 }
 
-/** The first and the last seed to run: 1 and `count`, where the environment says nothing else. */
+/** The first and the last seed to run: 1 and `count`, where the environment says nothing else. @throws {Error} when it names none, for then nothing would be run, and nothing fail */
 export function seedRange(count: number): [number, number] {
-  const { TSPDK_SEED: only, TSPDK_SEEDS: said } = process.env;
-  if (only !== undefined) return [Number(only), Number(only)];
-  if (said === undefined) return [1, count];
-  const [first, last] = said.split('-').map(Number);
-  return last === undefined ? [1, first] : [first, last];
+  const { TSPDK_SEED: one, TSPDK_SEEDS: many } = process.env;
+  const said = one !== undefined ? `${one}-${one}` : (many ?? `${count}`);
+  const range = (said.includes('-') ? said : `1-${said}`).split('-').map(Number);
+  const [first, last] = range;
+  if (range.length !== 2 || !range.every(Number.isSafeInteger) || last < first) {
+    throw new Error(`TSPDK_SEED, or TSPDK_SEEDS, names no seeds: ${one ?? many}`);
+  }
+  return [first, last];
 }
 
 function failure(name: string, seed: number, error: unknown): Error {

@@ -1,4 +1,4 @@
-// Random thread programs, a thousand of them (TSPDK_SEEDS for others); a failing seed is printed and replays with threadProgram(seed).
+// Random thread programs, a thousand of them (TSPDK_SEEDS for others); a failing seed is printed and replays with TSPDK_SEED. What is wrong throws: threadProgram has the assertions.
 import { test } from 'node:test';
 import { seedRange } from '../sim/for-each-seed.ts';
 import { threadProgram } from './thread.sim.ts';
