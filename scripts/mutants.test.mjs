@@ -15,10 +15,9 @@ const sure = ['env/mailbox.js', 'env/shared-ring.js', 'env/shared-names.js', 'mo
 const seed = Number(process.env.TSPDK_SEED ?? Math.floor(Math.random() * 2 ** 30));
 const how = { seed, jobs: 1 };
 
+const mutants = generate(dist);
 const sample = sampleOf(
-  generate(dist).filter(
-    ({ file, name }) => sure.includes(file) && /: Atomics\.(load|store) made plain( \(2\))?$/.test(name),
-  ),
+  mutants.filter(({ file, name }) => sure.includes(file) && /: Atomics\.(load|store) made plain( \(2\))?$/.test(name)),
   8,
   seed,
 );
@@ -35,7 +34,10 @@ test(`the sanitizer reports each of ${sample.length} mutants of the kit (TSPDK_S
 
 test(`the sanitizer reports nothing of the kit as it is (TSPDK_SEED=${seed})`, async () => {
   const results = [];
-  await runMutants(unchangedFor(dist, sample), { ...how, runs: 1 }, ({ file }, found) => results.push({ file, found }));
+  // Every driver, as each goes by the kit's insides and is to be changed with them.
+  await runMutants(unchangedFor(dist, mutants), { ...how, runs: 1 }, ({ file }, found) =>
+    results.push({ file, found }),
+  );
   assert.deepEqual(
     results.filter(({ found }) => found !== undefined),
     [],
