@@ -21,12 +21,8 @@ export class UserModuleBackend implements BdevBackend {
   readonly #spec: BdevSpec;
   readonly #kind: string;
   readonly #theirs: ModuleBackend;
-  /** That a `zcopy` does not keep to its contract has been said. */
-  #zcopyTold = false;
-  /** That a `zcopyWritten` throws has been said. */
-  #writtenTold = false;
-  /** That a `blockStatus` throws has been said. */
-  #statusTold = false;
+  /** Functions of theirs of which has been said that they go wrong: once each, as clients may have them called very often. */
+  readonly #told = new Set<string>();
 
   /** @throws {SpdkError} EINVAL when `theirs` is no backend */
   constructor(spec: BdevSpec, kind: string, theirs: ModuleBackend) {
@@ -105,8 +101,7 @@ export class UserModuleBackend implements BdevBackend {
     try {
       named = theirs(byteOffset, bytes, out, write);
     } catch (error) {
-      if (!this.#zcopyTold) this.#logThrown(`zcopy of ${bytes} bytes at ${byteOffset}`, error);
-      this.#zcopyTold = true;
+      this.#logOnce('zcopy', byteOffset, bytes, error);
       named = false;
     }
     if (named === true && isWhole(out, count, bytes)) return true;
@@ -121,8 +116,7 @@ export class UserModuleBackend implements BdevBackend {
     try {
       theirs(byteOffset, bytes);
     } catch (error) {
-      if (!this.#writtenTold) this.#logThrown(`zcopyWritten of ${bytes} bytes at ${byteOffset}`, error);
-      this.#writtenTold = true;
+      this.#logOnce('zcopyWritten', byteOffset, bytes, error);
     }
   }
 
@@ -136,15 +130,13 @@ export class UserModuleBackend implements BdevBackend {
     try {
       return theirs(byteOffset, bytes, out);
     } catch (error) {
-      if (!this.#statusTold) this.#logThrown(`blockStatus of ${bytes} bytes at ${byteOffset}`, error);
-      this.#statusTold = true;
+      this.#logOnce('blockStatus', byteOffset, bytes, error);
       return statusOfThrown(error);
     }
   }
 
   #tellZcopy(named: unknown, byteOffset: number, bytes: number, out: IoVecs, count: number): void {
-    if (this.#zcopyTold) return;
-    this.#zcopyTold = true;
+    if (!this.#isNews('zcopy')) return;
     const pieces = Array.from({ length: out.count - count }, (_, i) => {
       const at = count + i;
       return `${out.bytes[at]} at ${out.offset[at]} of a segment of ${out.segment[at]?.sizeBytes}`;
@@ -153,6 +145,16 @@ export class UserModuleBackend implements BdevBackend {
       `disk "${this.#spec.name}": zcopy of ${bytes} bytes at ${byteOffset} gave ${String(named)} and ${pieces.join(', ') || 'no memory'}; ` +
         'it gives true and memory for all the bytes, or false. They are copied instead',
     );
+  }
+
+  #isNews(name: string): boolean {
+    if (this.#told.has(name)) return false;
+    this.#told.add(name);
+    return true;
+  }
+
+  #logOnce(name: string, byteOffset: number, bytes: number, error: unknown): void {
+    if (this.#isNews(name)) this.#logThrown(`${name} of ${bytes} bytes at ${byteOffset}`, error);
   }
 
   #logThrown(what: string, error: unknown): void {
