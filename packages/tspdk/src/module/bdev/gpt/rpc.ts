@@ -9,7 +9,7 @@ export function registerGptRpc(rpc: RpcRegistry, deps: { registry: () => BdevReg
     states: RPC_RUNTIME,
     params: [{ name: 'base_bdev', type: 'string', required: true, description: 'The bdev with the partition table' }],
     summary:
-      'Makes disks of all partitions of a disk, but for those that are there, with its name and p1, p2, ...; answers their names. None is made while one that is there is not as the table has it now.',
+      'Makes disks of all partitions of a disk, but for those that are there, with its name and p1, p2, ...; answers their names.',
     handler: ({ base_bdev }) => createGpt(deps.registry().reactor, base_bdev),
   });
   rpc.register({
