@@ -24,9 +24,15 @@ function at(step: string, holds: Step): Promise<void> {
 }
 
 /** A disk whose making stops at `holds`, until the test lets it go on. */
-registerBdevModule<{ readonly name: string; readonly holds: Step; readonly fails?: boolean; readonly on?: string }>({
+registerBdevModule<{
+  readonly name: string;
+  readonly holds: Step;
+  readonly fails?: boolean;
+  readonly stays?: boolean;
+  readonly on?: string;
+}>({
   name: 'slow',
-  async create({ name, holds, fails = false, on }, reactor) {
+  async create({ name, holds, fails = false, stays = false, on }, reactor) {
     await at('create', holds);
     return {
       name,
@@ -35,16 +41,19 @@ registerBdevModule<{ readonly name: string; readonly holds: Step; readonly fails
       blockSizeBytes: 512,
       blocks: 8,
       ioTypes: ioTypes(IO_READ),
-      data: { holds, fails },
+      data: { holds, fails, stays },
     };
   },
   async attach({ data }, { core }) {
-    const { holds, fails } = data as { holds: Step; fails: boolean };
+    const { holds, fails, stays } = data as { holds: Step; fails: boolean; stays: boolean };
     await at(`attach ${core}`, holds);
     if (fails && core === 1) throw new Error('no attach');
     return {
       createChannel: () => ({ submit: (io) => io.complete(0), close: () => {} }),
-      close: () => void log.push(`close ${core}`),
+      close: () => {
+        log.push(`close ${core}`);
+        if (stays && core === 1) throw new Error('no close');
+      },
     };
   },
   made: ({ spec }) => at('made', (spec.data as { holds: Step }).holds),
@@ -223,6 +232,27 @@ test('the names of a disk that goes are taken until all is given back, and then 
   held.get('destroy')?.();
   await cluster.until(last);
   held.clear();
+  await cluster.close();
+});
+
+test('a disk that a core fails to let go of is given back all the same', async () => {
+  const cluster = await startCluster({ reactors: 2 });
+  const { bdevs } = cluster;
+  await malloc(cluster, 'B');
+  let gone = 0;
+  bdevs.onUnregister = () => void gone++;
+  log.length = 0;
+  const make = (stays: boolean) => bdevs.create('slow', { name: 'X', holds: 'made', on: 'B', stays });
+  for (const stays of [true, false]) {
+    const made = cluster.until(make(stays));
+    await cluster.untilTrue(() => held.has('made'));
+    held.get('made')?.();
+    held.clear();
+    await made;
+    assert.equal(await cluster.until(outcome(bdevs.delete('X'))), stays ? 'no close' : 'done');
+  }
+  assert.equal(log.filter((step) => step === 'destroy').length, 2);
+  assert.equal(gone, 2);
   await cluster.close();
 });
 
